@@ -1,0 +1,19 @@
+# Everything a fresh machine needs is installed by scripts/setup.sh, which every target runs first.
+SWIFT_FLAGS = -c release
+AUTODIDACT = .build/release/autodidact
+
+.PHONY: learn test test-long build setup
+
+setup:
+	@bash scripts/setup.sh
+
+build: setup
+	swift build $(SWIFT_FLAGS) --product autodidact
+
+## The main job on the embedded default: a small decoder teaches itself addition.
+learn: build
+	$(AUTODIDACT) learn --task addition
+
+test: setup
+	swift build $(SWIFT_FLAGS) --build-tests
+	bash scripts/test.sh

@@ -1,0 +1,8 @@
+// The same kernels for x86-64 with AVX2 and FMA.
+#if defined(__x86_64__)
+#pragma clang attribute push(__attribute__((target("avx2,fma"))), apply_to = function)
+#include "kernels.inc"
+#pragma clang attribute pop
+
+const ad_kernels ad_avx2 = AD_KERNEL_TABLE("avx2");
+#endif

@@ -1,0 +1,119 @@
+// The CPU kernels of Autodidact: pure functions over memory that the caller owns.
+//
+// No kernel allocates, starts a thread or keeps state. Every kernel exists in several variants that give the same
+// bits, because each output is one fixed chain of IEEE operations (fused multiply-adds where the contract says so) and
+// nothing is contracted or reordered by the compiler.
+//
+// Panels: a matrix W [N, K] is stored as ceil(N/16) panels of K steps of 16 outputs; element (n, k) lies at
+// panel n/16, step k, lane n%16. The lanes beyond N in the last panel are zero.
+#ifndef CAUTODIDACT_H
+#define CAUTODIDACT_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+enum { ad_lanes = 16, ad_tile_rows = 6, ad_attention_rows = 24, ad_reduction_block = 4096 };
+
+/// Keys and values that follow each other in memory. Keys lie in panels of 16 (`[head_dim][16]` each), values in rows.
+typedef struct {
+    const float *keys;    // first panel of this head
+    const float *values;  // first row of this head
+    size_t count;         // keys; memory up to the next multiple of 16 is readable and finite
+} ad_kv_run;
+
+/// One head's attention over the keys of one sequence.
+typedef struct {
+    const ad_kv_run *runs;
+    size_t run_count;
+    size_t key_panel_stride;  // floats from one panel of 16 keys to the next
+    size_t value_row_stride;  // floats from one value row to the next
+    size_t head_dim;          // any; values are readable up to the next multiple of 16
+    float scale;
+    const int32_t *first_key;  // per query row: the first visible key index
+    const int32_t *last_key;   // per query row: one past the last visible key index
+    const int32_t *key_order;  // per key index, or NULL: a key is visible only if its order is below the query's limit
+    const int32_t *order_limit;  // per query row, where key_order is given
+    const int32_t *query_position;  // per query row: the key index that stands for the query itself
+    const float *bias;         // by key index minus query position, clamped to -bias_reach...bias_reach; or NULL
+    int32_t bias_reach;
+} ad_attention;
+
+typedef struct {
+    float learning_rate, beta1, beta2, epsilon, decay;
+    float correction1, correction2;  // 1 - beta^t
+    float gradient_scale;
+} ad_adamw_step;
+
+typedef struct {
+    const char *name;
+
+    // c[r][0..<columns] = (accumulate ? c : +0) + Σ_k a[r][k] · b[k][0..<columns], one chain per element in increasing k.
+    // a at r·a_row + k·a_step; b at k·b_step, readable 16 wide; c rows c_row apart; columns ≤ 16.
+    void (*matmul_panel)(float *c, size_t c_row, const float *a, size_t a_row, size_t a_step, const float *b, size_t b_step,
+                         size_t rows, size_t columns, size_t steps, int accumulate);
+
+    // y = x / sqrt(mean(x²) + epsilon) · w, a row at a time.
+    void (*rms_norm)(float *y, const float *x, const float *w, size_t rows, size_t n, float epsilon);
+    // dx = the gradient of x; scales[r] = 1 / sqrt(mean(x²) + epsilon).
+    void (*rms_norm_backward)(float *dx, float *scales, const float *dy, const float *x, const float *w, size_t rows, size_t n, float epsilon);
+    // dw[c] += Σ_r dy[r][c] · (x[r][c] - means[r]) · scales[r] in increasing r, for columns from ..< to; means may be NULL.
+    void (*norm_weight_backward)(float *dw, const float *dy, const float *x, const float *means, const float *scales, size_t rows, size_t n, size_t from, size_t to);
+    void (*layer_norm)(float *y, const float *x, const float *w, const float *b, size_t rows, size_t n, float epsilon);
+    void (*layer_norm_backward)(float *dx, float *means, float *scales, const float *dy, const float *x, const float *w, size_t rows, size_t n, float epsilon);
+    // db[c] += Σ_r dy[r][c] in increasing r, for columns from ..< to.
+    void (*column_sums)(float *db, const float *dy, size_t rows, size_t n, size_t from, size_t to);
+
+    // Rotates pairs of the first `rotated` of head_dim entries. cosines, sines: [rows][rotated/2]; direction +1 or -1.
+    void (*rotate)(float *y, const float *x, const float *cosines, const float *sines, size_t rows, size_t heads, size_t head_dim,
+                   size_t rotated, int interleaved, float direction);
+
+    void (*add)(float *y, const float *a, const float *b, size_t n);
+    void (*multiply)(float *y, const float *a, const float *b, size_t n);
+    void (*scale)(float *y, const float *x, float factor, size_t n);
+    // y += factor · x, fused.
+    void (*add_scaled)(float *y, const float *x, float factor, size_t n);
+    void (*exponential)(float *y, const float *x, size_t n);
+    // y = silu(gate) · up.
+    void (*gated_silu)(float *y, const float *gate, const float *up, size_t n);
+    void (*gated_silu_backward)(float *dgate, float *dup, const float *dy, const float *gate, const float *up, size_t n);
+
+    // The law softmax(logits / temperature): its log-sum-exp (maximum first, then the 16-lane sum).
+    float (*log_sum_exp)(const float *logits, size_t n, float temperature);
+    // Entropy in nats, given the log-sum-exp at temperature 1.
+    float (*entropy)(const float *logits, size_t n, float log_sum_exp);
+    // In place: logits become the gradient a·(onehot(target) - p) - e·p·(log p + entropy); target < 0 means none.
+    void (*head_backward)(float *logits, size_t n, int32_t target, float a, float e, float log_sum_exp, float entropy);
+    size_t (*argmax)(const float *x, size_t n);
+
+    // out rows of one head: softmax over visible keys. rows ≤ 24; strip holds 24 · padded keys.
+    void (*attention)(float *out, size_t out_row, const float *q, size_t q_row, size_t rows, const ad_attention *a, float *strip);
+    // One run only. Adds to dkeys, dvalues [keys][16·ceil(head_dim/16)] query after query; values_transposed: panels as keys.
+    // dq rows are written. dbias (2·reach+1) or NULL. strip holds 2 · 24 · padded keys + 24·64.
+    void (*attention_backward)(float *dq, size_t dq_row, float *dkeys, float *dvalues, float *dbias, const float *q, size_t q_row,
+                               const float *out, size_t out_row, const float *dout, size_t dout_row, size_t rows, const float *key_rows,
+                               const float *values_transposed, const ad_attention *a, float *strip);
+
+    // AdamW (Loshchilov & Hutter 2019, arXiv:1711.05101) as PyTorch writes it.
+    void (*adamw)(float *parameters, float *first, float *second, const float *gradients, size_t n, const ad_adamw_step *step);
+    // Σ x² in Double in index order; one block of at most 4,096.
+    double (*sum_of_squares)(const float *x, size_t n);
+
+    // Panels of 16 outputs: panel[k][lane] = rows[lane][k]; lanes ≥ count become 0. rows lie row_stride apart.
+    void (*pack_panel)(float *panel, const float *rows, size_t row_stride, size_t count, size_t steps);
+    void (*unpack_panel)(float *rows, size_t row_stride, const float *panel, size_t count, size_t steps);
+} ad_kernels;
+
+/// The kernels called `name` ("portable", "avx2"), or NULL when this processor cannot run them.
+const ad_kernels *ad_kernels_named(const char *name);
+/// The fastest tested variant of this processor.
+const ad_kernels *ad_kernels_best(void);
+
+/// Elementary functions in Double, the same bits everywhere: the tables of rotary embeddings and samplers use them.
+double ad_exp(double x);
+double ad_log(double x);
+double ad_sin(double x);
+double ad_cos(double x);
+/// Single precision e^x as the kernels compute it.
+float ad_expf(float x);
+
+#endif

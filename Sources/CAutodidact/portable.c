@@ -1,0 +1,6 @@
+// The kernels for any processor: fused multiply-adds come from fmaf where the hardware has none.
+#include "kernels.inc"
+
+const ad_kernels ad_portable = AD_KERNEL_TABLE("portable");
+
+float ad_expf(float x) { return exp8(splat(x))[0]; }

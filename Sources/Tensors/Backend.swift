@@ -1,0 +1,108 @@
+/// How scores become weights.
+public struct AttentionOptions {
+    public var scale: Float
+    /// `[heads, 2·reach + 1]`, added to the scaled score by key position minus query position, clamped to ±reach.
+    public var bias: Tensor?
+
+    public init(scale: Float, bias: Tensor? = nil) {
+        self.scale = scale
+        self.bias = bias
+    }
+
+    var reach: Int { bias.map { ($0.shape[1] - 1) / 2 } ?? 0 }
+}
+
+/// What the vocabulary's law says about one row of logits.
+public struct RowLaw: Sendable, Equatable {
+    /// Natural log of the probability of the target; 0 where there is none.
+    public var logProbability: Float
+    public var logSumExp: Float
+    /// In nats.
+    public var entropy: Float
+}
+
+public struct AdamWStep: Sendable {
+    public var learningRate, beta1, beta2, epsilon, decay: Float
+    /// Counted from 1.
+    public var step: Int
+    /// Gradients are multiplied by it (clipping).
+    public var gradientScale: Float
+
+    public init(learningRate: Float, beta1: Float = 0.9, beta2: Float = 0.999, epsilon: Float = 1e-8, decay: Float = 0, step: Int, gradientScale: Float = 1) {
+        self.learningRate = learningRate
+        self.beta1 = beta1
+        self.beta2 = beta2
+        self.epsilon = epsilon
+        self.decay = decay
+        self.step = step
+        self.gradientScale = gradientScale
+    }
+}
+
+/// Where tensors live and are computed: coarse kernels over opaque memory.
+///
+/// Kernels are enqueued in order; only `read` waits. The layout of matrices and of the KV cache is the backend's own.
+public protocol Backend: AnyObject {
+    var allocator: Allocator { get }
+    /// The kernel variant that computes ("avx2", "portable").
+    var variant: String { get }
+    var threads: Int { get }
+
+    func read(_ tensor: Tensor) -> [Float]
+    func write(_ values: [Float], to tensor: Tensor)
+    func copy(_ source: Tensor, to target: Tensor)
+    func fill(_ tensor: Tensor, with value: Float)
+
+    /// Floats that a matrix takes in the backend's layout.
+    func matrixCount(outputs: Int, inputs: Int) -> Int
+    func writeRows(_ values: UnsafeBufferPointer<Float>, rows: Range<Int>, of matrix: Matrix)
+    func readRows(_ rows: Range<Int>, of matrix: Matrix) -> [Float]
+
+    /// y `[M, N]` = x `[M, K]` Wᵀ (+ bias).
+    func linear(_ x: Tensor, _ weight: Matrix, bias: Tensor?, into y: Tensor)
+    /// dx `[M, K]` = dy `[M, N]` W.
+    func linearInputGradient(_ dy: Tensor, _ weight: Matrix, into dx: Tensor)
+    /// dW `[N, K]` += dyᵀ x, each element's chain continued in increasing row.
+    func linearWeightGradient(_ dy: Tensor, _ x: Tensor, into dWeight: Matrix)
+    func columnSums(_ dy: Tensor, into db: Tensor)
+
+    func gather(_ tokens: [Int32], from table: Matrix, into y: Tensor)
+    func scatterAdd(_ dy: Tensor, _ tokens: [Int32], into dTable: Matrix)
+    func gatherRows(_ x: Tensor, _ rows: [Int32], into y: Tensor)
+    func scatterAddRows(_ dy: Tensor, _ rows: [Int32], into dx: Tensor)
+
+    func rmsNorm(_ x: Tensor, _ weight: Tensor, epsilon: Float, into y: Tensor)
+    func rmsNormBackward(_ dy: Tensor, _ x: Tensor, _ weight: Tensor, epsilon: Float, into dx: Tensor, weightGradient: Tensor?)
+    func layerNorm(_ x: Tensor, _ weight: Tensor, _ bias: Tensor?, epsilon: Float, into y: Tensor)
+    func layerNormBackward(_ dy: Tensor, _ x: Tensor, _ weight: Tensor, epsilon: Float, into dx: Tensor, weightGradient: Tensor?, biasGradient: Tensor?)
+
+    /// x `[N, heads, headDim]`; cosines, sines `[N, rotated/2]`; direction +1 turns, -1 turns back.
+    func rotate(_ x: Tensor, cosines: Tensor, sines: Tensor, interleaved: Bool, direction: Float, into y: Tensor)
+
+    func add(_ a: Tensor, _ b: Tensor, into y: Tensor)
+    func multiply(_ a: Tensor, _ b: Tensor, into y: Tensor)
+    func scale(_ x: Tensor, by factor: Float, into y: Tensor)
+    func gatedSiLU(_ gate: Tensor, _ up: Tensor, into y: Tensor)
+    func gatedSiLUBackward(_ dy: Tensor, _ gate: Tensor, _ up: Tensor, dGate: Tensor, dUp: Tensor)
+
+    /// q `[N, H, D]`, k and v `[keys, K, D]`, out `[N, H, D]`.
+    func attention(_ q: Tensor, _ k: Tensor, _ v: Tensor, _ plan: AttentionPlan, _ options: AttentionOptions, into out: Tensor)
+    func attentionBackward(
+        _ dout: Tensor, _ q: Tensor, _ k: Tensor, _ v: Tensor, _ out: Tensor, _ plan: AttentionPlan, _ options: AttentionOptions,
+        dq: Tensor, dk: Tensor, dv: Tensor, dBias: Tensor?)
+
+    /// Floats per block of 16 tokens that one layer's keys, and its values, take.
+    func cacheBlockCounts(heads: Int, headDim: Int) -> (keys: Int, values: Int)
+    /// Writes row r of k and v to cache slot `slots[r]`.
+    func store(_ k: Tensor, _ v: Tensor, slots: [Int32], keys: Storage, values: Storage)
+    /// Attention over cached keys; runs of the plan are cache slots that start at a multiple of 16.
+    func cachedAttention(_ q: Tensor, keys: Storage, values: Storage, heads: Int, _ plan: AttentionPlan, _ options: AttentionOptions, into out: Tensor)
+
+    /// The law over each row of logits `[R, V]`; a target below 0 is none.
+    func laws(_ logits: Tensor, targets: [Int32]) -> [RowLaw]
+    /// In place: logits become their gradient, given those of log-probability and entropy per row.
+    func headBackward(_ logits: Tensor, targets: [Int32], laws: [RowLaw], logProbabilityGradients: [Float], entropyGradients: [Float])
+
+    func adamW(_ parameters: Tensor, first: Tensor, second: Tensor, gradients: Tensor, _ step: AdamWStep)
+    func sumOfSquares(_ x: Tensor) -> Double
+}

@@ -1,0 +1,623 @@
+import CAutodidact
+
+#if canImport(Glibc)
+import Glibc
+#else
+import Darwin
+#endif
+
+/// Why a backend could not be made.
+public enum BackendError: Error, Equatable, CustomStringConvertible {
+    case unknownKernels(String)
+
+    public var description: String {
+        switch self {
+        case .unknownKernels(let name):
+            "AUTODIDACT_KERNELS=\(name): this processor has no kernels of that name. Use 'portable', 'avx2' where the processor has AVX2 and FMA, or leave it unset."
+        }
+    }
+}
+
+/// Tensors in main memory, computed by the C kernels on a pool of threads.
+///
+/// Matrices lie in panels of 16 outputs (see CAutodidact.h). Work is cut into tiles whose bits do not depend on the cut.
+public final class CPUBackend: Backend {
+    public let allocator = Allocator()
+    let pool: ThreadPool
+    let kernels: ad_kernels
+    private var scratch: [Storage?]
+
+    public var variant: String { String(cString: kernels.name) }
+    public var threads: Int { pool.threads }
+
+    /// - Parameters:
+    ///   - threads: all processors when nil.
+    ///   - kernels: a variant by name; the fastest tested one when nil.
+    public init(threads: Int? = nil, kernels name: String? = nil) throws(BackendError) {
+        if let name {
+            guard let table = ad_kernels_named(name) else { throw .unknownKernels(name) }
+            kernels = table.pointee
+        } else {
+            kernels = ad_kernels_best().pointee
+        }
+        pool = ThreadPool(threads: max(1, threads ?? Int(sysconf(Int32(_SC_NPROCESSORS_ONLN)))))
+        scratch = Array(repeating: nil, count: pool.threads)
+    }
+
+    /// Scratch for every worker, made before the tiles start.
+    private func reserveScratch(_ count: Int) {
+        for worker in scratch.indices where (scratch[worker]?.count ?? 0) < count {
+            scratch[worker] = nil
+            scratch[worker] = allocator.allocate(count)
+        }
+    }
+
+    private func scratchPointer(_ worker: Int) -> UnsafeMutablePointer<Float> { scratch[worker]!.pointer }
+
+    /// Runs `body` over `count` units in tiles of at least `grain`.
+    private func chunks(_ count: Int, grain: Int, _ body: (Range<Int>) -> Void) {
+        let size = max(grain, (count + pool.threads * 4 - 1) / (pool.threads * 4))
+        pool.run((count + size - 1) / size) { tile, _ in body(tile * size..<min(count, (tile + 1) * size)) }
+    }
+
+    // MARK: Memory
+
+    public func read(_ tensor: Tensor) -> [Float] { Array(UnsafeBufferPointer(start: tensor.pointer, count: tensor.count)) }
+
+    public func write(_ values: [Float], to tensor: Tensor) {
+        precondition(values.count == tensor.count, "\(values.count) values for shape \(tensor.shape)")
+        values.withUnsafeBufferPointer { if let base = $0.baseAddress { tensor.pointer.update(from: base, count: values.count) } }
+    }
+
+    public func copy(_ source: Tensor, to target: Tensor) {
+        precondition(source.count == target.count, "\(source.shape) into \(target.shape)")
+        chunks(source.count, grain: 1 << 16) { range in
+            (target.pointer + range.lowerBound).update(from: source.pointer + range.lowerBound, count: range.count)
+        }
+    }
+
+    public func fill(_ tensor: Tensor, with value: Float) {
+        chunks(tensor.count, grain: 1 << 16) { range in (tensor.pointer + range.lowerBound).update(repeating: value, count: range.count) }
+    }
+
+    // MARK: Matrices
+
+    private static let lanes = Int(ad_lanes)
+
+    public func matrixCount(outputs: Int, inputs: Int) -> Int { (outputs + Self.lanes - 1) / Self.lanes * Self.lanes * inputs }
+
+    public func writeRows(_ values: UnsafeBufferPointer<Float>, rows: Range<Int>, of matrix: Matrix) {
+        let K = matrix.inputs
+        guard let base = values.baseAddress else { return }
+        let firstPanel = rows.lowerBound / Self.lanes
+        let panels = (rows.upperBound + Self.lanes - 1) / Self.lanes - firstPanel
+        chunks(panels, grain: max(1, (1 << 14) / max(1, K))) { range in
+            for panel in range {
+                let first = (firstPanel + panel) * Self.lanes
+                let target = matrix.pointer + first * K
+                let low = max(first, rows.lowerBound), high = min(first + Self.lanes, rows.upperBound)
+                if low == first, high == min(first + Self.lanes, matrix.outputs) {
+                    kernels.pack_panel(target, base + (first - rows.lowerBound) * K, K, high - low, K)
+                } else {
+                    for row in low..<high {
+                        for k in 0..<K { target[k * Self.lanes + row - first] = base[(row - rows.lowerBound) * K + k] }
+                    }
+                }
+            }
+        }
+    }
+
+    public func readRows(_ rows: Range<Int>, of matrix: Matrix) -> [Float] {
+        let K = matrix.inputs
+        return [Float](unsafeUninitializedCapacity: rows.count * K) { buffer, count in
+            for (index, row) in rows.enumerated() {
+                let panel = matrix.pointer + row / Self.lanes * Self.lanes * K + row % Self.lanes
+                for k in 0..<K { buffer[index * K + k] = panel[k * Self.lanes] }
+            }
+            count = rows.count * K
+        }
+    }
+
+    /// Rows per tile: a multiple of the micro-tile, small enough that the inputs of a tile stay in the second-level cache.
+    private static let rowBlock = 96
+    private static let stepBlock = 512
+
+    public func linear(_ x: Tensor, _ weight: Matrix, bias: Tensor?, into y: Tensor) {
+        let (M, K, N) = (x.count / weight.inputs, weight.inputs, weight.outputs)
+        precondition(x.width == K && y.count == M * N, "linear: x \(x.shape), weight [\(N), \(K)], y \(y.shape)")
+        let panels = (N + Self.lanes - 1) / Self.lanes
+        let rowBlocks = max(1, (M + Self.rowBlock - 1) / Self.rowBlock)
+        let groups = min(panels, max(1, pool.threads * 8 / rowBlocks))
+        pool.run(rowBlocks * groups) { tile, _ in
+            let (block, group) = (tile / groups, tile % groups)
+            let first = block * Self.rowBlock, rows = min(M - first, Self.rowBlock)
+            for step in stride(from: 0, to: K, by: Self.stepBlock) {
+                let steps = min(K - step, Self.stepBlock)
+                for panel in group * panels / groups..<(group + 1) * panels / groups {
+                    let column = panel * Self.lanes
+                    kernels.matmul_panel(
+                        y.pointer + first * N + column, N, x.pointer + first * K + step, K, 1,
+                        weight.pointer + (panel * K + step) * Self.lanes, Self.lanes, rows, min(Self.lanes, N - column), steps, step > 0 ? 1 : 0)
+                }
+            }
+            if let bias {
+                let low = group * panels / groups * Self.lanes, high = min(N, (group + 1) * panels / groups * Self.lanes)
+                for row in first..<first + rows {
+                    let out = y.pointer + row * N + low
+                    kernels.add(out, out, bias.pointer + low, high - low)
+                }
+            }
+        }
+    }
+
+    public func linearInputGradient(_ dy: Tensor, _ weight: Matrix, into dx: Tensor) {
+        let (K, N) = (weight.inputs, weight.outputs)
+        let M = dy.count / N
+        precondition(dy.width == N && dx.count == M * K, "linear gradient: dy \(dy.shape), weight [\(N), \(K)], dx \(dx.shape)")
+        let block = 256, strips = 4
+        let stripCount = (K + Self.lanes - 1) / Self.lanes
+        reserveScratch(block * strips * Self.lanes)
+        pool.run((stripCount + strips - 1) / strips) { tile, worker in
+            let scratch = scratchPointer(worker)
+            let firstStrip = tile * strips, count = min(strips, stripCount - firstStrip)
+            for first in stride(from: 0, to: N, by: block) {
+                let steps = min(block, N - first)
+                for strip in 0..<count {
+                    let column = (firstStrip + strip) * Self.lanes
+                    let columns = min(Self.lanes, K - column)
+                    let target = scratch + strip * block * Self.lanes
+                    for panel in 0..<(steps + Self.lanes - 1) / Self.lanes {
+                        let outputs = min(Self.lanes, steps - panel * Self.lanes)
+                        // 16 outputs × 16 inputs, transposed: the panel's own packing with the roles exchanged.
+                        let source = weight.pointer + ((first / Self.lanes + panel) * K + column) * Self.lanes
+                        kernels.unpack_panel(target + panel * Self.lanes * Self.lanes, Self.lanes, source, outputs, columns)
+                    }
+                }
+                for row in stride(from: 0, to: M, by: Self.rowBlock) {
+                    for strip in 0..<count {
+                        let column = (firstStrip + strip) * Self.lanes
+                        kernels.matmul_panel(
+                            dx.pointer + row * K + column, K, dy.pointer + row * N + first, N, 1, scratch + strip * block * Self.lanes, Self.lanes,
+                            min(Self.rowBlock, M - row), min(Self.lanes, K - column), steps, first > 0 ? 1 : 0)
+                    }
+                }
+            }
+        }
+    }
+
+    public func linearWeightGradient(_ dy: Tensor, _ x: Tensor, into dWeight: Matrix) {
+        let (K, N) = (dWeight.inputs, dWeight.outputs)
+        let M = dy.count / N
+        precondition(dy.width == N && x.count == M * K, "linear gradient: dy \(dy.shape), x \(x.shape), weight [\(N), \(K)]")
+        let block = 256, group = 4
+        let panels = (N + Self.lanes - 1) / Self.lanes
+        reserveScratch(block * group * Self.lanes)
+        pool.run((panels + group - 1) / group) { tile, worker in
+            let scratch = scratchPointer(worker)
+            let firstPanel = tile * group, count = min(group, panels - firstPanel)
+            for first in stride(from: 0, to: M, by: block) {
+                let rows = min(block, M - first)
+                for panel in 0..<count {
+                    let column = (firstPanel + panel) * Self.lanes, columns = min(Self.lanes, N - column)
+                    let strip = scratch + panel * block * Self.lanes
+                    for row in 0..<rows {
+                        (strip + row * Self.lanes).update(from: dy.pointer + (first + row) * N + column, count: columns)
+                        if columns < Self.lanes { (strip + row * Self.lanes + columns).update(repeating: 0, count: Self.lanes - columns) }
+                    }
+                }
+                for k in stride(from: 0, to: K, by: Self.rowBlock) {
+                    for panel in 0..<count {
+                        kernels.matmul_panel(
+                            dWeight.pointer + ((firstPanel + panel) * K + k) * Self.lanes, Self.lanes, x.pointer + first * K + k, 1, K,
+                            scratch + panel * block * Self.lanes, Self.lanes, min(Self.rowBlock, K - k), Self.lanes, rows, 1)
+                    }
+                }
+            }
+        }
+    }
+
+    public func columnSums(_ dy: Tensor, into db: Tensor) {
+        let n = db.count
+        chunks((n + 15) / 16, grain: 4) { range in
+            kernels.column_sums(db.pointer, dy.pointer, dy.count / n, n, range.lowerBound * 16, min(n, range.upperBound * 16))
+        }
+    }
+
+    public func gather(_ tokens: [Int32], from table: Matrix, into y: Tensor) {
+        let K = table.inputs
+        chunks(tokens.count, grain: 16) { range in
+            for row in range {
+                let token = Int(tokens[row])
+                precondition(token >= 0 && token < table.outputs, "token \(token) is outside the vocabulary of \(table.outputs)")
+                kernels.unpack_panel(y.pointer + row * K, K, table.pointer + token / Self.lanes * Self.lanes * K + token % Self.lanes, 1, K)
+            }
+        }
+    }
+
+    public func scatterAdd(_ dy: Tensor, _ tokens: [Int32], into dTable: Matrix) {
+        let K = dTable.inputs
+        // Cut by columns: each element's chain runs over the rows in order.
+        chunks(K, grain: 32) { range in
+            for (row, token) in tokens.enumerated() {
+                let target = dTable.pointer + Int(token) / Self.lanes * Self.lanes * K + Int(token) % Self.lanes
+                let source = dy.pointer + row * K
+                for k in range { target[k * Self.lanes] += source[k] }
+            }
+        }
+    }
+
+    public func gatherRows(_ x: Tensor, _ rows: [Int32], into y: Tensor) {
+        let width = x.width
+        chunks(rows.count, grain: 16) { range in
+            for row in range { (y.pointer + row * width).update(from: x.pointer + Int(rows[row]) * width, count: width) }
+        }
+    }
+
+    public func scatterAddRows(_ dy: Tensor, _ rows: [Int32], into dx: Tensor) {
+        let width = dx.width
+        for (row, target) in rows.enumerated() {
+            let out = dx.pointer + Int(target) * width
+            kernels.add(out, out, dy.pointer + row * width, width)
+        }
+    }
+
+    // MARK: Norms and elementwise
+
+    public func rmsNorm(_ x: Tensor, _ weight: Tensor, epsilon: Float, into y: Tensor) {
+        let n = weight.count
+        chunks(x.count / n, grain: 8) { kernels.rms_norm(y.pointer + $0.lowerBound * n, x.pointer + $0.lowerBound * n, weight.pointer, $0.count, n, epsilon) }
+    }
+
+    public func rmsNormBackward(_ dy: Tensor, _ x: Tensor, _ weight: Tensor, epsilon: Float, into dx: Tensor, weightGradient: Tensor?) {
+        let n = weight.count, rows = x.count / n
+        let scales = empty([rows])
+        chunks(rows, grain: 8) { range in
+            let at = range.lowerBound * n
+            kernels.rms_norm_backward(dx.pointer + at, scales.pointer + range.lowerBound, dy.pointer + at, x.pointer + at, weight.pointer, range.count, n, epsilon)
+        }
+        if let weightGradient {
+            chunks((n + 15) / 16, grain: 2) { range in
+                kernels.norm_weight_backward(weightGradient.pointer, dy.pointer, x.pointer, nil, scales.pointer, rows, n, range.lowerBound * 16, min(n, range.upperBound * 16))
+            }
+        }
+    }
+
+    public func layerNorm(_ x: Tensor, _ weight: Tensor, _ bias: Tensor?, epsilon: Float, into y: Tensor) {
+        let n = weight.count
+        chunks(x.count / n, grain: 8) {
+            kernels.layer_norm(y.pointer + $0.lowerBound * n, x.pointer + $0.lowerBound * n, weight.pointer, bias?.pointer, $0.count, n, epsilon)
+        }
+    }
+
+    public func layerNormBackward(_ dy: Tensor, _ x: Tensor, _ weight: Tensor, epsilon: Float, into dx: Tensor, weightGradient: Tensor?, biasGradient: Tensor?) {
+        let n = weight.count, rows = x.count / n
+        let means = empty([rows]), scales = empty([rows])
+        chunks(rows, grain: 8) { range in
+            let at = range.lowerBound * n
+            kernels.layer_norm_backward(
+                dx.pointer + at, means.pointer + range.lowerBound, scales.pointer + range.lowerBound, dy.pointer + at, x.pointer + at, weight.pointer, range.count, n, epsilon)
+        }
+        chunks((n + 15) / 16, grain: 2) { range in
+            let (from, to) = (range.lowerBound * 16, min(n, range.upperBound * 16))
+            if let weightGradient {
+                kernels.norm_weight_backward(weightGradient.pointer, dy.pointer, x.pointer, means.pointer, scales.pointer, rows, n, from, to)
+            }
+            if let biasGradient { kernels.column_sums(biasGradient.pointer, dy.pointer, rows, n, from, to) }
+        }
+    }
+
+    public func rotate(_ x: Tensor, cosines: Tensor, sines: Tensor, interleaved: Bool, direction: Float, into y: Tensor) {
+        let (heads, headDim, half) = (x.shape[1], x.shape[2], cosines.shape[1])
+        chunks(x.shape[0], grain: 8) { range in
+            let at = range.lowerBound * heads * headDim
+            kernels.rotate(
+                y.pointer + at, x.pointer + at, cosines.pointer + range.lowerBound * half, sines.pointer + range.lowerBound * half, range.count, heads, headDim,
+                half * 2, interleaved ? 1 : 0, direction)
+        }
+    }
+
+    public func add(_ a: Tensor, _ b: Tensor, into y: Tensor) {
+        chunks(y.count, grain: 1 << 14) { kernels.add(y.pointer + $0.lowerBound, a.pointer + $0.lowerBound, b.pointer + $0.lowerBound, $0.count) }
+    }
+
+    public func multiply(_ a: Tensor, _ b: Tensor, into y: Tensor) {
+        chunks(y.count, grain: 1 << 14) { kernels.multiply(y.pointer + $0.lowerBound, a.pointer + $0.lowerBound, b.pointer + $0.lowerBound, $0.count) }
+    }
+
+    public func scale(_ x: Tensor, by factor: Float, into y: Tensor) {
+        chunks(y.count, grain: 1 << 14) { kernels.scale(y.pointer + $0.lowerBound, x.pointer + $0.lowerBound, factor, $0.count) }
+    }
+
+    public func gatedSiLU(_ gate: Tensor, _ up: Tensor, into y: Tensor) {
+        chunks(y.count, grain: 1 << 12) { kernels.gated_silu(y.pointer + $0.lowerBound, gate.pointer + $0.lowerBound, up.pointer + $0.lowerBound, $0.count) }
+    }
+
+    public func gatedSiLUBackward(_ dy: Tensor, _ gate: Tensor, _ up: Tensor, dGate: Tensor, dUp: Tensor) {
+        chunks(dy.count, grain: 1 << 12) { range in
+            let at = range.lowerBound
+            kernels.gated_silu_backward(dGate.pointer + at, dUp.pointer + at, dy.pointer + at, gate.pointer + at, up.pointer + at, range.count)
+        }
+    }
+
+    // MARK: The vocabulary's law
+
+    public func laws(_ logits: Tensor, targets: [Int32]) -> [RowLaw] {
+        let V = logits.width
+        precondition(targets.count == logits.count / V, "\(targets.count) targets for logits \(logits.shape)")
+        return [RowLaw](unsafeUninitializedCapacity: targets.count) { buffer, count in
+            let laws = buffer.baseAddress
+            chunks(targets.count, grain: 1) { range in
+                for row in range {
+                    let values = logits.pointer + row * V
+                    let normalizer = kernels.log_sum_exp(values, V, 1)
+                    let target = Int(targets[row])
+                    laws![row] = RowLaw(
+                        logProbability: target >= 0 ? values[target] - normalizer : 0, logSumExp: normalizer, entropy: kernels.entropy(values, V, normalizer))
+                }
+            }
+            count = targets.count
+        }
+    }
+
+    public func headBackward(_ logits: Tensor, targets: [Int32], laws: [RowLaw], logProbabilityGradients: [Float], entropyGradients: [Float]) {
+        let V = logits.width
+        chunks(targets.count, grain: 1) { range in
+            for row in range {
+                kernels.head_backward(
+                    logits.pointer + row * V, V, targets[row], logProbabilityGradients[row], entropyGradients[row], laws[row].logSumExp, laws[row].entropy)
+            }
+        }
+    }
+
+    /// The log-sum-exp of logits / temperature, as scorer and sampler both compute it.
+    public func logSumExp(_ logits: UnsafeBufferPointer<Float>, temperature: Float) -> Float {
+        kernels.log_sum_exp(logits.baseAddress!, logits.count, temperature)
+    }
+
+    // MARK: Optimizer
+
+    public func adamW(_ parameters: Tensor, first: Tensor, second: Tensor, gradients: Tensor, _ step: AdamWStep) {
+        let power = Double(step.step)
+        let values = ad_adamw_step(
+            learning_rate: step.learningRate, beta1: step.beta1, beta2: step.beta2, epsilon: step.epsilon, decay: step.decay,
+            correction1: Float(1 - ad_exp(power * ad_log(Double(step.beta1)))), correction2: Float(1 - ad_exp(power * ad_log(Double(step.beta2)))),
+            gradient_scale: step.gradientScale)
+        chunks(parameters.count, grain: 1 << 14) { range in
+            withUnsafePointer(to: values) { values in
+                let at = range.lowerBound
+                kernels.adamw(parameters.pointer + at, first.pointer + at, second.pointer + at, gradients.pointer + at, range.count, values)
+            }
+        }
+    }
+
+    public func sumOfSquares(_ x: Tensor) -> Double {
+        let block = Int(ad_reduction_block)
+        let blocks = (x.count + block - 1) / block
+        let partial = [Double](unsafeUninitializedCapacity: blocks) { buffer, count in
+            let sums = buffer.baseAddress
+            chunks(blocks, grain: 8) { range in
+                for index in range { sums![index] = kernels.sum_of_squares(x.pointer + index * block, min(block, x.count - index * block)) }
+            }
+            count = blocks
+        }
+        return partial.reduce(0, +)
+    }
+
+    // MARK: Attention
+
+    private static func padded(_ count: Int) -> Int { (count + lanes - 1) / lanes * lanes }
+    private static let attentionRows = Int(ad_attention_rows)
+
+    /// Copies the keys of one head into panels and its values into padded rows.
+    private func pack(
+        _ sequence: AttentionPlan.Sequence, head: Int, heads: Int, headDim: Int, keys: UnsafePointer<Float>, keyPanels: UnsafeMutablePointer<Float>,
+        values: UnsafePointer<Float>, valueRows: UnsafeMutablePointer<Float>
+    ) {
+        let width = Self.padded(headDim)
+        var index = 0
+        for run in sequence.runs {
+            for row in run {
+                let at = (row * heads + head) * headDim
+                let panel = keyPanels + index / Self.lanes * Self.lanes * headDim + index % Self.lanes
+                for d in 0..<headDim { panel[d * Self.lanes] = keys[at + d] }
+                let out = valueRows + index * width
+                for d in 0..<headDim { out[d] = values[at + d] }
+                for d in headDim..<width { out[d] = 0 }
+                index += 1
+            }
+        }
+        // Lanes beyond the last key hold zeros: their scores are finite and then hidden.
+        while index % Self.lanes != 0 {
+            let panel = keyPanels + index / Self.lanes * Self.lanes * headDim + index % Self.lanes
+            for d in 0..<headDim { panel[d * Self.lanes] = 0 }
+            index += 1
+        }
+    }
+
+    /// Calls `body` for tiles of at most 24 queries with the visible keys of each.
+    private func tiles(
+        _ sequence: AttentionPlan.Sequence, runs: UnsafePointer<ad_kv_run>, runCount: Int, keyPanelStride: Int, valueRowStride: Int, headDim: Int, head: Int,
+        _ options: AttentionOptions, _ body: (_ row: Int, _ rows: Int, UnsafePointer<ad_attention>) -> Void
+    ) {
+        for row in stride(from: 0, to: sequence.queries.count, by: Self.attentionRows) {
+            sequence.first.withUnsafeBufferPointer { first in
+                sequence.last.withUnsafeBufferPointer { last in
+                    sequence.position.withUnsafeBufferPointer { position in
+                        var attention = ad_attention()
+                        attention.runs = runs
+                        attention.run_count = runCount
+                        attention.key_panel_stride = keyPanelStride
+                        attention.value_row_stride = valueRowStride
+                        attention.head_dim = headDim
+                        attention.scale = options.scale
+                        attention.first_key = first.baseAddress! + row
+                        attention.last_key = last.baseAddress! + row
+                        attention.query_position = position.baseAddress! + row
+                        if let bias = options.bias {
+                            attention.bias = UnsafePointer(bias.pointer) + head * bias.shape[1]
+                            attention.bias_reach = Int32(options.reach)
+                        }
+                        let rows = min(Self.attentionRows, sequence.queries.count - row)
+                        if let order = sequence.keyOrder, let limit = sequence.orderLimit {
+                            order.withUnsafeBufferPointer { order in
+                                limit.withUnsafeBufferPointer { limit in
+                                    attention.key_order = order.baseAddress!
+                                    attention.order_limit = limit.baseAddress! + row
+                                    body(sequence.queries.lowerBound + row, rows, &attention)
+                                }
+                            }
+                        } else {
+                            body(sequence.queries.lowerBound + row, rows, &attention)
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    public func attention(_ q: Tensor, _ k: Tensor, _ v: Tensor, _ plan: AttentionPlan, _ options: AttentionOptions, into out: Tensor) {
+        let (H, K, D) = (q.shape[1], k.shape[1], q.shape[2])
+        let longest = Self.padded(plan.sequences.map(\.keyCount).max() ?? 0)
+        reserveScratch(longest * (D + Self.padded(D) + Self.attentionRows))
+        pool.run(plan.sequences.count * K) { tile, worker in
+            let (sequence, head) = (plan.sequences[tile / K], tile % K)
+            let keyPanels = scratchPointer(worker), valueRows = keyPanels + longest * D, strip = valueRows + longest * Self.padded(D)
+            pack(sequence, head: head, heads: K, headDim: D, keys: k.pointer, keyPanels: keyPanels, values: v.pointer, valueRows: valueRows)
+            var run = ad_kv_run(keys: keyPanels, values: valueRows, count: sequence.keyCount)
+            for query in head * H / K..<(head + 1) * H / K {
+                tiles(sequence, runs: &run, runCount: 1, keyPanelStride: D * Self.lanes, valueRowStride: Self.padded(D), headDim: D, head: query, options) { row, rows, attention in
+                    let at = (row * H + query) * D
+                    kernels.attention(out.pointer + at, H * D, q.pointer + at, H * D, rows, attention, strip)
+                }
+            }
+        }
+    }
+
+    public func attentionBackward(
+        _ dout: Tensor, _ q: Tensor, _ k: Tensor, _ v: Tensor, _ out: Tensor, _ plan: AttentionPlan, _ options: AttentionOptions,
+        dq: Tensor, dk: Tensor, dv: Tensor, dBias: Tensor?
+    ) {
+        let (H, K, D) = (q.shape[1], k.shape[1], q.shape[2])
+        let width = Self.padded(D)
+        let longest = Self.padded(plan.sequences.map(\.keyCount).max() ?? 0)
+        // Key panels, value panels, key rows, value rows, the gradients of both, and two strips with their padded rows.
+        reserveScratch(longest * (2 * D + 4 * width + 2 * Self.attentionRows) + 2 * Self.attentionRows * Self.lanes)
+        let tasks = plan.groups.count * K
+        let biasWidth = dBias?.shape[1] ?? 0
+        // One table of partial sums per group and head, joined in the order of the groups.
+        let partials = dBias.map { _ in zeros([plan.groups.count, H, biasWidth]) }
+        pool.run(tasks) { tile, worker in
+            let (group, head) = (plan.groups[tile / K], tile % K)
+            let keyPanels = scratchPointer(worker), valuePanels = keyPanels + longest * D
+            let keyRows = valuePanels + longest * D, valueRows = keyRows + longest * width
+            let keyGradients = valueRows + longest * width, valueGradients = keyGradients + longest * width
+            let strip = valueGradients + longest * width
+            for index in group {
+                for run in plan.sequences[index].runs {
+                    for row in run {
+                        (dk.pointer + (row * K + head) * D).update(repeating: 0, count: D)
+                        (dv.pointer + (row * K + head) * D).update(repeating: 0, count: D)
+                    }
+                }
+            }
+            for index in group {
+                let sequence = plan.sequences[index]
+                pack(sequence, head: head, heads: K, headDim: D, keys: k.pointer, keyPanels: keyPanels, values: v.pointer, valueRows: valueRows)
+                pack(sequence, head: head, heads: K, headDim: D, keys: v.pointer, keyPanels: valuePanels, values: k.pointer, valueRows: keyRows)
+                exchange(sequence, head: head, heads: K, headDim: D, dk, dv, keyGradients, valueGradients, load: true)
+                var run = ad_kv_run(keys: keyPanels, values: valueRows, count: sequence.keyCount)
+                for query in head * H / K..<(head + 1) * H / K {
+                    tiles(sequence, runs: &run, runCount: 1, keyPanelStride: D * Self.lanes, valueRowStride: width, headDim: D, head: query, options) { row, rows, attention in
+                        let at = (row * H + query) * D
+                        let table = partials.map { $0.pointer + (tile / K * H + query) * biasWidth }
+                        kernels.attention_backward(
+                            dq.pointer + at, H * D, keyGradients, valueGradients, table, q.pointer + at, H * D, out.pointer + at, H * D, dout.pointer + at, H * D, rows,
+                            keyRows, valuePanels, attention, strip)
+                    }
+                }
+                exchange(sequence, head: head, heads: K, headDim: D, dk, dv, keyGradients, valueGradients, load: false)
+            }
+        }
+        if let dBias, let partials {
+            for group in plan.groups.indices {
+                kernels.add(dBias.pointer, dBias.pointer, partials.pointer + group * H * biasWidth, H * biasWidth)
+            }
+        }
+    }
+
+    /// Loads the running sums of a sequence's keys and values from the gradients, or stores them back: the chain goes on.
+    private func exchange(
+        _ sequence: AttentionPlan.Sequence, head: Int, heads: Int, headDim: Int, _ dk: Tensor, _ dv: Tensor, _ keys: UnsafeMutablePointer<Float>,
+        _ values: UnsafeMutablePointer<Float>, load: Bool
+    ) {
+        let width = Self.padded(headDim)
+        var index = 0
+        for run in sequence.runs {
+            for row in run {
+                let at = (row * heads + head) * headDim
+                for (flat, local) in [(dk.pointer + at, keys + index * width), (dv.pointer + at, values + index * width)] {
+                    if load {
+                        local.update(from: flat, count: headDim)
+                        (local + headDim).update(repeating: 0, count: width - headDim)
+                    } else {
+                        flat.update(from: local, count: headDim)
+                    }
+                }
+                index += 1
+            }
+        }
+    }
+
+    // MARK: KV cache
+
+    public func cacheBlockCounts(heads: Int, headDim: Int) -> (keys: Int, values: Int) {
+        (heads * headDim * Self.lanes, heads * Self.padded(headDim) * Self.lanes)
+    }
+
+    public func store(_ k: Tensor, _ v: Tensor, slots: [Int32], keys: Storage, values: Storage) {
+        let (K, D) = (k.shape[1], k.shape[2])
+        let width = Self.padded(D)
+        chunks(slots.count, grain: 8) { range in
+            for row in range {
+                let slot = Int(slots[row])
+                for head in 0..<K {
+                    let source = (row * K + head) * D
+                    let panel = keys.pointer + ((slot / Self.lanes * K + head) * D) * Self.lanes + slot % Self.lanes
+                    for d in 0..<D { panel[d * Self.lanes] = k.pointer[source + d] }
+                    (values.pointer + (slot * K + head) * width).update(from: v.pointer + source, count: D)
+                }
+            }
+        }
+    }
+
+    public func cachedAttention(_ q: Tensor, keys: Storage, values: Storage, heads K: Int, _ plan: AttentionPlan, _ options: AttentionOptions, into out: Tensor) {
+        let (H, D) = (q.shape[1], q.shape[2])
+        let width = Self.padded(D)
+        let columns = plan.sequences.map { $0.runs.reduce(0) { $0 + Self.padded($1.count) } }.max() ?? 0
+        reserveScratch(columns * Self.attentionRows)
+        pool.run(plan.sequences.count * H) { tile, worker in
+            let (sequence, head) = (plan.sequences[tile / H], tile % H)
+            let kvHead = head * K / H
+            let runs = sequence.runs.map { run in
+                precondition(run.lowerBound % Self.lanes == 0, "a run of cached keys starts at slot \(run.lowerBound)")
+                return ad_kv_run(
+                    keys: keys.pointer + (run.lowerBound / Self.lanes * K + kvHead) * D * Self.lanes, values: values.pointer + (run.lowerBound * K + kvHead) * width,
+                    count: run.count)
+            }
+            runs.withUnsafeBufferPointer { runs in
+                tiles(sequence, runs: runs.baseAddress!, runCount: runs.count, keyPanelStride: K * D * Self.lanes, valueRowStride: K * width, headDim: D, head: head, options) { row, rows, attention in
+                    let at = (row * H + head) * D
+                    kernels.attention(out.pointer + at, H * D, q.pointer + at, H * D, rows, attention, scratchPointer(worker))
+                }
+            }
+        }
+    }
+}
+
+extension Tensor {
+    var pointer: UnsafeMutablePointer<Float> { storage.pointer + offset }
+}
+
+extension Matrix {
+    var pointer: UnsafeMutablePointer<Float> { storage.pointer + offset }
+}

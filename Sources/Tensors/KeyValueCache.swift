@@ -1,0 +1,98 @@
+/// Keys and values of earlier tokens, in blocks of 16 that sequences may share.
+///
+/// A sequence owns a list of blocks and a count of keys in each; a prefix shared by many is a list that many begin with.
+/// The cache only keeps memory and counts references; which sequence holds which block is the caller's business.
+public final class KeyValueCache {
+    public static let blockSize = 16
+    public let layers: Int
+    public let heads: Int
+    public let headDim: Int
+    let backend: any Backend
+    private var keys: [Storage] = []
+    private var values: [Storage] = []
+    private var references: [Int] = []
+    private var freeBlocks: [Int] = []
+
+    public init(layers: Int, heads: Int, headDim: Int, blocks: Int = 64, on backend: any Backend) {
+        self.layers = layers
+        self.heads = heads
+        self.headDim = headDim
+        self.backend = backend
+        resize(to: max(1, blocks))
+    }
+
+    public var capacityBlocks: Int { references.count }
+    public var usedBlocks: Int { references.count - freeBlocks.count }
+
+    /// A block with one reference. The cache doubles when none is free.
+    public func takeBlock() -> Int {
+        if freeBlocks.isEmpty { resize(to: references.count * 2) }
+        let block = freeBlocks.removeLast()
+        references[block] = 1
+        return block
+    }
+
+    public func retain(_ block: Int) { references[block] += 1 }
+
+    public func release(_ block: Int) {
+        precondition(references[block] > 0, "block \(block) is released once too often")
+        references[block] -= 1
+        if references[block] == 0 { freeBlocks.append(block) }
+    }
+
+    private func resize(to blocks: Int) {
+        let counts = backend.cacheBlockCounts(heads: heads, headDim: headDim)
+        let old = references.count
+        for layer in 0..<layers {
+            for (isKeys, count) in [(true, counts.keys), (false, counts.values)] {
+                let fresh = backend.allocator.allocate(blocks * count, zeroed: true)
+                if old > 0 {
+                    let source = isKeys ? keys[layer] : values[layer]
+                    backend.copy(Tensor(storage: source, shape: [old * count], backend: backend), to: Tensor(storage: fresh, shape: [old * count], backend: backend))
+                    if isKeys { keys[layer] = fresh } else { values[layer] = fresh }
+                } else if isKeys {
+                    keys.append(fresh)
+                } else {
+                    values.append(fresh)
+                }
+            }
+        }
+        references += Array(repeating: 0, count: blocks - old)
+        freeBlocks += (old..<blocks).reversed()
+    }
+
+    /// Stores the new keys and values of one layer, then attends with `q` over all that the plan names.
+    public func attend(layer: Int, _ q: Tensor, _ k: Tensor, _ v: Tensor, slots: [Int32], _ plan: AttentionPlan, _ options: AttentionOptions) -> Tensor {
+        backend.store(k, v, slots: slots, keys: keys[layer], values: values[layer])
+        let out = backend.empty(q.shape)
+        backend.cachedAttention(q, keys: keys[layer], values: values[layer], heads: heads, plan, options, into: out)
+        return out
+    }
+}
+
+extension AttentionPlan {
+    /// A plan over cache slots: for each sequence its query rows, the blocks that hold its keys, and how many keys.
+    ///
+    /// - Parameter blocks: block numbers with the keys used in each; queries are the last keys.
+    public init(cached sequences: [(queries: Range<Int>, blocks: [(block: Int, count: Int)])], window: Int? = nil) {
+        self.sequences = sequences.map { sequence in
+            var runs: [Range<Int>] = []
+            for (block, count) in sequence.blocks {
+                let start = block * KeyValueCache.blockSize
+                // Full neighbours in memory make one run.
+                if let last = runs.last, last.upperBound == start, last.count % KeyValueCache.blockSize == 0 {
+                    runs[runs.count - 1] = last.lowerBound..<start + count
+                } else {
+                    runs.append(start..<start + count)
+                }
+            }
+            let keys = runs.reduce(0) { $0 + $1.count }
+            let position = (keys - sequence.queries.count..<keys).map { Int32($0) }
+            return Sequence(
+                queries: sequence.queries, runs: runs, first: position.map { position in window.map { max(0, position + 1 - Int32($0)) } ?? 0 },
+                last: position.map { $0 + 1 }, position: position)
+        }
+        groups = []
+        keyRows = 0
+    }
+}

@@ -1,0 +1,29 @@
+/// Attention over a ragged batch: softmax(q kᵀ · scale + bias) v, each query over the keys that the plan lets it see.
+///
+/// - Parameters:
+///   - q: `[N, heads, headDim]`.
+///   - k, v: `[keys, kvHeads, headDim]`; query head h reads key/value head h·kvHeads/heads.
+/// - Returns: `[N, heads, headDim]`. A query that sees no key gets 0.
+public func attention(_ q: Tensor, _ k: Tensor, _ v: Tensor, _ plan: AttentionPlan, _ options: AttentionOptions) -> Tensor {
+    precondition(q.shape.count == 3 && k.shape.count == 3 && k.shape == v.shape && q.shape[2] == k.shape[2] && q.shape[1] % k.shape[1] == 0,
+        "attention: q \(q.shape), k \(k.shape), v \(v.shape)")
+    precondition(plan.keyRows <= k.shape[0], "the plan refers to \(plan.keyRows) keys of \(k.shape[0])")
+    let out = q.backend.empty(q.shape)
+    q.backend.attention(q, k, v, plan, options, into: out)
+    let inputs = [q, k, v] + (options.bias.map { [$0] } ?? [])
+    guard inputs.contains(where: { $0.node != nil }) else { return out }
+    let kept = inputs.map(Kept.init), keptOut = Kept(out)
+    let sinks = inputs.map(GradientSink.init)
+    return out.recorded(from: inputs) { dout, _ in
+        let (q, k, v) = (kept[0].restore(), kept[1].restore(), kept[2].restore())
+        let backend = dout.backend
+        // Keys that no sequence of the plan owns keep gradient 0.
+        let (dq, dk, dv) = (backend.empty(q.shape), backend.zeros(k.shape), backend.zeros(v.shape))
+        var options = options
+        if kept.count > 3 { options.bias = kept[3].restore() }
+        let dBias = options.bias.flatMap { sinks[3].isNeeded ? backend.zeros($0.shape) : nil }
+        backend.attentionBackward(dout, q, k, v, keptOut.restore(), plan, options, dq: dq, dk: dk, dv: dv, dBias: dBias)
+        for (sink, gradient) in zip(sinks, [dq, dk, dv]) { sink.add(gradient) }
+        if let dBias { sinks[3].add(dBias) }
+    }
+}

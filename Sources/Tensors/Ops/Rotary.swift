@@ -1,0 +1,50 @@
+import CAutodidact
+
+/// Cosines and sines for the rows of a batch.
+public struct RotaryTables {
+    /// `[rows, rotated/2]`.
+    public let cosines, sines: Tensor
+    public let interleaved: Bool
+
+    /// - Parameters:
+    ///   - frequencies: one per rotated pair; angles are position · frequency in float32, as published models were trained with.
+    ///   - magnitude: both tables are multiplied by it (yarn, longrope).
+    public init(positions: [Int32], frequencies: [Float], magnitude: Float = 1, interleaved: Bool = false, on backend: any Backend) {
+        var cosines: [Float] = []
+        var sines: [Float] = []
+        cosines.reserveCapacity(positions.count * frequencies.count)
+        sines.reserveCapacity(positions.count * frequencies.count)
+        for position in positions {
+            for frequency in frequencies {
+                let angle = Double(Float(position) * frequency)
+                cosines.append(Float(ad_cos(angle)) * magnitude)
+                sines.append(Float(ad_sin(angle)) * magnitude)
+            }
+        }
+        self.cosines = backend.tensor(cosines, shape: [positions.count, frequencies.count])
+        self.sines = backend.tensor(sines, shape: [positions.count, frequencies.count])
+        self.interleaved = interleaved
+    }
+}
+
+/// `base^(-2i/rotated)` for every pair i, before any scaling. Source: Su et al. 2021, arXiv:2104.09864.
+public func rotaryFrequencies(rotated: Int, base: Double) -> [Double] {
+    (0..<rotated / 2).map { ad_exp(-2 * Double($0) / Double(rotated) * ad_log(base)) }
+}
+
+/// Natural logarithm and exponential with the same bits on every machine.
+public func fixedLog(_ x: Double) -> Double { ad_log(x) }
+public func fixedExp(_ x: Double) -> Double { ad_exp(x) }
+public func fixedCos(_ x: Double) -> Double { ad_cos(x) }
+
+/// Turns the first entries of every head by its row's angles.
+///
+/// - Parameter x: `[N, heads, headDim]`.
+public func rotate(_ x: Tensor, _ tables: RotaryTables) -> Tensor {
+    let y = x.backend.empty(x.shape)
+    x.backend.rotate(x, cosines: tables.cosines, sines: tables.sines, interleaved: tables.interleaved, direction: 1, into: y)
+    let source = GradientSink(x)
+    return y.recorded(from: [x]) { dy, _ in
+        source.add { dy.backend.rotate(dy, cosines: tables.cosines, sines: tables.sines, interleaved: tables.interleaved, direction: -1, into: $0) }
+    }
+}

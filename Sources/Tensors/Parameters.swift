@@ -1,0 +1,225 @@
+/// A matrix in the backend's own layout. `[outputs, inputs]` as it lies on disk.
+public struct Matrix {
+    public let storage: Storage
+    public let offset: Int
+    public let outputs: Int
+    public let inputs: Int
+}
+
+/// A stretch of parameters that lie together in memory (a layer, the embedding) and come and go together.
+public final class ParameterSegment {
+    public let name: String
+    public internal(set) var count = 0
+    var storage: Storage?
+    /// Brings evicted values back, exactly as they were.
+    var reload: (() throws -> Storage)?
+
+    init(name: String) { self.name = name }
+
+    public var isResident: Bool { storage != nil }
+}
+
+/// A handle to a named weight. Values are reached through it, so that they can be elsewhere until they are needed.
+public final class Parameter {
+    public let name: String
+    /// In the order of the file: `[outputs, inputs]`, or `[n]`.
+    public let shape: [Int]
+    public let segment: ParameterSegment
+    /// In floats, within the segment.
+    let offset: Int
+    /// In floats, padding of the backend's layout included.
+    let count: Int
+    let backend: any Backend
+
+    init(name: String, shape: [Int], segment: ParameterSegment, offset: Int, count: Int, backend: any Backend) {
+        self.name = name
+        self.shape = shape
+        self.segment = segment
+        self.offset = offset
+        self.count = count
+        self.backend = backend
+    }
+
+    public var isMatrix: Bool { shape.count == 2 }
+
+    private var resident: Storage {
+        guard let storage = segment.storage else { preconditionFailure("'\(name)' is used while its segment '\(segment.name)' is evicted: fetch it first") }
+        return storage
+    }
+
+    var vector: Tensor {
+        precondition(!isMatrix, "'\(name)' is a matrix")
+        return Tensor(storage: resident, offset: offset, shape: shape, backend: backend)
+    }
+
+    var matrix: Matrix {
+        precondition(isMatrix, "'\(name)' has shape \(shape), not two axes")
+        return Matrix(storage: resident, offset: offset, outputs: shape[0], inputs: shape[1])
+    }
+}
+
+/// The weights of one model: ordered, named as in the family's Hugging Face files, in one flat run per segment.
+///
+/// Copies share memory until one of them is written.
+public final class ParameterSet {
+    public let backend: any Backend
+    public private(set) var segments: [ParameterSegment] = []
+    public private(set) var parameters: [Parameter] = []
+    private var byName: [String: Parameter] = [:]
+
+    public init(on backend: any Backend) { self.backend = backend }
+
+    /// Parameters declared from here on lie in a new segment.
+    public func beginSegment(_ name: String) { segments.append(ParameterSegment(name: name)) }
+
+    /// Declares a weight. Layers call this when they are built; values come later.
+    public func declare(_ name: String, _ shape: Int...) -> Parameter {
+        precondition(byName[name] == nil, "'\(name)' is declared twice")
+        precondition(shape.count == 1 || shape.count == 2, "'\(name)' has shape \(shape); one or two axes are known")
+        if segments.isEmpty { beginSegment("model") }
+        let segment = segments[segments.count - 1]
+        let count = shape.count == 2 ? backend.matrixCount(outputs: shape[0], inputs: shape[1]) : (shape[0] + 15) / 16 * 16
+        let parameter = Parameter(name: name, shape: shape, segment: segment, offset: segment.count, count: count, backend: backend)
+        segment.count += count
+        parameters.append(parameter)
+        byName[name] = parameter
+        return parameter
+    }
+
+    public subscript(name: String) -> Parameter? { byName[name] }
+
+    public var parameterCount: Int { parameters.reduce(0) { $0 + $1.shape.reduce(1, *) } }
+    /// Memory of the values, padding included.
+    public var byteCount: Int { segments.reduce(0) { $0 + $1.count * 4 } }
+
+    /// Gives every segment zeroed memory of its own.
+    public func allocate() {
+        for segment in segments { segment.storage = backend.allocator.allocate(segment.count, zeroed: true) }
+    }
+
+    /// Sets a weight from row-major values, some of its rows at a time.
+    public func write(_ values: UnsafeBufferPointer<Float>, to parameter: Parameter, rows: Range<Int>? = nil) {
+        let segment = parameter.segment
+        makeUnique(segment)
+        let width = parameter.isMatrix ? parameter.shape[1] : 1
+        let rows = rows ?? 0..<parameter.shape[0]
+        precondition(values.count == rows.count * width, "\(values.count) values for rows \(rows) of '\(parameter.name)' \(parameter.shape)")
+        if parameter.isMatrix {
+            backend.writeRows(values, rows: rows, of: parameter.matrix)
+        } else {
+            backend.write(Array(values), to: parameter.vector.slice(rows))
+        }
+    }
+
+    /// The values in row-major order.
+    public func read(_ parameter: Parameter) -> [Float] {
+        if parameter.isMatrix { return backend.readRows(0..<parameter.shape[0], of: parameter.matrix) }
+        return parameter.vector.read()
+    }
+
+    public func read(_ parameter: Parameter, rows: Range<Int>) -> [Float] {
+        parameter.isMatrix ? backend.readRows(rows, of: parameter.matrix) : parameter.vector.slice(rows).read()
+    }
+
+    /// Lets go of a segment's memory until `fetch`; `reload` must give the same values back.
+    public func evict(_ segment: ParameterSegment, reload: @escaping () throws -> Storage) {
+        segment.storage = nil
+        segment.reload = reload
+    }
+
+    public func fetch(_ segment: ParameterSegment) throws {
+        guard segment.storage == nil, let reload = segment.reload else { return }
+        segment.storage = try reload()
+    }
+
+    /// Makes this set's values those of `other`, sharing its memory until either is written.
+    public func share(_ other: ParameterSet) {
+        precondition(segments.map(\.count) == other.segments.map(\.count), "the sets are of different models")
+        for (mine, theirs) in zip(segments, other.segments) { mine.storage = theirs.storage }
+    }
+
+    /// The segment's memory, owned by this set alone.
+    func makeUnique(_ segment: ParameterSegment) {
+        precondition(segment.storage != nil, "segment '\(segment.name)' has no memory yet")
+        if isKnownUniquelyReferenced(&segment.storage) { return }
+        let shared = segment.storage!
+        let own = backend.allocator.allocate(segment.count)
+        backend.copy(Tensor(storage: shared, shape: [segment.count], backend: backend), to: Tensor(storage: own, shape: [segment.count], backend: backend))
+        segment.storage = own
+    }
+}
+
+/// Gradients of the trainable parameters, flat and in the order of the parameters.
+public final class Gradients {
+    public let parameters: ParameterSet
+    private var storages: [ObjectIdentifier: Storage] = [:]
+    private var trained: Set<ObjectIdentifier>
+
+    /// - Parameter isTrainable: parameters that it refuses are frozen; a segment with none costs no memory.
+    public init(of parameters: ParameterSet, where isTrainable: (Parameter) -> Bool = { _ in true }) {
+        self.parameters = parameters
+        trained = Set(parameters.parameters.filter(isTrainable).map { ObjectIdentifier($0) })
+        for parameter in parameters.parameters where trained.contains(ObjectIdentifier(parameter)) {
+            let segment = ObjectIdentifier(parameter.segment)
+            if storages[segment] == nil { storages[segment] = parameters.backend.allocator.allocate(parameter.segment.count, zeroed: true) }
+        }
+    }
+
+    /// Work on the gradients that waits until every micro-batch has been differentiated.
+    ///
+    /// A table that is also the vocabulary head gets its gradient from two ops; with the lookups last, the order of all
+    /// additions does not depend on where the batch was cut.
+    private var deferred: [() -> Void] = []
+
+    func `defer`(_ work: @escaping () -> Void) { deferred.append(work) }
+
+    private func settle() {
+        for work in deferred { work() }
+        deferred.removeAll()
+    }
+
+    public func trains(_ parameter: Parameter) -> Bool { trained.contains(ObjectIdentifier(parameter)) }
+
+    func vector(_ parameter: Parameter) -> Tensor {
+        Tensor(storage: storages[ObjectIdentifier(parameter.segment)]!, offset: parameter.offset, shape: parameter.shape, backend: parameters.backend)
+    }
+
+    func matrix(_ parameter: Parameter) -> Matrix {
+        Matrix(storage: storages[ObjectIdentifier(parameter.segment)]!, offset: parameter.offset, outputs: parameter.shape[0], inputs: parameter.shape[1])
+    }
+
+    /// The gradient in row-major order.
+    public func read(_ parameter: Parameter) -> [Float] {
+        settle()
+        return parameter.isMatrix ? parameters.backend.readRows(0..<parameter.shape[0], of: matrix(parameter)) : vector(parameter).read()
+    }
+
+    public func clear() {
+        deferred.removeAll()
+        for storage in storages.values { parameters.backend.fill(Tensor(storage: storage, shape: [storage.count], backend: parameters.backend), with: 0) }
+    }
+
+    /// The Euclidean norm over all trainable parameters, summed in blocks of 4,096 in Double, in parameter order.
+    public func norm() -> Double {
+        settle()
+        var sum = 0.0
+        for parameter in parameters.parameters where trains(parameter) {
+            sum += parameters.backend.sumOfSquares(flat(parameter))
+        }
+        return sum.squareRoot()
+    }
+
+    /// The stretch of the flat buffer that belongs to a parameter, padding included.
+    public func flat(_ parameter: Parameter) -> Tensor {
+        settle()
+        return Tensor(storage: storages[ObjectIdentifier(parameter.segment)]!, offset: parameter.offset, shape: [parameter.count], backend: parameters.backend)
+    }
+}
+
+extension ParameterSet {
+    /// The stretch of memory that belongs to a parameter, owned by this set alone, padding included.
+    public func flat(_ parameter: Parameter) -> Tensor {
+        makeUnique(parameter.segment)
+        return Tensor(storage: parameter.segment.storage!, offset: parameter.offset, shape: [parameter.count], backend: backend)
+    }
+}

@@ -1,0 +1,116 @@
+import CAutodidact
+import Testing
+
+import Tensors
+
+/// Values in -1...1 that are the same in every run.
+func noise(_ count: Int, seed: UInt64) -> [Float] {
+    let key = RandomKey(seed: seed)
+    return (0..<count).map { Float(key.uniform(UInt64($0)) * 2 - 1) }
+}
+
+/// Every kernel variant that this processor can run.
+let variants: [String] = ["portable", "avx2"].filter { (name: String) in ad_kernels_named(name) != nil }
+
+func bits(_ values: [Float]) -> [UInt32] { values.map(\.bitPattern) }
+
+@Suite("Kernels")
+struct KernelTests {
+    @Test("the panel product of every variant is one chain of fused multiply-adds in increasing step", arguments: variants)
+    func panelProduct(variant: String) {
+        let kernels = ad_kernels_named(variant)!.pointee
+        for (rows, columns, steps) in [(1, 16, 0), (1, 1, 1), (2, 7, 5), (5, 16, 17), (6, 15, 64), (7, 16, 127), (13, 3, 33)] {
+            let a = noise(rows * max(1, steps), seed: 1), b = noise(16 * max(1, steps), seed: 2), start = noise(rows * 16, seed: 3)
+            for accumulate in [false, true] {
+                var c = start
+                kernels.matmul_panel(&c, 16, a, steps, 1, b, 16, rows, columns, steps, accumulate ? 1 : 0)
+                var expected = start
+                for r in 0..<rows {
+                    for j in 0..<columns {
+                        var sum = accumulate ? start[r * 16 + j] : 0
+                        for k in 0..<steps { sum = sum.addingProduct(a[r * steps + k], b[k * 16 + j]) }
+                        expected[r * 16 + j] = sum
+                    }
+                }
+                #expect(bits(c) == bits(expected), "\(rows)×\(columns)×\(steps), accumulate \(accumulate)")
+            }
+        }
+    }
+
+    @Test("packing into panels and back gives the same matrix", arguments: [1, 7, 8, 15, 16, 17, 33])
+    func panels(outputs: Int) throws {
+        let backend = try CPUBackend(threads: 2)
+        let set = ParameterSet(on: backend)
+        let parameter = set.declare("w", outputs, 19)
+        set.allocate()
+        let values = noise(outputs * 19, seed: 4)
+        values.withUnsafeBufferPointer { set.write($0, to: parameter) }
+        #expect(set.read(parameter) == values)
+        #expect(set.read(parameter, rows: outputs - 1..<outputs) == Array(values.suffix(19)))
+    }
+
+    @Test("single precision exp is within 1 ulp, and exact at the ends")
+    func exponential() {
+        var worst = 0.0
+        for i in 0..<20_000 {
+            let x = Float(i) / 20_000 * 190 - 102
+            let exact = ad_exp(Double(x)), ours = ad_expf(x)
+            if exact > 1e-37, exact < 3e38 { worst = max(worst, abs(Double(ours) - exact) / Double(Float(exact).ulp)) }
+        }
+        #expect(worst < 1.01)
+        #expect(ad_expf(0) == 1 && ad_expf(-.infinity) == 0 && ad_expf(-105) == 0 && ad_expf(.infinity) == .infinity && ad_expf(.nan).isNaN)
+    }
+
+    @Test("elementary functions agree with mathematics")
+    func elementary() {
+        #expect(abs(ad_exp(1) - 2.718281828459045) < 1e-15)
+        #expect(abs(ad_log(10) - 2.302585092994046) < 1e-15)
+        #expect(ad_log(1) == 0 && ad_exp(0) == 1 && ad_log(0) == -.infinity && ad_log(-1).isNaN)
+        #expect(abs(ad_sin(1) - 0.8414709848078965) < 1e-15 && abs(ad_cos(1) - 0.5403023058681398) < 1e-15)
+        #expect(abs(ad_cos(12345.678) - 0.7101193587160628) < 1e-12)
+        for i in 0..<1000 {
+            let x = Double(i) * 7.3 - 3000
+            #expect(abs(ad_sin(x) * ad_sin(x) + ad_cos(x) * ad_cos(x) - 1) < 1e-14)
+            #expect(abs(ad_log(ad_exp(x / 10)) - x / 10) < 1e-12)
+        }
+    }
+
+    @Test("all variants give each other's bits in every kernel of a row", arguments: [1, 7, 8, 9, 15, 16, 17, 64, 127])
+    func variantsAgree(n: Int) {
+        let rows = 3
+        let (x, dy, w, b) = (noise(rows * n, seed: 1), noise(rows * n, seed: 2), noise(n, seed: 3), noise(n, seed: 4))
+        var results: [[UInt32]] = []
+        for variant in variants {
+            let kernels = ad_kernels_named(variant)!.pointee
+            var all: [Float] = []
+            var y = [Float](repeating: 0, count: rows * n), z = y, s = [Float](repeating: 0, count: rows), m = s, dw = b
+            kernels.rms_norm(&y, x, w, rows, n, 1e-5)
+            all += y
+            kernels.rms_norm_backward(&y, &s, dy, x, w, rows, n, 1e-5)
+            all += y + s
+            kernels.norm_weight_backward(&dw, dy, x, nil, s, rows, n, 0, n)
+            all += dw
+            kernels.layer_norm(&y, x, w, b, rows, n, 1e-5)
+            all += y
+            kernels.layer_norm_backward(&y, &m, &s, dy, x, w, rows, n, 1e-5)
+            all += y + m + s
+            kernels.gated_silu(&y, x, dy, rows * n)
+            all += y
+            kernels.gated_silu_backward(&y, &z, dy, x, dy, rows * n)
+            all += y + z
+            kernels.exponential(&y, x, rows * n)
+            all += y
+            let lse = kernels.log_sum_exp(x, n, 0.7)
+            all += [lse, kernels.entropy(x, n, lse)]
+            y = x
+            kernels.head_backward(&y, n, 0, 0.3, 0.2, lse, 1.1)
+            all += y
+            var p = x, first = dy, second = x.map { $0 * $0 }
+            var step = ad_adamw_step(learning_rate: 1e-2, beta1: 0.9, beta2: 0.99, epsilon: 1e-8, decay: 0.1, correction1: 0.1, correction2: 0.01, gradient_scale: 0.5)
+            kernels.adamw(&p, &first, &second, dy, rows * n, &step)
+            all += p + first + second
+            results.append(bits(all))
+        }
+        #expect(Set(results).count == 1)
+    }
+}
