@@ -1,0 +1,43 @@
+import Foundation
+
+/// Files with one JSON value to a line. Blank lines are passed over.
+public enum JSONL {
+    /// Calls `body` with every value and the number of its line, counted from 1.
+    /// - Throws: `ModelFileError` when the file cannot be read or holds no values, `JSONError` with the line of the first
+    ///   one that is not JSON, and whatever `body` throws.
+    public static func forEach(path: String, _ body: (_ line: Int, _ value: JSON) throws -> Void) throws {
+        let file = try MappedFile(path: path)
+        defer { withExtendedLifetime(file) {} }  // `rest` points into it
+        var found = false
+        var line = 1
+        var rest = file.bytes[...]
+        while !rest.isEmpty {
+            let end = rest.firstIndex(of: UInt8(ascii: "\n")) ?? rest.endIndex
+            let bytes = UnsafeRawBufferPointer(rebasing: rest[rest.startIndex..<end])
+            if bytes.contains(where: { $0 != 0x20 && $0 != 0x09 && $0 != 0x0D }) {
+                found = true
+                try body(line, try JSON.parse(bytes, source: path, firstLine: line))
+            }
+            rest = rest[min(end + 1, rest.endIndex)...]
+            line += 1
+        }
+        guard found else {
+            throw ModelFileError(file: path, problem: "holds no examples", advice: "Write one JSON object to a line.")
+        }
+    }
+
+    /// All objects of a file, with their lines.
+    /// - Throws: as `forEach`, and `ModelFileError` for a line that holds another kind of value.
+    public static func objects(path: String) throws -> [(line: Int, object: JSONObject)] {
+        var objects: [(line: Int, object: JSONObject)] = []
+        try forEach(path: path) { line, value in
+            guard let object = value.object else {
+                throw ModelFileError(
+                    file: "\(path), line \(line)", problem: "is \(value.kind), not an object",
+                    advice: "Write one JSON object to a line.")
+            }
+            objects.append((line: line, object: object))
+        }
+        return objects
+    }
+}
