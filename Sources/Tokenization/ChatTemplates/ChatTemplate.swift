@@ -1,0 +1,44 @@
+/// How a model's conversations are written as text: a Jinja template, of which a small subset is interpreted.
+///
+/// The subset is what ChatML-like templates need: `for`, `if`, `set`, comments, indexing, comparison, `and`/`or`/`not`, `in`, `+`, `-`, `~`,
+/// `a if b else c`, the filters `trim`, `length`, `upper`, `lower`, the tests `defined`, `undefined`, `none`, `string`, and `raise_exception`.
+/// Anything else is refused when the template is made. As in transformers, `trim_blocks` and `lstrip_blocks` are on.
+/// Templates come with downloaded models: their size, steps and output are limited.
+public struct ChatTemplate: Sendable {
+    public static let maximumSourceBytes = 1 << 18
+    public static let maximumSteps = 1_000_000
+    static let maximumOutputBytes = 1 << 24
+    static let maximumDepth = 64
+    static let maximumExpressionHeight = 256
+
+    public let source: String
+    private let body: [TemplateNode]
+
+    /// - Throws: `ChatTemplateError`, naming the construct and its line.
+    public init(_ source: String) throws {
+        guard source.utf8.count <= ChatTemplate.maximumSourceBytes else {
+            throw ChatTemplateError.limit("\(ChatTemplate.maximumSourceBytes) bytes of template")
+        }
+        self.source = source
+        var parser = TemplateParser(try TemplateLexer.tokens(of: source))
+        body = try parser.template()
+    }
+
+    /// - Parameters:
+    ///   - addGenerationPrompt: ends the text where the assistant's next message starts.
+    ///   - bosToken: what `bos_token` stands for in the template; nil leaves it undefined. The same for `eosToken`.
+    /// - Throws: `ChatTemplateError`.
+    public func render(
+        messages: [(role: String, content: String)], addGenerationPrompt: Bool, bosToken: String? = nil, eosToken: String? = nil
+    ) throws -> String {
+        var variables: [String: TemplateValue] = [
+            "messages": .list(messages.map { .record([("role", .string($0.role)), ("content", .string($0.content))]) }),
+            "add_generation_prompt": .bool(addGenerationPrompt), "tools": .none, "documents": .none,
+        ]
+        if let bosToken { variables["bos_token"] = .string(bosToken) }
+        if let eosToken { variables["eos_token"] = .string(eosToken) }
+        var interpreter = TemplateInterpreter(variables: variables)
+        try interpreter.run(body)
+        return String(decoding: interpreter.output, as: UTF8.self)
+    }
+}
