@@ -1,0 +1,35 @@
+/// What a verifier found, and what it compared.
+public struct Verdict: Codable, Sendable, Equatable {
+    public enum Outcome: String, Codable, Sendable, CaseIterable {
+        case right, wrong
+        /// No answer could be extracted.
+        case unreadable
+        /// The completion was cut by its length; it never trains by likelihood.
+        case cutOff
+        case unknown
+    }
+    public var outcome: Outcome
+    /// Before any comparison with the group.
+    public var reward: Double
+    /// What was compared with what: the extracted answer, the failing check.
+    public var evidence: String
+
+    public init(_ outcome: Outcome, reward: Double? = nil, evidence: String) {
+        self.outcome = outcome
+        self.reward = reward ?? (outcome == .right ? 1 : 0)
+        self.evidence = evidence
+    }
+}
+
+public enum Judgement: Codable, Sendable, Equatable {
+    case judged(Verdict)
+    /// The verifier could not do its work: neither trained nor counted as wrong.
+    case failed(reason: String)
+}
+
+/// Judges completions. A verifier that cannot do its work fails the judgement: reward 0 means "read, and wrong".
+public protocol Verifier: Sendable {
+    var name: String { get }
+    /// - Returns: one judgement per rollout, in order.
+    func judge(_ rollouts: [Rollout]) async -> [Judgement]
+}

@@ -1,0 +1,99 @@
+import Foundation
+import Sampling
+import Tasks
+import Testing
+
+@Suite("Instructions")
+struct InstructionsTests {
+    private func task(seed: UInt64 = 1, trainCount: Int? = nil) throws -> Instructions {
+        try withFolder(["i.jsonl": instructionLines]) { folder in
+            try Instructions(data: folder.appendingPathComponent("i.jsonl"), seed: seed, trainCount: trainCount, devCount: 20, testCount: 30)
+        }
+    }
+
+    @Test("every problem has a readable constraint, its wording, and a category")
+    func problems() throws {
+        let task = try task()
+        #expect(task.problems(in: .train).count > 250)
+        for problem in Split.allCases.flatMap({ task.problems(in: $0) }) {
+            let constraint = try Constraint(encoded: #require(problem.details["constraint"]))
+            #expect(problem.category == constraint.kind.rawValue)
+            #expect(problem.answer == nil)
+            let prompt = try task.reset(problem, mode: .plain)
+            let wording = try #require(problem.details["instruction"])
+            #expect(prompt == .messages([Message(role: "user", content: problem.question + "\n\n" + wording)]))
+        }
+    }
+
+    @Test("the test has a half with words seen in training and a half with others")
+    func unseenWords() throws {
+        let task = try task()
+        let test = task.problems(in: .test)
+        let unseen = test.filter { $0.details["words"] == "unseen" }
+        #expect(!unseen.isEmpty && unseen.count < test.count)
+        #expect(task.problems(in: .train).allSatisfy { $0.details["words"] == "seen" })
+        func words(_ problems: [Problem]) throws -> Set<String> {
+            var words: Set<String> = []
+            for problem in problems {
+                for part in try Constraint(encoded: problem.details["constraint"]!).parts {
+                    switch part {
+                    case .contains(let word): words.insert(word)
+                    case .startsWith(let phrase), .endsWith(let phrase): words.insert(phrase)
+                    case .json(let keys): words.formUnion(keys)
+                    default: break
+                    }
+                }
+            }
+            return words
+        }
+        #expect(try words(unseen).isDisjoint(with: words(task.problems(in: .train))))
+        #expect(try !words(unseen).isEmpty)
+    }
+
+    @Test("no instruction is in two splits; held-out problems do not depend on the seed; equal seeds give equal problems")
+    func splits() throws {
+        let (first, second) = (try task(seed: 1), try task(seed: 2))
+        #expect(try Overlap.inside(first).isEmpty)
+        #expect(first.problems(in: .test) == second.problems(in: .test))
+        #expect(first.problems(in: .dev) == second.problems(in: .dev))
+        #expect(first.problems(in: .train) != second.problems(in: .train))
+        #expect(try task(seed: 1).problems(in: .train) == first.problems(in: .train))
+        #expect(try task(trainCount: 7).problems(in: .train).count == 7)
+    }
+
+    @Test("records may say 'prompt', may have an input, and repeats are passed over")
+    func records() throws {
+        let lines = #"{"prompt":"sort these three words","input":"b a"}"# + "\n\n" + #"{"instruction":"sort these three words","input":"b a"}"# + "\n"
+        try withFolder(["i.jsonl": lines]) { folder in
+            let task = try Instructions(
+                data: folder.appendingPathComponent("i.jsonl"), splitting: Splitting(dev: 0, test: 0))
+            #expect(task.skipped == 1)
+            #expect(task.problems(in: .train).map(\.question) == ["sort these three words\n\nb a"])
+        }
+    }
+
+    @Test("there is no hint to give, and broken data is named with its line")
+    func errors() throws {
+        let task = try task()
+        let problem = task.problems(in: .train)[0]
+        #expect(taskError { _ = try task.reset(problem, mode: .hinted) }.contains("no answer to give away"))
+        try withFolder(["a.jsonl": "{\"instruction\":\"x\"}\n{\"instrucion\":\"y\"}\n", "b.jsonl": "{\n"]) { folder in
+            let (a, b) = (folder.appendingPathComponent("a.jsonl"), folder.appendingPathComponent("b.jsonl"))
+            #expect(taskError { _ = try Instructions(data: a) }.hasPrefix("a.jsonl:2: no field 'instruction'; did you mean 'instrucion'?"))
+            #expect(taskError { _ = try Instructions(data: b) }.hasPrefix("b.jsonl:1: not JSON"))
+            #expect(taskError { _ = try Instructions(data: folder.appendingPathComponent("c.jsonl")) }.contains("cannot be read"))
+        }
+    }
+
+    @Test(
+        "Alpaca's instructions split without overlap, each kind of demand among them",
+        .enabled(if: PublicData.has("alpaca.jsonl"), PublicData.missing("alpaca.jsonl")))
+    func alpaca() throws {
+        let task = try Instructions(data: PublicData.file("alpaca.jsonl"))
+        #expect(try Overlap.inside(task).isEmpty)
+        #expect(task.problems(in: .train).count > 2500)
+        #expect(task.problems(in: .test).count > 200)
+        let kinds = Set(task.problems(in: .train).map(\.category))
+        #expect(Constraint.Kind.allCases.allSatisfy { kinds.contains($0.rawValue) })
+    }
+}
