@@ -4,10 +4,26 @@ import PackageDescription
 let package = Package(
     name: "Autodidact",
     platforms: [.macOS(.v15)],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+        .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
+        .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
+        .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
+    ],
     targets: [
         .target(name: "CAutodidact"),
         .target(name: "Tensors", dependencies: ["CAutodidact"]),
-        .testTarget(name: "TensorsTests", dependencies: ["Tensors", "CAutodidact"]),
+        .target(name: "ModelFiles", dependencies: []),
+        .target(name: "Tokenization", dependencies: ["ModelFiles"]),
+        .target(name: "Architectures", dependencies: ["Tensors", "ModelFiles", "Tokenization", .product(name: "Crypto", package: "swift-crypto")]),
+        .target(name: "Sampling", dependencies: ["Architectures"]),
+        .target(name: "Tasks", dependencies: ["ModelFiles", "Sampling", .product(name: "Yams", package: "Yams")]),
+        .target(name: "Training", dependencies: ["Architectures", "Tasks"]),
+        .target(name: "Recipes", dependencies: ["Sampling", "Training"]),
+        .testTarget(name: "ModelFilesTests", dependencies: ["ModelFiles"]),
+        .testTarget(name: "TasksTests", dependencies: ["Tasks", "Sampling"]),
+        .testTarget(name: "TensorsTests", dependencies: ["Tensors"]),
+        .testTarget(name: "TokenizationTests", dependencies: ["Tokenization", "ModelFiles"]),
     ],
     swiftLanguageModes: [.v6]
 )

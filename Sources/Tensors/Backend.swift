@@ -50,6 +50,8 @@ public protocol Backend: AnyObject {
 
     func read(_ tensor: Tensor) -> [Float]
     func write(_ values: [Float], to tensor: Tensor)
+    /// Calls `body` for every row of a matrix, on several threads where the values are at hand.
+    func forEachRow(_ tensor: Tensor, _ body: (_ row: Int, _ values: UnsafeBufferPointer<Float>) -> Void)
     func copy(_ source: Tensor, to target: Tensor)
     func fill(_ tensor: Tensor, with value: Float)
 
@@ -57,6 +59,8 @@ public protocol Backend: AnyObject {
     func matrixCount(outputs: Int, inputs: Int) -> Int
     func writeRows(_ values: UnsafeBufferPointer<Float>, rows: Range<Int>, of matrix: Matrix)
     func readRows(_ rows: Range<Int>, of matrix: Matrix) -> [Float]
+    /// Calls `read`, which must be safe on several threads at once, for stretches of rows that together are the matrix.
+    func fillRows(of matrix: Matrix, reading read: (_ rows: Range<Int>, _ values: UnsafeMutableBufferPointer<Float>) throws -> Void) throws
 
     /// y `[M, N]` = x `[M, K]` Wᵀ (+ bias).
     func linear(_ x: Tensor, _ weight: Matrix, bias: Tensor?, into y: Tensor)

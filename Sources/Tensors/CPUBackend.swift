@@ -1,4 +1,5 @@
 import CAutodidact
+import Synchronization
 
 #if canImport(Glibc)
 import Glibc
@@ -69,6 +70,13 @@ public final class CPUBackend: Backend {
         values.withUnsafeBufferPointer { if let base = $0.baseAddress { tensor.pointer.update(from: base, count: values.count) } }
     }
 
+    public func forEachRow(_ tensor: Tensor, _ body: (_ row: Int, _ values: UnsafeBufferPointer<Float>) -> Void) {
+        let width = tensor.width
+        chunks(tensor.rows, grain: 1) { range in
+            for row in range { body(row, UnsafeBufferPointer(start: tensor.pointer + row * width, count: width)) }
+        }
+    }
+
     public func copy(_ source: Tensor, to target: Tensor) {
         precondition(source.count == target.count, "\(source.shape) into \(target.shape)")
         chunks(source.count, grain: 1 << 16) { range in
@@ -116,6 +124,23 @@ public final class CPUBackend: Backend {
             }
             count = rows.count * K
         }
+    }
+
+    public func fillRows(of matrix: Matrix, reading read: (_ rows: Range<Int>, _ values: UnsafeMutableBufferPointer<Float>) throws -> Void) throws {
+        let K = matrix.inputs
+        let failure = Mutex<(any Error)?>(nil)
+        reserveScratch(Self.lanes * K)
+        pool.run((matrix.outputs + Self.lanes - 1) / Self.lanes) { panel, worker in
+            let rows = panel * Self.lanes..<min(matrix.outputs, (panel + 1) * Self.lanes)
+            let values = UnsafeMutableBufferPointer(start: scratchPointer(worker), count: rows.count * K)
+            do {
+                try read(rows, values)
+                kernels.pack_panel(matrix.pointer + rows.lowerBound * K, values.baseAddress!, K, rows.count, K)
+            } catch {
+                failure.withLock { $0 = error }
+            }
+        }
+        if let error = failure.withLock({ $0 }) { throw error }
     }
 
     /// Rows per tile: a multiple of the micro-tile, small enough that the inputs of a tile stay in the second-level cache.

@@ -32,6 +32,9 @@ public final class KeyValueCache {
         return block
     }
 
+    /// Whether one sequence alone holds the block.
+    public func isUnique(_ block: Int) -> Bool { references[block] == 1 }
+
     public func retain(_ block: Int) { references[block] += 1 }
 
     public func release(_ block: Int) {

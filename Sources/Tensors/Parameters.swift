@@ -149,8 +149,11 @@ public final class ParameterSet {
     }
 }
 
-/// Gradients of the trainable parameters, flat and in the order of the parameters.
-public final class Gradients {
+/// Gradients of the trainable parameters.
+public typealias Gradients = ParameterBuffers
+
+/// One value for every entry of the trainable parameters, laid out as they are: gradients, or an optimizer's moments.
+public final class ParameterBuffers {
     public let parameters: ParameterSet
     private var storages: [ObjectIdentifier: Storage] = [:]
     private var trained: Set<ObjectIdentifier>
@@ -194,6 +197,18 @@ public final class Gradients {
         return parameter.isMatrix ? parameters.backend.readRows(0..<parameter.shape[0], of: matrix(parameter)) : vector(parameter).read()
     }
 
+    /// Sets the values of one parameter, in row-major order.
+    public func write(_ values: UnsafeBufferPointer<Float>, to parameter: Parameter) {
+        precondition(values.count == parameter.shape.reduce(1, *), "\(values.count) values for '\(parameter.name)' \(parameter.shape)")
+        if parameter.isMatrix {
+            parameters.backend.writeRows(values, rows: 0..<parameter.shape[0], of: matrix(parameter))
+        } else {
+            parameters.backend.write(Array(values), to: vector(parameter))
+        }
+    }
+
+    public var byteCount: Int { storages.values.reduce(0) { $0 + $1.count * 4 } }
+
     public func clear() {
         deferred.removeAll()
         for storage in storages.values { parameters.backend.fill(Tensor(storage: storage, shape: [storage.count], backend: parameters.backend), with: 0) }
@@ -221,5 +236,19 @@ extension ParameterSet {
     public func flat(_ parameter: Parameter) -> Tensor {
         makeUnique(parameter.segment)
         return Tensor(storage: parameter.segment.storage!, offset: parameter.offset, shape: [parameter.count], backend: backend)
+    }
+}
+
+extension ParameterSet {
+    /// Sets a weight from rows that `read` provides, a panel of rows at a time and on several threads at once.
+    public func fill(_ parameter: Parameter, reading read: (_ rows: Range<Int>, _ values: UnsafeMutableBufferPointer<Float>) throws -> Void) throws {
+        makeUnique(parameter.segment)
+        if parameter.isMatrix {
+            try backend.fillRows(of: parameter.matrix, reading: read)
+        } else {
+            var values = [Float](repeating: 0, count: parameter.shape[0])
+            try values.withUnsafeMutableBufferPointer { try read(0..<parameter.shape[0], $0) }
+            backend.write(values, to: parameter.vector)
+        }
     }
 }

@@ -44,7 +44,8 @@ typedef struct {
     float gradient_scale;
 } ad_adamw_step;
 
-typedef struct {
+// Swift may hand a table from thread to thread: it is never written.
+typedef struct __attribute__((swift_attr("@Sendable"))) {
     const char *name;
 
     // c[r][0..<columns] = (accumulate ? c : +0) + Σ_k a[r][k] · b[k][0..<columns], one chain per element in increasing k.

@@ -1,0 +1,96 @@
+import ModelFiles
+import Synchronization
+import Tensors
+
+/// Weights that do not fit the model being loaded.
+public enum CheckpointError: Error, Equatable, CustomStringConvertible {
+    case missing(parameter: String, file: String, nearest: String?)
+    case wrongShape(parameter: String, file: String, expected: [Int], found: [Int])
+    case unexpected(names: [String], file: String)
+
+    public var description: String {
+        switch self {
+        case .missing(let parameter, let file, let nearest):
+            "\(file): no tensor '\(parameter)'\(nearest.map { "; the nearest name is '\($0)'" } ?? ""). Check that config.json and the weights come from the same model."
+        case .wrongShape(let parameter, let file, let expected, let found):
+            "\(file): '\(parameter)' has shape \(found), but the configuration implies \(expected). Compare the sizes and numbers of heads with the model card."
+        case .unexpected(let names, let file):
+            "\(file): the model has no place for \(names.prefix(3).map { "'\($0)'" }.joined(separator: ", "))\(names.count > 3 ? " and \(names.count - 3) more" : ""). "
+                + "Check that config.json and the weights come from the same model."
+        }
+    }
+}
+
+extension Decoder {
+    /// Reads every weight, expanding blocks to their exact float32 values.
+    /// - Throws: `CheckpointError` before any memory is taken, when names or shapes do not fit.
+    public func load(_ file: any TensorFile) throws {
+        let isGGUF = file is GGUFFile
+        var taken: Set<String> = []
+        var plan: [(parameter: Parameter, info: TensorInfo, permutation: Permutation?)] = []
+        for parameter in parameters.parameters {
+            let name = isGGUF ? ggufName(parameter.name) : parameter.name
+            guard let info = file.info(name) else {
+                throw CheckpointError.missing(parameter: name, file: file.path, nearest: nearestName(to: name, in: file.tensors.map(\.name)))
+            }
+            guard info.shape == parameter.shape else {
+                throw CheckpointError.wrongShape(parameter: name, file: file.path, expected: parameter.shape, found: info.shape)
+            }
+            guard info.dtype.isExpandable else {
+                throw ModelFileError(file: file.path, problem: "'\(name)' is of type \(info.dtype.name), which is not read as floats", advice: "Use a conversion to F32, F16, BF16 or another type that is.")
+            }
+            taken.insert(name)
+            plan.append((parameter, info, isGGUF ? permutation(parameter.name) : nil))
+        }
+        // Buffers that old libraries stored, and a tied table stored twice.
+        let buffers = ["rotary_emb.inv_freq", "attn.bias", "attn.masked_bias", "position_ids"]
+        let left = file.tensors.map(\.name).filter { name in
+            !taken.contains(name) && !buffers.contains { name.hasSuffix($0) } && !(configuration.tieWordEmbeddings && name == configuration.names.head)
+        }
+        guard left.isEmpty else { throw CheckpointError.unexpected(names: left, file: file.path) }
+        parameters.allocate()
+        for (parameter, info, permutation) in plan {
+            try parameters.fill(parameter) { rows, values in
+                guard let permutation else { return try file.readFloats(info, rows: rows, into: values) }
+                let width = values.count / rows.count
+                for (index, row) in rows.enumerated() {
+                    let source = permutation.source(row)
+                    try file.readFloats(info, rows: source..<source + 1, into: UnsafeMutableBufferPointer(rebasing: values[index * width..<(index + 1) * width]))
+                }
+            }
+        }
+    }
+
+    /// llama.cpp's converter reorders the rows of q and k for pairs that lie side by side; ours are half a head apart.
+    private struct Permutation {
+        let headDim: Int
+
+        func source(_ row: Int) -> Int {
+            let (head, within) = (row / headDim, row % headDim)
+            let half = headDim / 2
+            return head * headDim + 2 * (within % half) + within / half
+        }
+    }
+
+    private func permutation(_ name: String) -> Permutation? {
+        let names = configuration.names
+        return name.contains(names.qProj) || name.contains(names.kProj) ? Permutation(headDim: configuration.headDim) : nil
+    }
+
+    private func ggufName(_ name: String) -> String {
+        let names = configuration.names
+        if name == names.embedding { return "token_embd.weight" }
+        if name == names.finalNorm { return "output_norm.weight" }
+        if name == names.head { return "output.weight" }
+        guard name.hasPrefix(names.layer) else { return name }
+        let rest = name.dropFirst(names.layer.count)
+        let layer = rest.prefix { $0.isNumber }
+        let inside = rest.dropFirst(layer.count + 1)
+        let table = [
+            (names.inputNorm, "attn_norm"), (names.attentionNorm, "ffn_norm"), (names.qProj, "attn_q"), (names.kProj, "attn_k"), (names.vProj, "attn_v"),
+            (names.oProj, "attn_output"), (names.gateProj, "ffn_gate"), (names.upProj, "ffn_up"), (names.downProj, "ffn_down"),
+        ]
+        for (ours, theirs) in table where inside.hasPrefix(ours + ".") { return "blk.\(layer).\(theirs)\(inside.dropFirst(ours.count))" }
+        return name
+    }
+}

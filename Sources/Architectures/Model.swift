@@ -1,0 +1,118 @@
+import Crypto
+import Foundation
+import ModelFiles
+import Tensors
+import Tokenization
+
+/// A decoder with its tokenizer and template: what a model folder or a GGUF file holds.
+public final class Model {
+    public let decoder: Decoder
+    public let tokenizer: Tokenizer
+    /// Where it came from, for messages; nil for one made from a configuration.
+    public let source: String?
+    /// Tokens that end a completion.
+    public let stopTokens: [Int32]
+
+    public init(decoder: Decoder, tokenizer: Tokenizer, stopTokens: [Int32], source: String? = nil) {
+        self.decoder = decoder
+        self.tokenizer = tokenizer
+        self.stopTokens = stopTokens
+        self.source = source
+    }
+
+    /// Opens a Hugging Face folder or a GGUF file.
+    public convenience init(path: String, on backend: any Backend) throws {
+        let folder = try ModelFolder(path)
+        let weights = try folder.openWeights()
+        if let gguf = weights as? GGUFFile {
+            let decoder = Decoder(try DecoderConfiguration(gguf), on: backend)
+            let tokenizer = try Tokenizer(gguf: gguf)
+            try decoder.load(gguf)
+            self.init(decoder: decoder, tokenizer: tokenizer, stopTokens: Self.stops(decoder.configuration, tokenizer, nil), source: path)
+        } else {
+            let decoder = Decoder(try DecoderConfiguration(try folder.configFields()), on: backend)
+            let tokenizer = try Tokenizer(path: folder.folder)
+            try decoder.load(weights)
+            self.init(decoder: decoder, tokenizer: tokenizer, stopTokens: Self.stops(decoder.configuration, tokenizer, try folder.generationConfig()), source: path)
+        }
+        let (rows, tokens) = (decoder.configuration.vocabularySize, tokenizer.vocabularySize)
+        guard tokens <= rows else {
+            throw ModelFileError(file: path, problem: "the tokenizer has \(tokens) tokens, but the model only \(rows) rows", advice: "Check that tokenizer and weights come from the same model.")
+        }
+    }
+
+    /// What ends a completion: the configuration's end tokens, the generation configuration's, the tokenizer's own.
+    private static func stops(_ c: DecoderConfiguration, _ tokenizer: Tokenizer, _ generation: JSONObject?) -> [Int32] {
+        var stops = c.eosTokenIDs + tokenizer.eosTokens
+        if let eos = generation?["eos_token_id"] { stops += (eos.array ?? [eos]).compactMap { $0.int.map { Int32($0) } } }
+        // ChatML models end a turn with <|im_end|> and a text with <|endoftext|>.
+        for name in ["<|im_end|>", "<|endoftext|>", "<|eot_id|>"] { if let id = tokenizer.id(of: name), tokenizer.isSpecial(id) { stops.append(id) } }
+        return Array(Set(stops)).sorted()
+    }
+
+    /// The tokens of a prompt; a conversation is rendered by the model's template with the generation prompt.
+    public func encode(_ messages: [(role: String, content: String)]) throws -> [Int32] {
+        guard let source = tokenizer.chatTemplate else {
+            throw ModelFileError(file: source ?? "the model", problem: "has no chat template", advice: "Use a plain text prompt, or an instruction-tuned model.")
+        }
+        let text = try ChatTemplate(source).render(
+            messages: messages, addGenerationPrompt: true, bosToken: tokenizer.bosToken.flatMap { tokenizer.piece($0) },
+            eosToken: tokenizer.eosToken.flatMap { tokenizer.piece($0) })
+        return tokenizer.encode(text)
+    }
+
+    /// The same tokenizer around other values.
+    public func with(_ decoder: Decoder) -> Model { Model(decoder: decoder, tokenizer: tokenizer, stopTokens: stopTokens, source: source) }
+}
+
+extension Decoder {
+    /// SHA-256 over every parameter's name, shape and row-major float32 values.
+    public func contentHash() -> String {
+        var hash = SHA256()
+        for parameter in parameters.parameters {
+            hash.update(data: Data("\(parameter.name) \(parameter.shape)\n".utf8))
+            forRows(of: parameter) { hash.update(bufferPointer: UnsafeRawBufferPointer($0)) }
+        }
+        return hash.finalize().map { String(format: "%02x", $0) }.joined()
+    }
+
+    /// Row-major values, some rows at a time, so that no second copy of a large table is made.
+    func forRows(of parameter: Parameter, _ body: (UnsafeBufferPointer<Float>) throws -> Void) rethrows {
+        let rows = parameter.shape[0], step = max(1, (1 << 20) / (parameter.isMatrix ? parameter.shape[1] : 1))
+        for start in stride(from: 0, to: rows, by: step) {
+            try parameters.read(parameter, rows: start..<min(rows, start + step)).withUnsafeBufferPointer(body)
+        }
+    }
+}
+
+extension Model {
+    /// Writes config.json, model.safetensors, the tokenizer's files and generation_config.json: a folder that transformers
+    /// and llama.cpp's converter load.
+    /// - Returns: the content hash of the weights.
+    @discardableResult
+    public func save(to folder: String) throws -> String {
+        let decoder = decoder
+        let writer = try SafetensorsWriter(
+            path: "\(folder)/model.safetensors", tensors: decoder.parameters.parameters.map { ($0.name, .f32, $0.shape) }, metadata: ["format": "pt"])
+        var hash = SHA256()
+        for parameter in decoder.parameters.parameters {
+            hash.update(data: Data("\(parameter.name) \(parameter.shape)\n".utf8))
+            try decoder.forRows(of: parameter) { values in
+                hash.update(bufferPointer: UnsafeRawBufferPointer(values))
+                try writer.append(values)
+            }
+        }
+        try writer.finish()
+        var configuration = decoder.configuration
+        if configuration.eosTokenIDs.isEmpty { configuration.eosTokenIDs = tokenizer.eosTokens }
+        try writeDurably(JSON.object(configuration.configJSON()).text(pretty: true) + "\n", to: "\(folder)/config.json")
+        let files = tokenizer.huggingFaceFiles()
+        try writeDurably(files.tokenizerJSON.text() + "\n", to: "\(folder)/tokenizer.json")
+        try writeDurably(files.tokenizerConfig.text(pretty: true) + "\n", to: "\(folder)/tokenizer_config.json")
+        var generation: [(key: String, value: JSON)] = [("eos_token_id", .array(stopTokens.map { .integer(Int64($0)) }))]
+        if let bos = configuration.bosTokenID { generation.append(("bos_token_id", .integer(Int64(bos)))) }
+        if let pad = configuration.padTokenID { generation.append(("pad_token_id", .integer(Int64(pad)))) }
+        try writeDurably(JSON.object(JSONObject(generation)).text(pretty: true) + "\n", to: "\(folder)/generation_config.json")
+        return hash.finalize().map { String(format: "%02x", $0) }.joined()
+    }
+}

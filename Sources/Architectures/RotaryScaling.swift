@@ -1,0 +1,56 @@
+import Tensors
+
+/// Rotary frequencies and how they are stretched beyond the length of pre-training.
+public struct RotaryScaling: Sendable, Equatable {
+    public enum Variant: Sendable, Equatable {
+        case none
+        /// Positions divided by a factor. Source: Chen et al. 2023, arXiv:2306.15595.
+        case linear(factor: Double)
+        /// Low frequencies divided, high ones kept, those between blended (Llama 3.1).
+        case llama3(factor: Double, lowFrequencyFactor: Double, highFrequencyFactor: Double, originalLength: Int)
+        /// Source: Peng et al. 2023, arXiv:2309.00071. `attentionFactor` is 0.1 ln(factor) + 1 where the file gives none.
+        case yarn(factor: Double, betaFast: Double, betaSlow: Double, originalLength: Int, attentionFactor: Double?)
+    }
+    public var base: Double
+    public var variant: Variant
+
+    public init(base: Double, variant: Variant = .none) {
+        self.base = base
+        self.variant = variant
+    }
+
+    /// One frequency per rotated pair.
+    public func frequencies(rotated: Int) -> [Float] {
+        let plain = rotaryFrequencies(rotated: rotated, base: base)
+        switch variant {
+        case .none:
+            return plain.map { Float($0) }
+        case .linear(let factor):
+            return plain.map { Float($0 / factor) }
+        case .llama3(let factor, let low, let high, let original):
+            return plain.map { frequency in
+                let turns = Double(original) * frequency / (2 * .pi)  // the original length over the wavelength
+                if turns < low { return Float(frequency / factor) }
+                if turns > high { return Float(frequency) }
+                let blend = (turns - low) / (high - low)
+                return Float((1 - blend) * frequency / factor + blend * frequency)
+            }
+        case .yarn(let factor, let betaFast, let betaSlow, let original, _):
+            /// The pair that turns `turns` times over the original length.
+            func pair(_ turns: Double) -> Double { Double(rotated) * fixedLog(Double(original) / (turns * 2 * .pi)) / (2 * fixedLog(base)) }
+            let low = max(pair(betaFast).rounded(.down), 0)
+            var high = min(pair(betaSlow).rounded(.up), Double(rotated - 1))
+            if high == low { high += 0.001 }
+            return plain.enumerated().map { index, frequency in
+                let ramp = min(max((Double(index) - low) / (high - low), 0), 1)
+                return Float(frequency / factor * ramp + frequency * (1 - ramp))
+            }
+        }
+    }
+
+    /// What cosines and sines are multiplied by.
+    public var magnitude: Float {
+        if case .yarn(let factor, _, _, _, let given) = variant { return Float(given ?? 0.1 * fixedLog(factor) + 1) }
+        return 1
+    }
+}

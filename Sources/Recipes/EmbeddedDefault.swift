@@ -1,0 +1,31 @@
+import Architectures
+import Tasks
+import Tensors
+import Tokenization
+
+/// The shape of a small decoder that is made from nothing, for tasks that need no pretrained model.
+public struct FreshDecoder: Sendable, Codable, Equatable {
+    public var hiddenSize = 96
+    public var intermediateSize = 256
+    public var layers = 3
+    public var heads = 4
+    public var context = 256
+
+    public init() {}
+}
+
+extension Model {
+    /// A decoder with random weights for the addition task, one token a symbol.
+    public static func forAddition(_ shape: FreshDecoder, key: RandomKey, on backend: any Backend) throws -> Model {
+        let digits = (0...9).map { "\($0)" }
+        let tokenizer = try Tokenizer.symbols(
+            digits + digits.map { " \($0)" } + ["\n", " ", ",", "+", "=", " +", " ,", " =", " C:", "Input:", "Target:", "<scratch>", "</scratch>"], special: ["<eos>"])
+        var configuration = DecoderConfiguration(
+            modelType: "llama", vocabularySize: (tokenizer.vocabularySize + 15) / 16 * 16, hiddenSize: shape.hiddenSize, intermediateSize: shape.intermediateSize,
+            numHiddenLayers: shape.layers, numAttentionHeads: shape.heads, maxPositionEmbeddings: shape.context, tieWordEmbeddings: true)
+        configuration.eosTokenIDs = tokenizer.eosTokens
+        let decoder = Decoder(configuration, on: backend)
+        decoder.initialize(key.folding("initial weights"))
+        return Model(decoder: decoder, tokenizer: tokenizer, stopTokens: tokenizer.eosTokens)
+    }
+}

@@ -1,0 +1,421 @@
+import Architectures
+import Foundation
+import ModelFiles
+import Sampling
+import Tasks
+import Tensors
+import Tokenization
+import Training
+
+/// Settings of a run that every recipe shares.
+public struct LoopOptions: Sendable, Codable, Equatable {
+    public var seed: UInt64
+    public var trainer: TrainerOptions
+    /// Examples per optimizer step.
+    public var batchSize: Int
+    /// Sequences that decode together.
+    public var maxSequences: Int
+    /// Optimizer steps between saves from which a killed training goes on.
+    public var saveEvery: Int
+    /// Problems of the test part; nil: all.
+    public var testLimit: Int?
+    /// Steps of the warm-up on worked examples, where there are any.
+    public var warmUpSteps: Int
+
+    public init(seed: UInt64 = 0, trainer: TrainerOptions, batchSize: Int = 16, maxSequences: Int = 64, saveEvery: Int = 200, testLimit: Int? = nil, warmUpSteps: Int = 0) {
+        self.seed = seed
+        self.trainer = trainer
+        self.batchSize = batchSize
+        self.maxSequences = maxSequences
+        self.saveEvery = saveEvery
+        self.testLimit = testLimit
+        self.warmUpSteps = warmUpSteps
+    }
+}
+
+/// A run that was asked to stop; everything so far is saved.
+public struct Interrupted: Error {}
+
+/// The one loop: sample, judge, select, update. It owns the engine; only values cross its border.
+///
+/// Every call names its place in the run (iteration and phase). What the journal holds for that place is returned; the rest
+/// is computed and recorded before it is returned.
+public actor LearningLoop {
+    private let executor: EngineExecutor
+    public nonisolated var unownedExecutor: UnownedSerialExecutor { executor.asUnownedSerialExecutor() }
+
+    public let environment: any Tasks.Environment
+    /// Judges what trains; the environment's own verifier judges what is measured.
+    private let verifier: any Verifier
+    public let options: LoopOptions
+    public let key: RandomKey
+    private let base: Model
+    private let baseHash: String
+    private let workedExamples: [WorkedExample]
+    private let journal: any Journal
+    /// The run's folder.
+    private let folder: String
+    private let report: @Sendable (LoopEvent) -> Void
+    private let isCancelled: @Sendable () -> Bool
+    /// The policy in memory besides the base.
+    private var loaded: (version: PolicyVersion, decoder: Decoder)?
+
+    /// - Parameter makeModel: called on the engine's own thread, since compute types stay there.
+    public init(
+        executor: EngineExecutor, environment: any Tasks.Environment, verifier: (any Verifier)? = nil, options: LoopOptions, workedExamples: [WorkedExample] = [],
+        folder: String, makeModel: @Sendable () throws -> sending Model, makeJournal: @Sendable () throws -> sending any Journal,
+        report: @escaping @Sendable (LoopEvent) -> Void, isCancelled: @escaping @Sendable () -> Bool = { false }
+    ) throws {
+        self.executor = executor
+        self.environment = environment
+        self.verifier = verifier ?? environment.verifier
+        self.options = options
+        self.workedExamples = workedExamples
+        self.folder = folder
+        self.report = report
+        self.isCancelled = isCancelled
+        key = RandomKey(seed: options.seed)
+        let model = try makeModel()
+        base = model
+        baseHash = model.decoder.contentHash()
+        journal = try makeJournal()
+    }
+
+    // MARK: Policies
+
+    /// The policy that the recipe starts from: the model as given, or warmed up on worked examples. Measured before it is returned.
+    public func start() async throws -> PolicyVersion {
+        var policy = PolicyVersion(training: nil, weightsHash: baseHash)
+        if options.warmUpSteps > 0, !workedExamples.isEmpty {
+            policy = try train(
+                TrainingKey(iteration: 0, phase: "warm-up"), on: workedExamples.map(example), from: policy, steps: options.warmUpSteps)
+        }
+        try await evaluate(policy, iteration: 0)
+        return policy
+    }
+
+    /// A decoder with a version's weights.
+    public func decoder(of policy: PolicyVersion) throws -> Decoder {
+        guard let training = policy.training else { return base.decoder }
+        if let loaded, loaded.version == policy { return loaded.decoder }
+        guard let checkpoint = try journal.checkpoints(training).last(where: { $0.isFinal && $0.weightsHash == policy.weightsHash }) else {
+            throw ReplayError.missingCheckpoint(training: training, weightsHash: policy.weightsHash)
+        }
+        loaded = nil
+        let decoder = Decoder(base.decoder.configuration, on: base.decoder.backend)
+        try decoder.load(try SafetensorsFile(path: "\(folder)/\(checkpoint.path)/model.safetensors"))
+        loaded = (policy, decoder)
+        return decoder
+    }
+
+    // MARK: Sampling and judging
+
+    /// Completions of every problem, judged, in the order of the problems.
+    public func sample(
+        _ problems: [Problem], mode: PromptMode = .plain, samples: Int = 1, from policy: PolicyVersion, iteration: Int, phase: String, _ sampling: SamplingOptions,
+        judgedBy given: (any Verifier)? = nil
+    ) async throws -> [Rollout] {
+        let judge = given ?? verifier
+        var done = try journal.rollouts(iteration: iteration, phase: phase)
+        if try journal.isComplete(iteration: iteration, phase: phase) { return done }
+        let total = problems.count * samples
+        report(.phaseStarted(iteration: iteration, phase: phase, total: total))
+
+        // A killed run may have left rollouts whose judgement was not recorded yet.
+        let unjudged = done.filter { $0.judgement == nil }
+        if !unjudged.isEmpty {
+            try journal.record(await judged(unjudged, by: judge))
+            done = try journal.rollouts(iteration: iteration, phase: phase)
+        }
+        var present = Set(done.map(\.key))
+        var (right, cutOff) = (done.count(where: \.isRight), done.count { $0.finishReason == .length })
+        if present.count < total {
+            let model = base.with(try decoder(of: policy))
+            let generator = Generator(model)
+            generator.maxSequences = options.maxSequences
+            let phaseKey = key.folding("sample").folding(phase).folding(iteration)
+            // Several rounds of full batches between commits.
+            let chunk = max(1, options.maxSequences * 4 / samples)
+            for start in stride(from: 0, to: problems.count, by: chunk) {
+                let indices = (start..<min(problems.count, start + chunk)).filter { index in
+                    (0..<samples).contains { !present.contains(RolloutKey(iteration: iteration, phase: phase, index: index, sample: $0)) }
+                }
+                if indices.isEmpty { continue }
+                let requests = try indices.map { index in
+                    GenerationRequest(
+                        promptTokens: try tokens(of: try environment.reset(problems[index], mode: mode)), samples: samples, options: sampling, maxTokens: environment.maxTokens,
+                        stopTokens: model.stopTokens, stopStrings: environment.stops, key: phaseKey.folding(index))
+                }
+                let clock = ContinuousClock()
+                let began = clock.now
+                let completions = try generator.run(requests, isCancelled: isCancelled)
+                let elapsed = (clock.now - began).inSeconds
+                var rollouts: [Rollout] = []
+                for completion in completions {
+                    let index = indices[completion.request]
+                    let rollout = Rollout(
+                        key: RolloutKey(iteration: iteration, phase: phase, index: index, sample: completion.sample), problem: problems[index], mode: mode,
+                        promptTokens: requests[completion.request].promptTokens, completionTokens: completion.tokens, finishReason: completion.finishReason,
+                        text: completion.text, logProbabilities: completion.logProbabilities, behaviorLogProbabilities: completion.behaviorLogProbabilities,
+                        temperatures: Array(repeating: sampling.temperature, count: completion.tokens.count), weightsHash: policy.weightsHash)
+                    if present.insert(rollout.key).inserted { rollouts.append(rollout) }
+                }
+                try journal.record(rollouts)
+                let verdicts = await judged(rollouts, by: judge)
+                try journal.record(verdicts)
+                right += verdicts.count(where: \.isRight)
+                cutOff += verdicts.count { $0.finishReason == .length }
+                let sampled = completions.reduce(0) { $0 + $1.tokens.count }
+                report(.sampled(
+                    iteration: iteration, phase: phase, done: present.count, total: total, right: right, cutOff: cutOff, tokensPerSecond: Double(sampled) / max(elapsed, 1e-9)))
+                if isCancelled() { throw Interrupted() }
+            }
+        }
+        let all = try journal.rollouts(iteration: iteration, phase: phase)
+        try journal.record(Self.summary(of: all, iteration: iteration, phase: phase))
+        try journal.complete(iteration: iteration, phase: phase)
+        return all
+    }
+
+    private func judged(_ rollouts: [Rollout], by judge: any Verifier) async -> [Rollout] {
+        let judgements = await judge.judge(rollouts)
+        precondition(judgements.count == rollouts.count, "verifier '\(judge.name)' gave \(judgements.count) judgements for \(rollouts.count) rollouts")
+        return zip(rollouts, judgements).map { rollout, judgement in
+            var rollout = rollout
+            rollout.judgement = judgement
+            return rollout
+        }
+    }
+
+    func tokens(of prompt: Prompt) throws -> [Int32] {
+        switch prompt {
+        case .text(let text): base.tokenizer.encode(text, addSpecialTokens: true)
+        case .messages(let messages): try base.encode(messages.map { ($0.role, $0.content) })
+        }
+    }
+
+    /// Shares and means of a phase, overall and by category.
+    static func summary(of rollouts: [Rollout], iteration: Int, phase: String) -> [MetricRecord] {
+        var metrics: [MetricRecord] = []
+        func add(_ name: String, _ category: String, _ value: Double, _ count: Int) {
+            metrics.append(MetricRecord(iteration: iteration, phase: phase, name: name, category: category, value: value, count: count))
+        }
+        func mean(_ values: [Double]) -> Double { values.isEmpty ? 0 : values.reduce(0, +) / Double(values.count) }
+        let categories = Set(rollouts.map(\.problem.category)).sorted()
+        var accuracies: [Double] = []
+        for category in (categories.count > 1 ? categories : []) + [""] {
+            let group = category.isEmpty ? rollouts : rollouts.filter { $0.problem.category == category }
+            // What the verifier could not judge counts neither way.
+            let judged = group.filter { $0.verdict != nil }
+            let right = judged.count(where: \.isRight)
+            add("accuracy", category, judged.isEmpty ? 0 : Double(right) / Double(judged.count), judged.count)
+            add("right", category, Double(right), judged.count)
+            if !category.isEmpty { accuracies.append(judged.isEmpty ? 0 : Double(right) / Double(judged.count)) }
+        }
+        if !accuracies.isEmpty { add("macroAccuracy", "", mean(accuracies), rollouts.count) }
+        add("reward", "", mean(rollouts.compactMap { $0.verdict?.reward }), rollouts.count)
+        add("length", "", mean(rollouts.map { Double($0.completionTokens.count) }), rollouts.count)
+        add("cutOff", "", mean(rollouts.map { $0.finishReason == .length ? 1 : 0 }), rollouts.count)
+        add("unreadable", "", mean(rollouts.map { $0.verdict?.outcome == .unreadable ? 1 : 0 }), rollouts.count)
+        add("failedJudgements", "", mean(rollouts.map { $0.verdict == nil ? 1 : 0 }), rollouts.count)
+        let groups = rollouts.grouped().filter { $0.count > 1 }
+        if !groups.isEmpty {
+            add("withoutSignal", "", mean(groups.map { Set($0.compactMap { $0.verdict?.reward }).count < 2 ? 1 : 0 }), groups.count)
+        }
+        return metrics
+    }
+
+    /// Greedy accuracy on the test part, judged by the environment's own verifier. The result is in the journal.
+    public func evaluate(_ policy: PolicyVersion, iteration: Int) async throws {
+        var problems = try environment.problems(in: .test)
+        if let limit = options.testLimit { problems = Array(problems.prefix(limit)) }
+        let rollouts = try await sample(problems, from: policy, iteration: iteration, phase: "test", .greedy, judgedBy: environment.verifier)
+        report(.evaluated(Self.summary(of: rollouts, iteration: iteration, phase: "test")))
+    }
+
+    // MARK: Selecting
+
+    /// Examples for likelihood training from rollouts; what was cut off by its length never trains.
+    ///
+    /// A hinted rollout is stored under the plain prompt, as if no hint had been given.
+    public func likelihoodExamples(_ rollouts: [Rollout]) throws -> [Example] {
+        try rollouts.filter { $0.finishReason == .stop }.sorted { $0.key < $1.key }.compactMap { rollout in
+            let prompt = try rollout.mode == .plain ? rollout.promptTokens : tokens(of: environment.reset(rollout.problem, mode: .plain))
+            let completion = completion(of: rollout)
+            return completion.isEmpty ? nil : Example(promptTokens: prompt, completionTokens: completion, rollouts: [rollout.key])
+        }
+    }
+
+    /// The tokens wholly before a stop string and the end of the turn; all of them where a stop token ended the completion.
+    private func completion(of rollout: Rollout) -> [Int32] {
+        if let last = rollout.completionTokens.last, base.stopTokens.contains(last) { return rollout.completionTokens }
+        var (kept, length) = ([Int32](), 0)
+        for token in rollout.completionTokens {
+            length += base.tokenizer.bytes(of: token).count
+            if length > rollout.text.utf8.count { break }
+            kept.append(token)
+        }
+        return kept + (base.tokenizer.eosToken.map { [$0] } ?? [])
+    }
+
+    private func example(_ worked: WorkedExample) -> Example {
+        Example(
+            promptTokens: base.tokenizer.encode(worked.prompt, addSpecialTokens: true),
+            completionTokens: base.tokenizer.encode(worked.completion) + (base.tokenizer.eosToken.map { [$0] } ?? []))
+    }
+
+    // MARK: Training
+
+    /// One epoch is every example once, in an order of its own; the worked examples, where there are any, are mixed in.
+    public func train(on examples: [Example], from policy: PolicyVersion, iteration: Int, epochs: Int) async throws -> PolicyVersion {
+        let count = examples.count + workedExamples.count
+        return try await train(on: examples, from: policy, iteration: iteration, steps: (count * epochs + options.batchSize - 1) / options.batchSize)
+    }
+
+    public func train(on examples: [Example], from policy: PolicyVersion, iteration: Int, steps: Int) async throws -> PolicyVersion {
+        guard !examples.isEmpty else {
+            report(.note("iteration \(iteration): nothing was selected, so nothing is trained"))
+            return policy
+        }
+        return try train(TrainingKey(iteration: iteration, phase: "improve"), on: examples + workedExamples.map(example), from: policy, steps: steps)
+    }
+
+    private func train(_ training: TrainingKey, on examples: [Example], from start: PolicyVersion, steps: Int) throws -> PolicyVersion {
+        if let final = try journal.checkpoints(training).last(where: \.isFinal) { return PolicyVersion(training: training, weightsHash: final.weightsHash) }
+        let examples = try journal.examples(training) ?? {
+            try journal.record(examples, for: training)
+            return examples
+        }()
+        // Every training restarts from the same bits.
+        let decoder = try decoder(of: start).copy()
+        if start.training != nil, loaded?.version == start { loaded = nil }
+        let trainer = Trainer(decoder, objective: NegativeLogLikelihood(), options: options.trainer, totalSteps: steps)
+        let saved = ResumeState(path: "\(folder)/checkpoints/resume.safetensors")
+        try saved.restore(trainer, training: training, start: start.weightsHash)
+
+        let orderKey = key.folding("order").folding(training.phase).folding(training.iteration)
+        let clock = ContinuousClock()
+        while trainer.optimizer.steps < steps {
+            let began = clock.now
+            let step = trainer.optimizer.steps
+            let batch = (step * options.batchSize..<(step + 1) * options.batchSize).map { position in
+                let epoch = position / examples.count
+                return examples[orders(epoch, count: examples.count, orderKey)[position % examples.count]]
+            }
+            let result = try trainer.step(batch)
+            let record = StepRecord(training: training, result: result, seconds: (clock.now - began).inSeconds)
+            try journal.record(record)
+            report(.stepped(record, total: steps))
+            let isLast = trainer.optimizer.steps == steps
+            if !isLast, isCancelled() || trainer.optimizer.steps % options.saveEvery == 0 {
+                try saved.save(trainer, training: training, start: start.weightsHash)
+            }
+            if !isLast, isCancelled() { throw Interrupted() }
+        }
+        for plugin in trainer.plugins { plugin.iterationEnd(decoder) }
+        let version = try checkpoint(decoder, training: training, step: steps, parents: [start.weightsHash])
+        saved.discard()
+        loaded = (version, decoder)
+        return version
+    }
+
+    private var order: (epoch: Int, indices: [Int]) = (-1, [])
+
+    /// The order of an epoch, made once.
+    private func orders(_ epoch: Int, count: Int, _ key: RandomKey) -> [Int] {
+        if order.epoch != epoch || order.indices.count != count { order = (epoch, key.folding(epoch).permutation(count)) }
+        return order.indices
+    }
+
+    /// Writes the folder under a temporary name, renames it, and only then names it in the journal.
+    private func checkpoint(_ decoder: Decoder, training: TrainingKey, step: Int, parents: [String]) throws -> PolicyVersion {
+        let number = training.iteration
+        let name = "checkpoints/" + String(repeating: "0", count: max(0, 4 - "\(number)".count)) + "\(number)"
+        let (path, temporary) = ("\(folder)/\(name)", "\(folder)/\(name).tmp")
+        let files = FileManager.default
+        try? files.removeItem(atPath: temporary)
+        // Complete but not named: the process was killed between the two, and will write the same bytes again.
+        try? files.removeItem(atPath: path)
+        try files.createDirectory(atPath: temporary, withIntermediateDirectories: true)
+        let hash = try base.with(decoder).save(to: temporary)
+        let trainer = try JSONEncoder.stable.encode(options.trainer)
+        try writeDurably(String(decoding: trainer, as: UTF8.self) + "\n", to: "\(temporary)/trainer.json")
+        syncFolder(temporary)
+        try files.moveItem(atPath: temporary, toPath: path)
+        syncFolder("\(folder)/checkpoints")
+        Fault.point("between rename and row")
+        let record = CheckpointRecord(training: training, step: step, isFinal: true, path: name, weightsHash: hash, parents: parents)
+        try journal.record(record)
+        report(.checkpointed(record))
+        return PolicyVersion(training: training, weightsHash: hash)
+    }
+
+    // MARK: Replay
+
+    /// Samples one recorded rollout again from the checkpoint that sampled it.
+    /// - Throws: `ReplayError` that says which checkpoint is missing.
+    public func replay(_ rollout: Rollout, sampling: SamplingOptions, policies: [PolicyVersion]) throws -> Completion {
+        guard let policy = policies.first(where: { $0.weightsHash == rollout.weightsHash }) else {
+            throw ReplayError.missingCheckpoint(training: nil, weightsHash: rollout.weightsHash)
+        }
+        let model = base.with(try decoder(of: policy))
+        let key = key.folding("sample").folding(rollout.key.phase).folding(rollout.key.iteration).folding(rollout.key.index)
+        let completions = try Generator(model).run([
+            GenerationRequest(
+                promptTokens: rollout.promptTokens, samples: rollout.key.sample + 1, options: sampling, maxTokens: environment.maxTokens, stopTokens: model.stopTokens,
+                stopStrings: environment.stops, key: key)
+        ])
+        return completions[rollout.key.sample]
+    }
+
+    /// The policies whose weights the run has: its base and every finished training.
+    public func policies(_ trainings: [TrainingKey]) throws -> [PolicyVersion] {
+        try [PolicyVersion(training: nil, weightsHash: baseHash)]
+            + trainings.compactMap { key in try journal.checkpoints(key).last(where: \.isFinal).map { PolicyVersion(training: key, weightsHash: $0.weightsHash) } }
+    }
+
+    /// Log-probabilities of a rollout's tokens in a scoring pass with the weights that sampled it: bit for bit the recorded ones.
+    public func score(_ rollouts: [Rollout], policies: [PolicyVersion]) throws -> [[Float]] {
+        try rollouts.map { rollout in
+            guard let policy = policies.first(where: { $0.weightsHash == rollout.weightsHash }) else {
+                throw ReplayError.missingCheckpoint(training: nil, weightsHash: rollout.weightsHash)
+            }
+            return try decoder(of: policy).score([Example(promptTokens: rollout.promptTokens, completionTokens: rollout.completionTokens)])[0].map(\.logProbability)
+        }
+    }
+
+    public func baseVersion() -> String { baseHash }
+}
+
+/// Weights that a replay needs and the run no longer has.
+public enum ReplayError: Error, CustomStringConvertible {
+    case missingCheckpoint(training: TrainingKey?, weightsHash: String)
+
+    public var description: String {
+        switch self {
+        case .missingCheckpoint(let training, let hash):
+            "the checkpoint \(training.map { "of iteration \($0.iteration) (\($0.phase)) " } ?? "")with weights \(hash.prefix(12))… is missing. Run the recipe again with the same seed in a new folder to make it."
+        }
+    }
+}
+
+extension Duration {
+    /// As a floating-point number of seconds.
+    public var inSeconds: Double { Double(components.seconds) + Double(components.attoseconds) * 1e-18 }
+}
+
+extension JSONEncoder {
+    /// The same text for the same value.
+    public static var stable: JSONEncoder {
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = [.sortedKeys, .prettyPrinted, .withoutEscapingSlashes]
+        return encoder
+    }
+}
+
+/// A named instant at which a test may ask the process to die, as a power cut would.
+enum Fault {
+    static func point(_ name: String) {
+        if ProcessInfo.processInfo.environment["AUTODIDACT_FAULT"] == name { kill(getpid(), SIGKILL) }
+    }
+}

@@ -1,0 +1,40 @@
+import Foundation
+import ModelFiles
+import Tensors
+import Training
+
+/// Weights and moments in the middle of a training, so that a killed one goes on exactly where it was.
+///
+/// One file, replaced atomically. It belongs to a training and to the weights that training began with; a file of another
+/// one is ignored, and the training starts from its beginning: the result is the same, only later.
+struct ResumeState {
+    let path: String
+
+    func save(_ trainer: Trainer, training: TrainingKey, start: String) throws {
+        let parameters = trainer.decoder.parameters.parameters.filter { trainer.optimizer.trains($0) }
+        let names = ["parameter", "first", "second"].flatMap { kind in parameters.map { ("\(kind).\($0.name)", DType.f32, $0.shape) } }
+        let writer = try SafetensorsWriter(
+            path: path, tensors: names,
+            metadata: ["iteration": "\(training.iteration)", "phase": training.phase, "step": "\(trainer.optimizer.steps)", "start": start])
+        for parameter in parameters { try writer.append(trainer.decoder.parameters.read(parameter)) }
+        for moments in trainer.optimizer.moments { for parameter in parameters { try writer.append(moments.read(parameter)) } }
+        try writer.finish()
+    }
+
+    func restore(_ trainer: Trainer, training: TrainingKey, start: String) throws {
+        guard FileManager.default.fileExists(atPath: path) else { return }
+        let file = try SafetensorsFile(path: path)
+        guard file.metadata["iteration"] == "\(training.iteration)", file.metadata["phase"] == training.phase, file.metadata["start"] == start,
+            let step = file.metadata["step"].flatMap({ Int($0) })
+        else { return }
+        for parameter in trainer.decoder.parameters.parameters where trainer.optimizer.trains(parameter) {
+            try file.floats("parameter.\(parameter.name)").withUnsafeBufferPointer { trainer.decoder.parameters.write($0, to: parameter) }
+            for (kind, moments) in zip(["first", "second"], trainer.optimizer.moments) {
+                try file.floats("\(kind).\(parameter.name)").withUnsafeBufferPointer { moments.write($0, to: parameter) }
+            }
+        }
+        trainer.optimizer.resume(at: step)
+    }
+
+    func discard() { try? FileManager.default.removeItem(atPath: path) }
+}

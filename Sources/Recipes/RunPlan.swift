@@ -1,0 +1,51 @@
+import Tasks
+import Training
+
+/// Everything that decides a run's results: what recipe.yaml holds, every default written out.
+public struct RunPlan: Sendable, Codable, Equatable {
+    public var schema = 1
+    /// A model folder or GGUF file; nil: a small decoder made from `fresh`.
+    public var model: String?
+    public var fresh: FreshDecoder?
+    public var task: String
+    /// As a task file would write them.
+    public var taskSettings: [String: String]
+    public var recipe: RecipeChoice
+    public var options: LoopOptions
+    /// Worked examples to warm up on, where the task has them.
+    public var workedExamples: Int
+    /// Of those, how many may be of the longest length.
+    public var workedLongest: Int
+    /// "task", or the control "accept-all" for what trains; measurements always use the task's own.
+    public var verifier: String
+    /// The control whose training answers are shuffled.
+    public var shufflesAnswers: Bool
+
+    public init(model: String?, fresh: FreshDecoder?, task: String, taskSettings: [String: String], recipe: RecipeChoice, options: LoopOptions) {
+        self.model = model
+        self.fresh = fresh
+        self.task = task
+        self.taskSettings = taskSettings
+        self.recipe = recipe
+        self.options = options
+        workedExamples = 0
+        workedLongest = 0
+        verifier = "task"
+        shufflesAnswers = false
+    }
+}
+
+/// The recipes that a run may name. Adding one is its file and its lines here.
+public enum RecipeChoice: Sendable, Codable, Equatable {
+    case star(STaR)
+    case restEM(ReSTEM)
+
+    public var recipe: any Recipe {
+        switch self {
+        case .star(let recipe): recipe
+        case .restEM(let recipe): recipe
+        }
+    }
+
+    public static let names = [STaR.name, ReSTEM.name]
+}

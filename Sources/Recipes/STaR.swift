@@ -1,0 +1,41 @@
+import Sampling
+import Tasks
+import Training
+
+/// Self-taught reasoner: keep what led to the right answer, show the answer where it failed, train from the base, repeat.
+/// Source: Zelikman et al. 2022, arXiv:2203.14465, algorithm 1.
+public struct STaR: Recipe, Equatable {
+    public static let name = "star"
+    public var iterations = 4
+    /// Steps of the first training; each later one takes `stepGrowth` times as many.
+    public var firstSteps = 40
+    public var stepGrowth = 1.2
+    /// Whether failed problems are tried again with the answer as a hint.
+    public var rationalises = true
+
+    public init() {}
+
+    public func run(_ loop: isolated LearningLoop) async throws {
+        let problems = try loop.environment.problems(in: .train)
+        let base = try await loop.start()
+        var policy = base
+        for n in 1...max(1, iterations) {
+            let attempts = try await loop.sample(problems, from: policy, iteration: n, phase: "attempt", .greedy)
+            var kept = attempts.filter(\.isRight)
+            if rationalises {
+                let failed = attempts.filter { !$0.isRight }.map(\.problem)
+                kept += try await loop.sample(failed, mode: .hinted, from: policy, iteration: n, phase: "rationalise", .greedy).filter(\.isRight)
+            }
+            let examples = try loop.likelihoodExamples(kept)
+            policy = try await loop.train(on: examples, from: base, iteration: n, steps: steps(n))
+            try await loop.evaluate(policy, iteration: n)
+        }
+    }
+
+    /// S_n from n itself, so that it does not jitter with what was found.
+    func steps(_ n: Int) -> Int {
+        var steps = Double(firstSteps)
+        for _ in 1..<max(1, n) { steps *= stepGrowth }
+        return Int(steps.rounded())
+    }
+}

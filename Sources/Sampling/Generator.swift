@@ -1,0 +1,286 @@
+import Architectures
+import Tensors
+import Tokenization
+
+/// A prompt and what is wanted of it.
+public struct GenerationRequest: Sendable {
+    public var promptTokens: [Int32]
+    /// Completions of this one prompt; it is computed once for all of them.
+    public var samples: Int
+    public var options: SamplingOptions
+    public var maxTokens: Int
+    public var stopTokens: [Int32]
+    public var stopStrings: [String]
+    /// Random numbers are functions of this key, the sample and the position.
+    public var key: RandomKey
+    /// The most likely alternatives to report with every token.
+    public var alternatives: Int
+
+    public init(
+        promptTokens: [Int32], samples: Int = 1, options: SamplingOptions, maxTokens: Int, stopTokens: [Int32], stopStrings: [String] = [], key: RandomKey,
+        alternatives: Int = 0
+    ) {
+        self.promptTokens = promptTokens
+        self.samples = samples
+        self.options = options
+        self.maxTokens = maxTokens
+        self.stopTokens = stopTokens
+        self.stopStrings = stopStrings
+        self.key = key
+        self.alternatives = alternatives
+    }
+}
+
+public struct Completion: Sendable {
+    public var request: Int
+    public var sample: Int
+    /// Including the stop token.
+    public var tokens: [Int32]
+    public var finishReason: FinishReason
+    /// Without stop token or stop string.
+    public var text: String
+    public var logProbabilities: [Float]
+    public var behaviorLogProbabilities: [Float]
+    /// Per token, the most likely tokens with their log-probabilities, where asked for.
+    public var alternatives: [[(token: Int32, logProbability: Float)]]
+}
+
+/// One decode loop for many sequences: prompts are computed once whatever the number of completions, prefixes that all
+/// prompts share once for all, finished sequences leave and waiting ones join.
+///
+/// Which sequences run together changes no bit of any of them.
+public final class Generator {
+    private let model: Model
+    private let decoder: Decoder
+    private let cache: KeyValueCache
+    /// Sequences that decode together.
+    public var maxSequences = 64
+    /// Prompt tokens computed in one pass.
+    public var maxPrefillTokens = 1024
+
+    public init(_ model: Model) {
+        self.model = model
+        decoder = model.decoder
+        cache = model.decoder.makeCache()
+    }
+
+    private struct Sequence {
+        var request: Int
+        var sample: Int
+        /// Cache blocks with the keys used in each.
+        var blocks: [(block: Int, count: Int)]
+        /// Tokens in the cache.
+        var length: Int
+        /// Drawn, not yet in the cache.
+        var pending: Int32 = 0
+        var draws: [Draw] = []
+        var alternatives: [[(token: Int32, logProbability: Float)]] = []
+        var bytes: [UInt8] = []
+    }
+
+    private static let blockSize = KeyValueCache.blockSize
+
+    /// Completes every request.
+    /// - Parameters:
+    ///   - onToken: sees each token as it is drawn.
+    ///   - onFinish: sees each completion as it ends; the order depends on lengths.
+    ///   - isCancelled: looked at before every step; true ends the run with what has finished so far.
+    /// - Returns: completions in the order of requests and samples.
+    /// - Throws: `SamplingError`.
+    @discardableResult
+    public func run(
+        _ requests: [GenerationRequest], onToken: (_ request: Int, _ sample: Int, _ token: Int32) -> Void = { _, _, _ in },
+        onFinish: (Completion) throws -> Void = { _ in }, isCancelled: () -> Bool = { false }
+    ) throws -> [Completion] {
+        let context = decoder.configuration.maxPositionEmbeddings
+        for request in requests {
+            try request.options.validate()
+            if request.promptTokens.isEmpty { throw SamplingError.emptyPrompt }
+            if request.promptTokens.count >= context { throw SamplingError.promptTooLong(tokens: request.promptTokens.count, context: context) }
+        }
+        var finished: [Completion] = []
+        var active: [Sequence] = []
+        var waiting = requests.indices[...]
+        let shared = sharedPrefix(requests)
+        var prefix: [(block: Int, count: Int)] = []
+        defer {
+            for sequence in active { release(sequence.blocks) }
+            release(prefix)
+        }
+        if shared > 0 {
+            prefix = takeBlocks(shared)
+            _ = forward([(tokens: Array(requests[0].promptTokens[..<shared]), blocks: prefix, before: 0)])
+        }
+
+        while !waiting.isEmpty || !active.isEmpty {
+            if isCancelled() { break }
+            // Waiting prompts join as soon as their completions have room, several in one pass.
+            var joining: [Int] = []
+            var (sequences, tokens) = (active.count, 0)
+            while let next = waiting.first {
+                let length = requests[next].promptTokens.count - shared
+                if sequences > 0, sequences + requests[next].samples > maxSequences || tokens + length > maxPrefillTokens { break }
+                joining.append(waiting.removeFirst())
+                sequences += requests[next].samples
+                tokens += length
+            }
+            if !joining.isEmpty { active += try prefill(joining, requests, prefix: prefix, shared: shared) }
+
+            try settle(&active, requests, &finished, onToken, onFinish)
+            if active.isEmpty { continue }
+            for index in active.indices { appendSlot(&active[index]) }
+            let logits = forward(active.map { (tokens: [$0.pending], blocks: $0.blocks, before: $0.length) })
+            for index in active.indices { active[index].length += 1 }
+            try draw(&active, logits, rows: Array(active.indices), requests)
+        }
+        return finished.sorted { ($0.request, $0.sample) < ($1.request, $1.sample) }
+    }
+
+    /// Tokens that every prompt begins with, in whole blocks, leaving each prompt at least one token of its own.
+    private func sharedPrefix(_ requests: [GenerationRequest]) -> Int {
+        guard requests.count > 1, let first = requests.first?.promptTokens else { return 0 }
+        var common = first.count
+        for request in requests.dropFirst() {
+            var length = 0
+            while length < min(common, request.promptTokens.count), request.promptTokens[length] == first[length] { length += 1 }
+            common = length
+        }
+        let shortest = requests.map(\.promptTokens.count).min()!
+        return min(common, shortest - 1) / Self.blockSize * Self.blockSize
+    }
+
+    private func takeBlocks(_ tokens: Int) -> [(block: Int, count: Int)] {
+        stride(from: 0, to: tokens, by: Self.blockSize).map { (cache.takeBlock(), min(Self.blockSize, tokens - $0)) }
+    }
+
+    private func release(_ blocks: [(block: Int, count: Int)]) { for (block, _) in blocks { cache.release(block) } }
+
+    /// Room for one more token; a block that others read too is never written.
+    private func appendSlot(_ sequence: inout Sequence) {
+        if let last = sequence.blocks.indices.last, sequence.blocks[last].count < Self.blockSize, cache.isUnique(sequence.blocks[last].block) {
+            sequence.blocks[last].count += 1
+        } else {
+            sequence.blocks.append((cache.takeBlock(), 1))
+        }
+    }
+
+    /// Computes new tokens of several sequences, whose blocks already have room for them.
+    /// - Returns: the logits of each sequence's last token, `[sequences, vocabulary]`.
+    private func forward(_ parts: [(tokens: [Int32], blocks: [(block: Int, count: Int)], before: Int)]) -> Tensor {
+        var spans: [Span] = []
+        var tokens: [Int32] = [], positions: [Int32] = [], slots: [Int32] = [], last: [Int32] = []
+        var cached: [(queries: Range<Int>, blocks: [(block: Int, count: Int)])] = []
+        for part in parts {
+            spans.append(Span(start: tokens.count, count: part.tokens.count))
+            cached.append((tokens.count..<tokens.count + part.tokens.count, part.blocks))
+            let all = part.blocks.flatMap { block in (0..<block.count).map { Int32(block.block * Self.blockSize + $0) } }
+            slots += all.suffix(part.tokens.count)
+            positions += (part.before..<part.before + part.tokens.count).map { Int32($0) }
+            tokens += part.tokens
+            last.append(Int32(tokens.count - 1))
+        }
+        let plan = AttentionPlan(cached: cached, window: decoder.configuration.slidingWindow)
+        let hidden = decoder.hiddenStates(
+            RaggedBatch(tokens: tokens, spans: spans, positions: positions), Pass(cached: CachedBatch(cache: cache, slots: slots, plan: plan)))
+        return decoder.head.logits(gatherRows(hidden, last))
+    }
+
+    /// Computes prompts and draws every completion's first token.
+    private func prefill(_ joining: [Int], _ requests: [GenerationRequest], prefix: [(block: Int, count: Int)], shared: Int) throws -> [Sequence] {
+        let own = joining.map { takeBlocks(requests[$0].promptTokens.count - shared) }
+        let logits = forward(zip(joining, own).map { (Array(requests[$0].promptTokens[shared...]), prefix + $1, shared) })
+        var sequences: [Sequence] = []
+        var rows: [Int] = []
+        for (row, (request, blocks)) in zip(joining, own).enumerated() {
+            for sample in 0..<requests[request].samples {
+                for (block, _) in prefix + blocks { cache.retain(block) }
+                sequences.append(Sequence(request: request, sample: sample, blocks: prefix + blocks, length: requests[request].promptTokens.count))
+                rows.append(row)
+            }
+            release(blocks)
+        }
+        do {
+            try draw(&sequences, logits, rows: rows, requests)
+        } catch {
+            for sequence in sequences { release(sequence.blocks) }
+            throw error
+        }
+        return sequences
+    }
+
+    private func draw(_ sequences: inout [Sequence], _ logits: Tensor, rows: [Int], _ requests: [GenerationRequest]) throws {
+        var users = [[Int]](repeating: [], count: logits.shape[0])
+        for (index, row) in rows.enumerated() { users[row].append(index) }
+        let current = sequences
+        var results = [Result<Draw, SamplingError>?](repeating: nil, count: sequences.count)
+        var alternatives = [[(token: Int32, logProbability: Float)]](repeating: [], count: sequences.count)
+        results.withUnsafeMutableBufferPointer { results in
+            alternatives.withUnsafeMutableBufferPointer { alternatives in
+                decoder.backend.forEachRow(logits) { row, values in
+                    for index in users[row] {
+                        let sequence = current[index], request = requests[sequence.request]
+                        let uniform = request.key.folding(sequence.sample).uniform(UInt64(sequence.draws.count))
+                        results[index] = Result { () throws(SamplingError) in try request.options.draw(values, uniform: uniform) }
+                        if request.alternatives > 0 { alternatives[index] = Self.mostLikely(values, request.alternatives) }
+                    }
+                }
+            }
+        }
+        for index in sequences.indices {
+            let draw = try results[index]!.get()
+            sequences[index].pending = draw.token
+            sequences[index].draws.append(draw)
+            if requests[sequences[index].request].alternatives > 0 { sequences[index].alternatives.append(alternatives[index]) }
+        }
+    }
+
+    private static func mostLikely(_ logits: UnsafeBufferPointer<Float>, _ count: Int) -> [(token: Int32, logProbability: Float)] {
+        let normalizer = RowMath.logSumExp(logits)
+        return logits.indices.sorted { (logits[$1], $0) < (logits[$0], $1) }.prefix(count).map { (Int32($0), logits[$0] - normalizer) }
+    }
+
+    /// Takes out the sequences that their last token ended.
+    private func settle(
+        _ active: inout [Sequence], _ requests: [GenerationRequest], _ finished: inout [Completion], _ onToken: (Int, Int, Int32) -> Void,
+        _ onFinish: (Completion) throws -> Void
+    ) throws {
+        var going: [Sequence] = []
+        for var sequence in active {
+            let request = requests[sequence.request]
+            onToken(sequence.request, sequence.sample, sequence.pending)
+            let isStop = request.stopTokens.contains(sequence.pending)
+            if !isStop { sequence.bytes += model.tokenizer.bytes(of: sequence.pending) }
+            let cut = isStop ? nil : stopString(request.stopStrings, in: sequence.bytes, tail: model.tokenizer.bytes(of: sequence.pending).count)
+            let reason: FinishReason? =
+                if isStop || cut != nil { .stop
+                } else if sequence.draws.count >= request.maxTokens || sequence.length + 1 >= decoder.configuration.maxPositionEmbeddings { .length
+                } else { nil }
+            guard let reason else {
+                going.append(sequence)
+                continue
+            }
+            release(sequence.blocks)
+            let completion = Completion(
+                request: sequence.request, sample: sequence.sample, tokens: sequence.draws.map(\.token), finishReason: reason,
+                text: String(decoding: sequence.bytes[..<(cut ?? sequence.bytes.count)], as: UTF8.self), logProbabilities: sequence.draws.map(\.logProbability),
+                behaviorLogProbabilities: sequence.draws.map(\.behaviorLogProbability), alternatives: sequence.alternatives)
+            finished.append(completion)
+            try onFinish(completion)
+        }
+        active = going
+    }
+
+    /// Where the first stop string begins that the last `tail` bytes complete.
+    private func stopString(_ stops: [String], in bytes: [UInt8], tail: Int) -> Int? {
+        var found: Int?
+        for stop in stops {
+            let pattern = Array(stop.utf8)
+            guard !pattern.isEmpty, bytes.count >= pattern.count else { continue }
+            for start in max(0, bytes.count - tail - pattern.count + 1)...(bytes.count - pattern.count) where bytes[start..<start + pattern.count].elementsEqual(pattern) {
+                found = min(found ?? start, start)
+                break
+            }
+        }
+        return found
+    }
+}

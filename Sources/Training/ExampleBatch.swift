@@ -1,0 +1,97 @@
+import Tensors
+
+/// Examples laid out as one ragged batch, common prefixes computed once.
+///
+/// Sequences are merged into a tree in the order of the examples; a branch shorter than `minimumShared` tokens is not worth a
+/// span of its own. The gradient is exactly that of separate sequences.
+public struct ExampleBatch: Sendable {
+    public let batch: RaggedBatch
+    /// Flat rows whose next token is trained, example after example.
+    public let rows: [Int32]
+    /// The token that follows each of those rows.
+    public let targets: [Int32]
+    /// Which of `rows` belong to each example.
+    public let ranges: [Range<Int>]
+
+    private struct Branch {
+        var tokens: [Int32]
+        var children: [Int] = []
+    }
+
+    public init(_ examples: [Example], sharingPrefixes: Bool = true, minimumShared: Int = 8) {
+        var branches: [Branch] = []
+        var roots: [Int] = []
+        // Per example, the branches from root to leaf; each is passed to its end.
+        var leaves: [Int] = []
+        for example in examples {
+            let tokens = example.inputs
+            guard sharingPrefixes else {
+                branches.append(Branch(tokens: tokens))
+                roots.append(branches.count - 1)
+                leaves.append(branches.count - 1)
+                continue
+            }
+            var at: Int?
+            var done = 0
+            search: while done < tokens.count {
+                for child in at.map({ branches[$0].children }) ?? roots {
+                    let common = zip(branches[child].tokens, tokens[done...]).prefix { $0 == $1 }.count
+                    let rest = tokens.count - done - common
+                    guard common >= minimumShared || (common == branches[child].tokens.count && common > 0) else { continue }
+                    if common < branches[child].tokens.count {
+                        // Split: the tail of the branch becomes its child.
+                        branches.append(Branch(tokens: Array(branches[child].tokens[common...]), children: branches[child].children))
+                        let tail = branches.count - 1
+                        leaves = leaves.map { $0 == child ? tail : $0 }
+                        branches[child].tokens.removeSubrange(common...)
+                        branches[child].children = [tail]
+                    }
+                    at = child
+                    done += common
+                    if rest == 0 { break search }
+                    continue search
+                }
+                branches.append(Branch(tokens: Array(tokens[done...])))
+                if let at { branches[at].children.append(branches.count - 1) } else { roots.append(branches.count - 1) }
+                at = branches.count - 1
+                done = tokens.count
+            }
+            leaves.append(at!)
+        }
+
+        // Depth first, so that a parent always comes before its children.
+        var spans: [Span] = []
+        var tokens: [Int32] = []
+        var spanOf = [Int](repeating: 0, count: branches.count)
+        func lay(_ branch: Int, parent: Int?) {
+            spanOf[branch] = spans.count
+            spans.append(Span(start: tokens.count, count: branches[branch].tokens.count, parent: parent))
+            tokens += branches[branch].tokens
+            for child in branches[branch].children { lay(child, parent: spanOf[branch]) }
+        }
+        for root in roots { lay(root, parent: nil) }
+        batch = RaggedBatch(tokens: tokens, spans: spans)
+
+        var rows: [Int32] = [], targets: [Int32] = []
+        var ranges: [Range<Int>] = []
+        for (example, leaf) in zip(examples, leaves) {
+            var path: [Span] = []
+            var at: Int? = spanOf[leaf]
+            while let span = at {
+                path.insert(spans[span], at: 0)
+                at = spans[span].parent
+            }
+            // A later split may have moved the example's end into the middle of the tree: its rows are the first of the path.
+            let flat = path.flatMap { $0.rows }
+            let first = rows.count
+            for (index, token) in example.completionTokens.enumerated() where example.trained[index] {
+                rows.append(Int32(flat[example.promptTokens.count - 1 + index]))
+                targets.append(token)
+            }
+            ranges.append(first..<rows.count)
+        }
+        self.rows = rows
+        self.targets = targets
+        self.ranges = ranges
+    }
+}

@@ -1,0 +1,72 @@
+import Tensors
+
+/// How often a term of the loss counts, over the whole global batch.
+public struct TermCount: Sendable, Equatable {
+    public var name: String
+    public var count: Double
+
+    public init(_ name: String, _ count: Double) {
+        self.name = name
+        self.count = count
+    }
+}
+
+/// One term of the loss summed over some examples, and its gradient at every trained token.
+public struct TermSum: Sendable {
+    public var name: String
+    /// What the term is multiplied by in the loss.
+    public var weight: Double
+    public var sum: Double
+    /// ∂sum/∂log-probability, one per trained token.
+    public var logProbabilityGradients: [Float]
+    /// ∂sum/∂entropy, where the term depends on it.
+    public var entropyGradients: [Float]?
+
+    public init(_ name: String, weight: Double = 1, sum: Double, logProbabilityGradients: [Float], entropyGradients: [Float]? = nil) {
+        self.name = name
+        self.weight = weight
+        self.sum = sum
+        self.logProbabilityGradients = logProbabilityGradients
+        self.entropyGradients = entropyGradients
+    }
+}
+
+/// What is minimised. Terms are sums with counts, never means: the step divides each by its own global count, once, so that
+/// micro-batches cannot change the loss.
+public protocol Objective: Sendable {
+    /// From the data of the whole global batch, before the first forward pass.
+    func counts(_ examples: [Example]) -> [TermCount]
+    /// - Parameter laws: one per trained token of the example.
+    func sums(_ example: Example, _ laws: [RowLaw]) -> [TermSum]
+}
+
+/// Weighted negative log-likelihood of the trained tokens, divided by their number.
+public struct NegativeLogLikelihood: Objective, Codable, Equatable {
+    public init() {}
+
+    public func counts(_ examples: [Example]) -> [TermCount] {
+        [TermCount("nll", examples.reduce(0) { $0 + Double($1.trainedCount) })]
+    }
+
+    public func sums(_ example: Example, _ laws: [RowLaw]) -> [TermSum] {
+        let weight = Double(example.weight)
+        return [TermSum(
+            "nll", sum: laws.reduce(0) { $0 - weight * Double($1.logProbability) },
+            logProbabilityGradients: Array(repeating: -example.weight, count: laws.count))]
+    }
+}
+
+/// REINFORCE: advantage times the log-probability of the completion, divided by the number of completions.
+/// Source: Williams 1992.
+public struct PolicyGradient: Objective, Codable, Equatable {
+    public init() {}
+
+    public func counts(_ examples: [Example]) -> [TermCount] { [TermCount("policy", Double(examples.count))] }
+
+    public func sums(_ example: Example, _ laws: [RowLaw]) -> [TermSum] {
+        let advantage = example.advantage ?? 0
+        return [TermSum(
+            "policy", sum: laws.reduce(0) { $0 - Double(advantage) * Double($1.logProbability) },
+            logProbabilityGradients: Array(repeating: -advantage, count: laws.count))]
+    }
+}

@@ -1,0 +1,207 @@
+import Architectures
+import Tasks
+import Tensors
+
+/// What one optimizer step did.
+public struct StepResult: Sendable, Codable, Equatable {
+    /// Counted from 1 within its training.
+    public var step: Int
+    public var loss: Double
+    /// Each term's mean, before its weight.
+    public var terms: [String: Double]
+    public var gradientNorm: Double
+    public var learningRate: Double
+    /// Mean entropy in nats over the trained tokens.
+    public var entropy: Double
+    public var trainedTokens: Int
+    /// Tokens computed; fewer than the examples hold where prefixes were shared.
+    public var computedTokens: Int
+}
+
+/// A step that must not be taken.
+public enum TrainingError: Error, Equatable, CustomStringConvertible {
+    case notFinite(what: String, step: Int, examples: [RolloutKey])
+    case nothingTrained(step: Int)
+
+    public var description: String {
+        switch self {
+        case .notFinite(let what, let step, let examples):
+            "step \(step): the \(what) is not finite; nothing was updated. Examples of the step: "
+                + (examples.isEmpty ? "without rollouts" : examples.prefix(8).map { "\($0.phase) \($0.iteration)/\($0.index)/\($0.sample)" }.joined(separator: ", "))
+                + ". Lower the learning rate, or look at these examples."
+        case .nothingTrained(let step): "step \(step): no token of its examples is trained. Check the masks and the selection."
+        }
+    }
+}
+
+/// What may replace parts of a step, in declared order, at named points. A plug-in's state lies in the checkpoint.
+///
+/// Without plug-ins a step is bit-identical to one whose plug-ins return what they are given.
+public protocol StepPlugin: AnyObject {
+    var name: String { get }
+    func beforeBatch(_ examples: [Example], step: Int) -> [Example]
+    func beforeForward(_ pass: Pass, step: Int) -> Pass
+    func afterLoss(_ terms: [TermSum], step: Int) -> [TermSum]
+    func beforeUpdate(_ gradients: Gradients, rate: Double, step: Int) -> Double
+    func afterUpdate(_ decoder: Decoder, step: Int)
+    func iterationEnd(_ decoder: Decoder)
+    /// Named row-major values to keep in checkpoints.
+    var state: [String: [Float]] { get set }
+}
+
+extension StepPlugin {
+    public func beforeBatch(_ examples: [Example], step: Int) -> [Example] { examples }
+    public func beforeForward(_ pass: Pass, step: Int) -> Pass { pass }
+    public func afterLoss(_ terms: [TermSum], step: Int) -> [TermSum] { terms }
+    public func beforeUpdate(_ gradients: Gradients, rate: Double, step: Int) -> Double { rate }
+    public func afterUpdate(_ decoder: Decoder, step: Int) {}
+    public func iterationEnd(_ decoder: Decoder) {}
+    public var state: [String: [Float]] {
+        get { [:] }
+        set {}
+    }
+}
+
+/// How steps are taken.
+public struct TrainerOptions: Sendable, Codable, Equatable {
+    public var optimizer: AdamWOptions
+    public var schedule: Schedule
+    /// Tokens computed at once; a global batch is cut into micro-batches of at most this many.
+    public var microBatchTokens: Int
+    public var sharesPrefixes: Bool
+    public var runner: BlockRunner
+
+    public init(
+        optimizer: AdamWOptions, schedule: Schedule = Schedule(.constant), microBatchTokens: Int = 2048, sharesPrefixes: Bool = true, runner: BlockRunner = .plain
+    ) {
+        self.optimizer = optimizer
+        self.schedule = schedule
+        self.microBatchTokens = microBatchTokens
+        self.sharesPrefixes = sharesPrefixes
+        self.runner = runner
+    }
+}
+
+/// The one step loop: batch, forward, loss, backward, clip, update.
+public final class Trainer {
+    public let decoder: Decoder
+    public let objective: any Objective
+    public let options: TrainerOptions
+    public let optimizer: AdamW
+    public var plugins: [any StepPlugin] = []
+    /// Of the whole training, for the schedule.
+    public let totalSteps: Int
+    private let gradients: Gradients
+
+    public init(_ decoder: Decoder, objective: any Objective, options: TrainerOptions, totalSteps: Int) {
+        self.decoder = decoder
+        self.objective = objective
+        self.options = options
+        self.totalSteps = totalSteps
+        let optimizer = AdamW(options.optimizer, for: decoder.parameters)
+        self.optimizer = optimizer
+        gradients = Gradients(of: decoder.parameters, where: optimizer.trains)
+    }
+
+    /// One update from a global batch.
+    /// - Throws: `TrainingError` before anything is updated.
+    public func step(_ batch: [Example]) throws -> StepResult {
+        let step = optimizer.steps + 1
+        let examples = plugins.reduce(batch) { $1.beforeBatch($0, step: step) }
+        let counts = Dictionary(uniqueKeysWithValues: objective.counts(examples).map { ($0.name, $0.count) })
+        gradients.clear()
+        var sums: [String: (weight: Double, sum: Double)] = [:]
+        var (entropy, trained, computed) = (0.0, 0, 0)
+        for micro in microBatches(examples) {
+            let result = accumulate(micro, counts: counts, step: step)
+            for term in result.terms { sums[term.name] = (term.weight, (sums[term.name]?.sum ?? 0) + term.sum) }
+            entropy += result.entropy
+            trained += result.trained
+            computed += result.computed
+        }
+        guard trained > 0 else { throw TrainingError.nothingTrained(step: step) }
+        var terms: [String: Double] = [:]
+        for (name, term) in sums { terms[name] = term.sum / max(counts[name] ?? 0, .leastNonzeroMagnitude) }
+        let loss = sums.sorted { $0.key < $1.key }.reduce(0) { $0 + $1.value.weight * terms[$1.key]! }
+        let norm = gradients.norm()
+        func refuse(_ what: String) -> TrainingError { .notFinite(what: what, step: step, examples: examples.flatMap(\.rollouts)) }
+        guard loss.isFinite else { throw refuse("loss") }
+        guard norm.isFinite else { throw refuse("gradient") }
+
+        let limit = options.optimizer.maxGradientNorm
+        let scale = limit > 0 ? min(1, limit / (norm + 1e-6)) : 1
+        let rate = plugins.reduce(options.schedule.multiplier(step: step - 1, of: totalSteps)) { $1.beforeUpdate(gradients, rate: $0, step: step) }
+        optimizer.update(decoder.parameters, gradients, rate: rate, gradientScale: scale)
+        for plugin in plugins { plugin.afterUpdate(decoder, step: step) }
+        return StepResult(
+            step: step, loss: loss, terms: terms, gradientNorm: norm, learningRate: options.optimizer.learningRate * rate, entropy: entropy / Double(trained),
+            trainedTokens: trained, computedTokens: computed)
+    }
+
+    /// Consecutive examples, as many as fit.
+    func microBatches(_ examples: [Example]) -> [ArraySlice<Example>] {
+        var batches: [ArraySlice<Example>] = []
+        var (start, tokens) = (0, 0)
+        for (index, example) in examples.enumerated() {
+            if index > start, tokens + example.tokenCount > options.microBatchTokens {
+                batches.append(examples[start..<index])
+                (start, tokens) = (index, 0)
+            }
+            tokens += example.tokenCount
+        }
+        if start < examples.count { batches.append(examples[start...]) }
+        return batches
+    }
+
+    private func accumulate(_ examples: ArraySlice<Example>, counts: [String: Double], step: Int) -> (terms: [TermSum], entropy: Double, trained: Int, computed: Int) {
+        let examples = Array(examples)
+        let batch = ExampleBatch(examples, sharingPrefixes: options.sharesPrefixes)
+        guard !batch.rows.isEmpty else { return ([], 0, 0, 0) }
+        let tape = Tape(into: gradients)
+        let pass = plugins.reduce(Pass(tape: tape, runner: options.runner)) { $1.beforeForward($0, step: step) }
+        let hidden = gatherRows(decoder.hiddenStates(batch.batch, pass), batch.rows)
+        let laws = decoder.head.laws(hidden, targets: batch.targets)
+        var logProbabilityGradients = [Float](repeating: 0, count: laws.count)
+        var entropyGradients = [Float](repeating: 0, count: laws.count)
+        var all: [TermSum] = []
+        for (example, range) in zip(examples, batch.ranges) {
+            let terms = plugins.reduce(objective.sums(example, Array(laws[range]))) { $1.afterLoss($0, step: step) }
+            for term in terms {
+                let factor = Float(term.weight / max(counts[term.name] ?? 0, .leastNonzeroMagnitude))
+                for (index, row) in range.enumerated() {
+                    logProbabilityGradients[row] += factor * term.logProbabilityGradients[index]
+                    if let entropy = term.entropyGradients { entropyGradients[row] += factor * entropy[index] }
+                }
+            }
+            all += terms
+        }
+        let dHidden = decoder.head.backward(
+            hidden, targets: batch.targets, laws: laws, logProbabilityGradients: logProbabilityGradients, entropyGradients: entropyGradients, into: gradients)
+        tape.backward([(hidden, dHidden)])
+        return (all, laws.reduce(0) { $0 + Double($1.entropy) }, laws.count, batch.batch.count)
+    }
+}
+
+extension Decoder {
+    /// Natural log-probability of every completion token, under the full softmax at temperature 1.
+    public func score(_ examples: [Example], microBatchTokens: Int = 2048) -> [[RowLaw]] {
+        var scores: [[RowLaw]] = []
+        var start = 0
+        while start < examples.count {
+            var (end, tokens) = (start, 0)
+            while end < examples.count, end == start || tokens + examples[end].tokenCount <= microBatchTokens {
+                tokens += examples[end].tokenCount
+                end += 1
+            }
+            let batch = ExampleBatch(Array(examples[start..<end]))
+            if batch.rows.isEmpty {
+                scores += examples[start..<end].map { _ in [] }
+            } else {
+                let laws = head.laws(gatherRows(hiddenStates(batch.batch), batch.rows), targets: batch.targets)
+                scores += batch.ranges.map { Array(laws[$0]) }
+            }
+            start = end
+        }
+        return scores
+    }
+}
