@@ -1,0 +1,29 @@
+import Architectures
+import Tensors
+import Training
+
+/// How likely a text is under a model.
+public struct TextLikelihood: Sendable, Equatable {
+    public var tokens: Int
+    /// Natural logarithm, over the scored tokens.
+    public var logLikelihood: Double
+    /// exp of the mean negative log-likelihood per scored token; nil where none is scored.
+    public var perplexity: Double?
+    /// Negative log₂-likelihood over the UTF-8 bytes of the whole text.
+    public var bitsPerByte: Double?
+    /// The first token is not scored unless a BOS token precedes it.
+    public var tokenLogProbabilities: [Float]
+
+    /// - Parameter ids: no longer than the context; the first is only read.
+    public init(of ids: [Int32], bytes: Int, under decoder: Decoder) {
+        tokens = ids.count
+        guard ids.count > 1 else {
+            (logLikelihood, perplexity, bitsPerByte, tokenLogProbabilities) = (0, nil, nil, [])
+            return
+        }
+        tokenLogProbabilities = decoder.score([Example(promptTokens: [ids[0]], completionTokens: Array(ids.dropFirst()))])[0].map(\.logProbability)
+        logLikelihood = tokenLogProbabilities.reduce(0) { $0 + Double($1) }
+        perplexity = fixedExp(-logLikelihood / Double(tokenLogProbabilities.count))
+        bitsPerByte = bytes > 0 ? -logLikelihood / fixedLog(2) / Double(bytes) : nil
+    }
+}

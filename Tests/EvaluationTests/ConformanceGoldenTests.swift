@@ -1,0 +1,86 @@
+import Architectures
+import Evaluation
+import Foundation
+import ModelFiles
+import Tensors
+import Testing
+
+/// The golden data of other implementations; other sizes and counts under the same layout are as good.
+enum Fixtures {
+    static let root = ProcessInfo.processInfo.environment["AUTODIDACT_FIXTURES"]
+        ?? URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent()
+            .appendingPathComponent("../shared/fixtures").standardizedFileURL.path
+
+    static func folders(_ name: String) -> [String] {
+        let path = "\(root)/\(name)"
+        return ((try? FileManager.default.contentsOfDirectory(atPath: path)) ?? []).sorted().filter {
+            FileManager.default.fileExists(atPath: "\(path)/\($0)/io.safetensors")
+        }
+    }
+
+    /// What docs/unsupported.json lists under a key.
+    static func unsupported(_ key: String) throws -> Set<String> {
+        let path = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent()
+            .appendingPathComponent("docs/unsupported.json").path
+        return Set(try JSON.read(path: path)[key]?.array?.compactMap(\.string) ?? [])
+    }
+}
+
+@Suite("Conformance Golden models", .enabled(if: !Fixtures.folders("models").isEmpty, "no model fixtures: set AUTODIDACT_FIXTURES"))
+struct ConformanceGoldenTests {
+    @Test("every model folder conforms, under both spellings of its configuration, or its family is refused by name", arguments: Fixtures.folders("models"))
+    func conforms(folder: String) throws {
+        let path = "\(Fixtures.root)/models/\(folder)"
+        let backend = try CPUBackend(threads: 2)
+        let type = try #require(try JSON.read(path: "\(path)/config.json")["model_type"]?.string)
+        let isListed = try Fixtures.unsupported("families").contains(type)
+        for config in ["config.json", "config_legacy.json"] where FileManager.default.fileExists(atPath: "\(path)/\(config)") {
+            do {
+                let conformance = try Conformance(folder: path, configFile: config, on: backend)
+                #expect(!isListed, "'\(type)' is listed as unsupported, but works: take it off docs/unsupported.json")
+                for deviation in conformance.deviations where deviation.share > 1 {
+                    Issue.record("\(folder) (\(config)): \(deviation.quantity) deviates by \(deviation.absolute), \(deviation.share) of what is allowed")
+                }
+            } catch let refusal as UnsupportedFamily {
+                #expect(isListed, "'\(type)' is refused, but not listed in docs/unsupported.json")
+                #expect(refusal.name == type && refusal.description.contains("'\(type)'"))
+            }
+        }
+    }
+
+    @Test("a wrong weight is noticed")
+    func sabotage() throws {
+        let folder = try #require(Fixtures.folders("models").first { name in
+            (try? JSON.read(path: "\(Fixtures.root)/models/\(name)/config.json")["model_type"]?.string) == "llama"
+        })
+        let source = "\(Fixtures.root)/models/\(folder)"
+        let copy = FileManager.default.temporaryDirectory.appendingPathComponent("conform-\(UUID().uuidString)").path
+        defer { try? FileManager.default.removeItem(atPath: copy) }
+        try FileManager.default.createDirectory(atPath: copy, withIntermediateDirectories: true)
+        for file in ["config.json", "io.safetensors"] { try FileManager.default.copyItem(atPath: "\(source)/\(file)", toPath: "\(copy)/\(file)") }
+        let weights = try SafetensorsFile(path: "\(source)/model.safetensors")
+        let writer = try SafetensorsWriter(path: "\(copy)/model.safetensors", tensors: weights.tensors.map { ($0.name, $0.dtype, $0.shape) })
+        for (index, tensor) in weights.tensors.enumerated() {
+            var values = try weights.floats(tensor.name)
+            if index == weights.tensors.count / 2 { values[0] += 0.05 }
+            try writer.append(values)
+        }
+        try writer.finish()
+        #expect(try !Conformance(folder: copy, on: CPUBackend(threads: 1)).conforms)
+    }
+}
+
+@Suite("Malformed Golden configurations", .enabled(if: FileManager.default.fileExists(atPath: "\(Fixtures.root)/quant/malformed"), "no malformed fixtures: set AUTODIDACT_FIXTURES"))
+struct MalformedConfigurationGoldenTests {
+    static let files = ((try? FileManager.default.contentsOfDirectory(atPath: "\(Fixtures.root)/quant/malformed")) ?? []).filter { $0.hasPrefix("config_") }.sorted()
+
+    @Test("every broken configuration is refused with an error that names the file", arguments: files)
+    func refused(file: String) throws {
+        let path = "\(Fixtures.root)/quant/malformed/\(file)"
+        let error = #expect(throws: (any Error).self) {
+            guard let object = try JSON.read(path: path).object else { throw ModelFileError(file: path, problem: "is no object", advice: "") }
+            _ = try DecoderConfiguration(ConfigFields(object, file: path))
+        }
+        #expect("\(try #require(error))".contains(file))
+    }
+}
