@@ -14,6 +14,7 @@ build: setup
 learn: build
 	$(AUTODIDACT) learn --task addition
 
-test: setup
+test:
+	@bash scripts/setup.sh models
 	swift build $(SWIFT_FLAGS) --build-tests
 	bash scripts/test.sh

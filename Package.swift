@@ -4,6 +4,10 @@ import PackageDescription
 let package = Package(
     name: "Autodidact",
     platforms: [.macOS(.v15)],
+    products: [
+        .library(name: "Autodidact", targets: ["Autodidact"]),
+        .executable(name: "autodidact", targets: ["AutodidactCLI"]),
+    ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
         .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
@@ -20,10 +24,15 @@ let package = Package(
         .target(name: "Tasks", dependencies: ["ModelFiles", "Sampling", .product(name: "Yams", package: "Yams")]),
         .target(name: "Training", dependencies: ["Architectures", "Tasks"]),
         .target(name: "Evaluation", dependencies: ["Sampling", "Training"]),
-        .target(name: "Recipes", dependencies: ["Evaluation", "Training"]),
+        .target(name: "Recipes", dependencies: ["Evaluation", "Training", .product(name: "Yams", package: "Yams")]),
+        .target(name: "Runs", dependencies: ["Recipes", .product(name: "GRDB", package: "GRDB.swift")]),
+        .target(name: "Autodidact", dependencies: ["Runs"]),
+        .executableTarget(name: "AutodidactCLI", dependencies: ["Autodidact", .product(name: "ArgumentParser", package: "swift-argument-parser")]),
         .testTarget(name: "ModelFilesTests", dependencies: ["ModelFiles"]),
         .testTarget(name: "TasksTests", dependencies: ["Tasks", "Sampling"]),
         .testTarget(name: "EvaluationTests", dependencies: ["Evaluation"]),
+        .testTarget(name: "EndToEndTests", dependencies: ["Autodidact", "AutodidactCLI"]),
+        .testTarget(name: "RunsTests", dependencies: ["Runs"]),
         .testTarget(name: "TensorsTests", dependencies: ["Tensors"]),
         .testTarget(name: "TokenizationTests", dependencies: ["Tokenization", "ModelFiles"]),
     ],

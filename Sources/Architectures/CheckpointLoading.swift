@@ -22,9 +22,29 @@ public enum CheckpointError: Error, Equatable, CustomStringConvertible {
 }
 
 extension Decoder {
+    /// Whether a file's tensors are this model's, by name, shape and type, without reading a value.
+    /// - Throws: `CheckpointError`.
+    public func check(_ file: any TensorFile) throws { _ = try matched(file) }
+
     /// Reads every weight, expanding blocks to their exact float32 values.
     /// - Throws: `CheckpointError` before any memory is taken, when names or shapes do not fit.
     public func load(_ file: any TensorFile) throws {
+        let plan = try matched(file)
+        parameters.allocate()
+        for (parameter, info, permutation) in plan {
+            try parameters.fill(parameter) { rows, values in
+                guard let permutation else { return try file.readFloats(info, rows: rows, into: values) }
+                let width = values.count / rows.count
+                for (index, row) in rows.enumerated() {
+                    let source = permutation.source(row)
+                    try file.readFloats(info, rows: source..<source + 1, into: UnsafeMutableBufferPointer(rebasing: values[index * width..<(index + 1) * width]))
+                }
+            }
+        }
+    }
+
+    /// Each parameter with the tensor that holds it.
+    private func matched(_ file: any TensorFile) throws -> [(parameter: Parameter, info: TensorInfo, permutation: Permutation?)] {
         let isGGUF = file is GGUFFile
         var taken: Set<String> = []
         var plan: [(parameter: Parameter, info: TensorInfo, permutation: Permutation?)] = []
@@ -48,17 +68,7 @@ extension Decoder {
             !taken.contains(name) && !buffers.contains { name.hasSuffix($0) } && !(configuration.tieWordEmbeddings && name == configuration.names.head)
         }
         guard left.isEmpty else { throw CheckpointError.unexpected(names: left, file: file.path) }
-        parameters.allocate()
-        for (parameter, info, permutation) in plan {
-            try parameters.fill(parameter) { rows, values in
-                guard let permutation else { return try file.readFloats(info, rows: rows, into: values) }
-                let width = values.count / rows.count
-                for (index, row) in rows.enumerated() {
-                    let source = permutation.source(row)
-                    try file.readFloats(info, rows: source..<source + 1, into: UnsafeMutableBufferPointer(rebasing: values[index * width..<(index + 1) * width]))
-                }
-            }
-        }
+        return plan
     }
 
     /// llama.cpp's converter reorders the rows of q and k for pairs that lie side by side; ours are half a head apart.

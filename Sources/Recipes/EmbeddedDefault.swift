@@ -10,6 +10,9 @@ public struct FreshDecoder: Sendable, Codable, Equatable {
     public var layers = 3
     public var heads = 4
     public var context = 256
+    /// Standard deviation of the initial matrices.
+    public var initialDeviation = 0.02
+    public var ropeBase = 10_000.0
 
     public init() {}
 }
@@ -22,10 +25,10 @@ extension Model {
             digits + digits.map { " \($0)" } + ["\n", " ", ",", "+", "=", " +", " ,", " =", " C:", "Input:", "Target:", "<scratch>", "</scratch>"], special: ["<eos>"])
         var configuration = DecoderConfiguration(
             modelType: "llama", vocabularySize: (tokenizer.vocabularySize + 15) / 16 * 16, hiddenSize: shape.hiddenSize, intermediateSize: shape.intermediateSize,
-            numHiddenLayers: shape.layers, numAttentionHeads: shape.heads, maxPositionEmbeddings: shape.context, tieWordEmbeddings: true)
+            numHiddenLayers: shape.layers, numAttentionHeads: shape.heads, maxPositionEmbeddings: shape.context, rope: RotaryScaling(base: shape.ropeBase), tieWordEmbeddings: true)
         configuration.eosTokenIDs = tokenizer.eosTokens
         let decoder = Decoder(configuration, on: backend)
-        decoder.initialize(key.folding("initial weights"))
+        decoder.initialize(key.folding("initial weights"), deviation: shape.initialDeviation)
         return Model(decoder: decoder, tokenizer: tokenizer, stopTokens: tokenizer.eosTokens)
     }
 }

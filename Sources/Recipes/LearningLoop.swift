@@ -290,7 +290,7 @@ public actor LearningLoop {
         let decoder = try decoder(of: start).copy()
         if start.training != nil, loaded?.version == start { loaded = nil }
         let trainer = Trainer(decoder, objective: NegativeLogLikelihood(), options: options.trainer, totalSteps: steps)
-        let saved = ResumeState(path: "\(folder)/checkpoints/resume.safetensors")
+        let saved = ResumeState(path: "\(folder)/resume.safetensors")
         try saved.restore(trainer, training: training, start: start.weightsHash)
 
         let orderKey = key.folding("order").folding(training.phase).folding(training.iteration)
@@ -329,8 +329,8 @@ public actor LearningLoop {
 
     /// Writes the folder under a temporary name, renames it, and only then names it in the journal.
     private func checkpoint(_ decoder: Decoder, training: TrainingKey, step: Int, parents: [String]) throws -> PolicyVersion {
-        let number = training.iteration
-        let name = "checkpoints/" + String(repeating: "0", count: max(0, 4 - "\(number)".count)) + "\(number)"
+        let number = "\(training.iteration)"
+        let name = "checkpoints/\(String(repeating: "0", count: max(0, 4 - number.count)))\(number)-\(training.phase)"
         let (path, temporary) = ("\(folder)/\(name)", "\(folder)/\(name).tmp")
         let files = FileManager.default
         try? files.removeItem(atPath: temporary)

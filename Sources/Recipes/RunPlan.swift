@@ -1,3 +1,4 @@
+import Sampling
 import Tasks
 import Training
 
@@ -47,5 +48,44 @@ public enum RecipeChoice: Sendable, Codable, Equatable {
         }
     }
 
+    /// How a phase of the recipe samples; measurements are greedy.
+    public func sampling(of phase: String) -> SamplingOptions {
+        if case .restEM(let recipe) = self, phase == "attempt" { return recipe.sampling }
+        return .greedy
+    }
+
     public static let names = [STaR.name, ReSTEM.name]
+
+    /// The recipe of a name, with its defaults.
+    public init?(named name: String) {
+        switch name {
+        case STaR.name: self = .star(STaR())
+        case ReSTEM.name: self = .restEM(ReSTEM())
+        default: return nil
+        }
+    }
+
+    private enum CodingKeys: String, CodingKey {
+        case star
+        case restEM = "rest-em"
+    }
+
+    public init(from decoder: any Decoder) throws {
+        let container = try decoder.container(keyedBy: CodingKeys.self)
+        guard container.allKeys.count == 1, let key = container.allKeys.first else {
+            throw DecodingError.dataCorrupted(.init(codingPath: decoder.codingPath, debugDescription: "a run has exactly one recipe: \(Self.names.joined(separator: " or "))"))
+        }
+        switch key {
+        case .star: self = .star(try container.decode(STaR.self, forKey: .star))
+        case .restEM: self = .restEM(try container.decode(ReSTEM.self, forKey: .restEM))
+        }
+    }
+
+    public func encode(to encoder: any Encoder) throws {
+        var container = encoder.container(keyedBy: CodingKeys.self)
+        switch self {
+        case .star(let recipe): try container.encode(recipe, forKey: .star)
+        case .restEM(let recipe): try container.encode(recipe, forKey: .restEM)
+        }
+    }
 }

@@ -1,0 +1,11 @@
+import ArgumentParser
+
+/// A language model that teaches itself, on the machine you have.
+@main
+struct AutodidactCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "autodidact",
+        abstract: "A language model that teaches itself, on the machine you have.",
+        version: "0.1.0",
+        subcommands: [Learn.self, Generate.self, Chat.self, Score.self, Inspect.self, Conform.self, RunsCommand.self])
+}

@@ -1,0 +1,39 @@
+import ArgumentParser
+import Autodidact
+import Foundation
+
+struct Chat: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(abstract: "Talk with a model, line by line; an empty line or Ctrl-D ends.")
+
+    @Option(help: "A model folder or a GGUF file.")
+    var model: String
+
+    @Option(help: "A message that sets the scene.")
+    var system: String?
+
+    @Option(name: .customLong("max-tokens"), help: "The most tokens of one answer.")
+    var maxTokens: Int = 512
+
+    @OptionGroup var sampling: SamplingArguments
+    @OptionGroup var engine: EngineOptions
+
+    func run() async throws {
+        let model = try Model(path: model, on: try engine.backend())
+        let generator = Generator(model)
+        var messages: [(role: String, content: String)] = system.map { [("system", $0)] } ?? []
+        let isTerminal = isatty(0) == 1
+        while true {
+            if isTerminal { printNow("> ") }
+            guard let line = readLine(), !line.isEmpty else { break }
+            messages.append(("user", line))
+            let request = GenerationRequest(
+                promptTokens: try model.encode(messages), options: sampling.options, maxTokens: maxTokens, stopTokens: model.stopTokens,
+                key: RandomKey(seed: sampling.seed).folding("chat").folding(messages.count))
+            var stream = DecodeStream(model.tokenizer, skipSpecialTokens: true)
+            let completion = try generator.run([request], onToken: { _, _, token in if let text = stream.step(token) { printNow(text) } })[0]
+            if let rest = stream.finish() { printNow(rest) }
+            print(completion.finishReason == .length ? " […cut off at \(completion.tokens.count) tokens]" : "")
+            messages.append(("assistant", completion.text))
+        }
+    }
+}

@@ -1,0 +1,44 @@
+import ArgumentParser
+import Autodidact
+
+struct Conform: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Compare models with reference computations stored beside them.",
+        discussion: "Exit code 1 beyond the limits, 3 for a family that is not supported yet.")
+
+    @Argument(help: "Folders with config.json, model.safetensors and io.safetensors.")
+    var folders: [String]
+
+    @Option(help: "The configuration's file name.")
+    var config: String = "config.json"
+
+    @OptionGroup var engine: EngineOptions
+
+    func run() async throws {
+        let backend = try engine.backend()
+        var (failed, unsupported) = (false, false)
+        for folder in folders {
+            do {
+                let result = try Conformance(folder: folder, configFile: config, on: backend)
+                failed = failed || !result.conforms
+                print("\(result.conforms ? "conforms" : "DEVIATES") \(folder)")
+                for (group, members) in grouped(result.deviations) {
+                    let worst = members.max { $0.share < $1.share }!
+                    print("  \(group): worst \(worst.quantity), off by \(worst.absolute), \((worst.share * 1000).rounded() / 10) % of what is allowed (\(members.count) compared)")
+                }
+            } catch let error as UnsupportedFamily {
+                unsupported = true
+                print("unsupported \(folder): \(error.name)")
+            }
+        }
+        if failed { throw ExitCode(1) }
+        if unsupported { throw ExitCode(3) }
+    }
+
+    private func grouped(_ deviations: [Conformance.Deviation]) -> [(String, [Conformance.Deviation])] {
+        ["logits", "hidden", "loss", "grad", "greedy"].compactMap { name in
+            let members = deviations.filter { $0.quantity.hasPrefix(name) }
+            return members.isEmpty ? nil : (name, members)
+        }
+    }
+}

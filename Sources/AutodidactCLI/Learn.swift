@@ -1,0 +1,182 @@
+import ArgumentParser
+import Autodidact
+import Foundation
+
+struct Learn: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Let a model teach itself a task whose answers can be checked.",
+        discussion: """
+            Without --model a small decoder made from nothing learns addition. With --model, the model samples answers, keeps those that the task's verifier \
+            accepts, and trains on them. A run is a folder; the same command with --resume FOLDER goes on where it stopped.
+            """)
+
+    @Option(help: "A model folder or a GGUF file.")
+    var model: String?
+
+    @Option(help: "addition, instructions, jsonl, or a YAML file that describes a task.")
+    var task: String?
+
+    @Option(name: .customLong("task-option"), help: "A setting of the task as key=value, such as digits=1-3 or data=problems.jsonl; may be given several times.")
+    var taskOptions: [String] = []
+
+    @Option(help: "star or rest-em.")
+    var recipe: String?
+
+    @Option(help: "A recipe file; the command line overrides it.")
+    var config: String?
+
+    @Option(help: "The run's folder; runs/<task>-<recipe> when left out.")
+    var output: String?
+
+    @Option(help: "Go on with the run in this folder.")
+    var resume: String?
+
+    @Option(help: "Iterations of sampling and training.")
+    var iterations: Int?
+
+    @Option(help: "Completions per problem (rest-em).")
+    var samples: Int?
+
+    @Option(help: "Steps of the first training (star).")
+    var steps: Int?
+
+    @Option(help: "Passes over the selected examples (rest-em).")
+    var epochs: Int?
+
+    @Flag(name: .customLong("no-rationalisation"), help: "Do not retry failed problems with the answer as a hint (star).")
+    var noRationalisation = false
+
+    @Option(name: .customLong("learning-rate"), help: "The highest learning rate.")
+    var learningRate: Double?
+
+    @Option(name: .customLong("batch-size"), help: "Examples per optimizer step.")
+    var batchSize: Int?
+
+    @Option(help: "Of sampling (rest-em).")
+    var temperature: Float?
+
+    @Option(help: "Problems of the test part; all when left out.")
+    var testLimit: Int?
+
+    @Option(help: "Decides every random number of the run.")
+    var seed: UInt64?
+
+    @Option(help: "task, or the control accept-all, which trains on everything that was not cut off.")
+    var verifier: String?
+
+    @Flag(name: .customLong("shuffle-answers"), help: "The control: training answers are exchanged among problems.")
+    var shuffleAnswers = false
+
+    @Flag(name: .customLong("dry-run"), help: "Print the plan and stop.")
+    var dryRun = false
+
+    @Flag(help: "One JSON object a line instead of text.")
+    var json = false
+
+    @OptionGroup var engine: EngineOptions
+
+    func run() async throws {
+        let here = URL(fileURLWithPath: FileManager.default.currentDirectoryPath)
+        let stop = StopSignal()
+        let folder: RunFolder
+        let plan: RunPlan
+        if let resume {
+            folder = try RunFolder(opening: resume)
+            plan = try RunPlan(yaml: folder.recipe, file: folder.recipePath)
+        } else {
+            plan = try makePlan()
+            _ = try plan.environment(folder: here)  // a bad task must not leave a folder behind
+            _ = try plan.trainingVerifier()
+            if dryRun { return try printPlan(plan) }
+            folder = try RunFolder(creating: output ?? freeName(plan), recipe: try plan.yaml())
+        }
+        let environment = try plan.environment(folder: here)
+        let printer = ProgressPrinter(json: json)
+        let record = try RunRecord(writing: folder)
+        record.recordCode(version: AutodidactCommand.configuration.version)
+        let threads = engine.threads
+        let worked = try plan.worked(environment)
+        let loop = try LearningLoop(
+            executor: EngineExecutor(), environment: environment, verifier: try plan.trainingVerifier(), options: plan.options, workedExamples: worked, folder: folder.path,
+            makeModel: { try plan.makeModel(on: EngineOptions.backend(threads: threads)) }, makeJournal: { record }, report: { printer.show($0) },
+            isCancelled: { stop.isRequested })
+        try record.recordModel(hash: await loop.baseVersion(), name: plan.model ?? "a fresh decoder")
+        do {
+            try await plan.recipe.recipe.run(loop)
+        } catch is Interrupted {
+            printError("stopped; everything so far is saved. Go on with: autodidact learn --resume \(folder.path)")
+            throw ExitCode(130)
+        }
+        try record.markFinished()
+        try Report(record).write(to: folder.reportPath)
+        if !json {
+            print(try ResultTable(record).text)
+            print("report: \(folder.reportPath)")
+        }
+    }
+
+    private func makePlan() throws -> RunPlan {
+        var settings: [String: String] = [:]
+        for option in taskOptions {
+            guard let split = option.firstIndex(of: "="), split != option.startIndex else { throw ValidationError("--task-option \(option): write key=value.") }
+            settings[String(option[..<split])] = String(option[option.index(after: split)...])
+        }
+        var plan = try RunPlan.defaults(model: model, task: task ?? "addition", settings: settings, recipe: recipe)
+        if let config {
+            guard let data = FileManager.default.contents(atPath: config) else {
+                throw RecipeFileError(file: config, problem: "cannot be read: no such file, or no permission")
+            }
+            plan = try plan.overridden(byYAML: String(decoding: data, as: UTF8.self), file: config)
+            if let model { plan.model = model }
+            if let task { plan.task = task }
+            plan.taskSettings.merge(settings) { $1 }
+        }
+        func positive(_ value: Int?, _ name: String) throws { if let value, value < 1 { throw ValidationError("--\(name) \(value): must be 1 or more.") } }
+        try positive(iterations, "iterations")
+        try positive(samples, "samples")
+        try positive(steps, "steps")
+        try positive(epochs, "epochs")
+        try positive(batchSize, "batch-size")
+        try positive(testLimit, "test-limit")
+        if let learningRate {
+            guard learningRate > 0, learningRate.isFinite else { throw ValidationError("--learning-rate \(learningRate): must be above 0.") }
+            plan.options.trainer.optimizer.learningRate = learningRate
+        }
+        if let batchSize { plan.options.batchSize = batchSize }
+        if let testLimit { plan.options.testLimit = testLimit }
+        if let seed { plan.options.seed = seed }
+        if let verifier { plan.verifier = verifier }
+        if shuffleAnswers { plan.shufflesAnswers = true }
+        switch plan.recipe {
+        case .star(var star):
+            if samples != nil || epochs != nil || temperature != nil { throw ValidationError("--samples, --epochs and --temperature belong to rest-em; star decodes greedily.") }
+            if let iterations { star.iterations = iterations }
+            if let steps { star.firstSteps = steps }
+            if noRationalisation { star.rationalises = false }
+            plan.recipe = .star(star)
+        case .restEM(var rest):
+            if steps != nil || noRationalisation { throw ValidationError("--steps and --no-rationalisation belong to star.") }
+            if let iterations { rest.iterations = iterations }
+            if let samples { rest.samplesPerProblem = samples }
+            if let epochs { rest.epochs = epochs }
+            if let temperature { rest.sampling.temperature = temperature }
+            do { try rest.sampling.validate() } catch { throw ValidationError("\(error)") }
+            plan.recipe = .restEM(rest)
+        }
+        return plan
+    }
+
+    /// The first of runs/<task>-<recipe>, -2, -3 … that does not exist.
+    private func freeName(_ plan: RunPlan) -> String {
+        let task = URL(fileURLWithPath: plan.task).deletingPathExtension().lastPathComponent
+        let base = "runs/\(task)-\(type(of: plan.recipe.recipe).name)"
+        var (name, number) = (base, 2)
+        while FileManager.default.fileExists(atPath: name) {
+            name = "\(base)-\(number)"
+            number += 1
+        }
+        return name
+    }
+
+    private func printPlan(_ plan: RunPlan) throws { print(try plan.yaml(), terminator: "") }
+}

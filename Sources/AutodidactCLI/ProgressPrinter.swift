@@ -1,0 +1,75 @@
+import Autodidact
+import Foundation
+import Synchronization
+
+/// Shows a run: a bar on a terminal, a plain line per step otherwise, JSON lines where asked for.
+final class ProgressPrinter: Sendable {
+    enum Style { case bar, lines, json }
+    private let style: Style
+    private struct State {
+        var phase = ""
+        var began = ContinuousClock.now
+        var barIsOpen = false
+    }
+    private let state = Mutex(State())
+
+    init(json: Bool) { style = json ? .json : isatty(1) == 1 ? .bar : .lines }
+
+    func show(_ event: LoopEvent) {
+        if style == .json {
+            let encoder = JSONEncoder()
+            encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
+            if let data = try? encoder.encode(event) { print(String(decoding: data, as: UTF8.self)) }
+            fflush(nil)
+            return
+        }
+        switch event {
+        case .phaseStarted(let iteration, let phase, _):
+            state.withLock { $0.phase = "\(iteration)/\(phase)"; $0.began = .now }
+        case .sampled(let iteration, let phase, let done, let total, let right, let cutOff, let rate):
+            progress("iteration \(iteration) \(phase)", done, total, "right \(right), cut off \(cutOff), \(Int(rate)) tokens/s")
+        case .stepped(let record, let total):
+            let result = record.result
+            if result.step == 1 { state.withLock { $0.began = .now } }
+            let detail = String(
+                format: "loss %.4f, norm %.2f, entropy %.3f, %d tokens/s", result.loss, result.gradientNorm, result.entropy, Int(Double(result.computedTokens) / max(record.seconds, 1e-9)))
+            // A line for every step of a long training would drown the rest.
+            if style == .bar || result.step == total || result.step % max(1, total / 20) == 0 {
+                progress("iteration \(record.training.iteration) \(record.training.phase)", result.step, total, detail)
+            }
+        case .evaluated(let metrics):
+            line("iteration \(metrics.first?.iteration ?? 0) test: \(accuracies(metrics))")
+        case .checkpointed(let record):
+            line("saved \(record.path) (weights \(record.weightsHash.prefix(12)))")
+        case .note(let text):
+            line(text)
+        }
+    }
+
+    private func accuracies(_ metrics: [MetricRecord]) -> String {
+        func percent(_ value: Double) -> String { String(format: "%.1f %%", value * 100) }
+        let parts = metrics.filter { $0.name == "accuracy" && !$0.category.isEmpty }.map { "\($0.category): \(percent($0.value))" }
+        let mean = metrics.first { $0.name == "macroAccuracy" } ?? metrics.first { $0.name == "accuracy" && $0.category.isEmpty }
+        return (parts + [mean.map { "mean \(percent($0.value))" } ?? ""]).joined(separator: "   ")
+    }
+
+    private func progress(_ title: String, _ done: Int, _ total: Int, _ detail: String) {
+        guard style == .bar else { return line("\(title) \(done)/\(total): \(detail)") }
+        let elapsed = state.withLock { (ContinuousClock.now - $0.began).inSeconds }
+        let remaining = done > 0 ? elapsed / Double(done) * Double(total - done) : 0
+        let width = 24, filled = total > 0 ? width * done / total : width
+        let bar = String(repeating: "█", count: filled) + String(repeating: "░", count: width - filled)
+        printNow("\r\u{1B}[K\(title) \(bar) \(done)/\(total)  \(detail), \(Int(remaining)) s left")
+        state.withLock { $0.barIsOpen = done < total }
+        if done >= total { printNow("\n") }
+    }
+
+    private func line(_ text: String) {
+        let wasOpen = state.withLock { state in
+            defer { state.barIsOpen = false }
+            return state.barIsOpen
+        }
+        if wasOpen { printNow("\n") }
+        printNow(text + "\n")
+    }
+}

@@ -1,0 +1,112 @@
+import ArgumentParser
+import Autodidact
+import Foundation
+
+struct RunsCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "runs", abstract: "Look at what was learned, and prove it.", subcommands: [List.self, Show.self, Compare.self, Replay.self])
+
+    struct List: AsyncParsableCommand {
+        static let configuration = CommandConfiguration(abstract: "The runs in a folder.")
+
+        @Argument(help: "Where the runs are.")
+        var folder: String = "runs"
+
+        func run() async throws {
+            let runs = RunSummary.list(in: folder)
+            if runs.isEmpty { print("no runs in \(folder)") }
+            for run in runs {
+                let accuracy = run.accuracy.map { String(format: "%.1f %%", $0.value * 100) } ?? "–"
+                print("\(run.path)  \(run.state)  iteration \(run.iterations.last ?? 0)  accuracy \(accuracy)  \(run.checkpoints) checkpoints  \(run.steps) steps")
+            }
+        }
+    }
+
+    struct Show: AsyncParsableCommand {
+        static let configuration = CommandConfiguration(abstract: "One run: its table, its checkpoints, and its report made anew.")
+
+        @Argument(help: "The run's folder.")
+        var run: String
+
+        @Flag(help: "Print the digest of everything in the record except times.")
+        var digest = false
+
+        func run() async throws {
+            let record = try RunRecord(reading: run)
+            if digest { return print(try record.digest()) }
+            print(try ResultTable(record).text)
+            for checkpoint in try record.checkpoints() {
+                print("\(checkpoint.path)  iteration \(checkpoint.training.iteration) \(checkpoint.training.phase), \(checkpoint.step) steps, weights \(checkpoint.weightsHash)")
+            }
+            let report = "\(record.folderPath)/report.html"
+            try Report(record).write(to: report)
+            print("report: \(report)")
+        }
+    }
+
+    struct Compare: AsyncParsableCommand {
+        static let configuration = CommandConfiguration(abstract: "Two runs side by side.")
+
+        @Argument(help: "A run's folder.")
+        var first: String
+
+        @Argument(help: "Another run's folder.")
+        var second: String
+
+        func run() async throws {
+            print(try RunComparison(try RunRecord(reading: first), try RunRecord(reading: second)).text)
+        }
+    }
+
+    struct Replay: AsyncParsableCommand {
+        static let configuration = CommandConfiguration(
+            abstract: "Sample recorded rollouts again from the checkpoints that sampled them, and compare every token.",
+            discussion: "Every log-probability is also scored again in one pass; both must agree bit for bit. Exit code 1 when one does not.")
+
+        @Argument(help: "The run's folder.")
+        var run: String
+
+        @Option(help: "Only this iteration.")
+        var iteration: Int?
+
+        @Option(help: "Only this phase (attempt, rationalise, test).")
+        var phase: String?
+
+        @Option(help: "At most this many rollouts of each phase, evenly spread; 0 is all.")
+        var limit: Int = 32
+
+        @OptionGroup var engine: EngineOptions
+
+        func run() async throws {
+            let record = try RunRecord(reading: run)
+            let plan = try RunPlan(yaml: try record.recipe(), file: "\(run)/recipe.yaml")
+            let environment = try plan.environment(folder: URL(fileURLWithPath: FileManager.default.currentDirectoryPath))
+            let threads = engine.threads
+            let loop = try LearningLoop(
+                executor: EngineExecutor(), environment: environment, options: plan.options, folder: run,
+                makeModel: { try plan.makeModel(on: EngineOptions.backend(threads: threads)) }, makeJournal: { record }, report: { _ in })
+            let policies = try await loop.policies(try record.trainings())
+            var (replayed, differing) = (0, 0)
+            for key in try record.completePhases() where iteration.map({ $0 == key.iteration }) ?? true && phase.map({ $0 == key.phase }) ?? true {
+                let rollouts = try record.rollouts(iteration: key.iteration, phase: key.phase)
+                let stride = limit > 0 ? max(1, rollouts.count / limit) : 1
+                for rollout in rollouts.enumerated().filter({ $0.offset % stride == 0 }).map(\.element) {
+                    let sampling = plan.recipe.sampling(of: key.phase)
+                    let completion = try await loop.replay(rollout, sampling: sampling, policies: policies)
+                    let scores = try await loop.score([rollout], policies: policies)[0]
+                    replayed += 1
+                    let isEqual = completion.tokens == rollout.completionTokens
+                        && completion.logProbabilities.map(\.bitPattern) == rollout.logProbabilities.map(\.bitPattern)
+                        && scores.map(\.bitPattern) == rollout.logProbabilities.map(\.bitPattern)
+                    if !isEqual {
+                        differing += 1
+                        print("DIFFERS iteration \(key.iteration) \(key.phase) \(rollout.key.index)/\(rollout.key.sample)")
+                    }
+                }
+                print("iteration \(key.iteration) \(key.phase): \(rollouts.count) rollouts, replayed every \(stride)\(stride == 1 ? "st" : "th")")
+            }
+            print("\(replayed) rollouts replayed, \(differing) differ")
+            if differing > 0 { throw ExitCode(1) }
+        }
+    }
+}

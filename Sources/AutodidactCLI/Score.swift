@@ -1,0 +1,46 @@
+import ArgumentParser
+import Autodidact
+
+struct Score: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(abstract: "Log-likelihood, perplexity and bits per byte of texts.")
+
+    @Option(help: "A model folder or a GGUF file.")
+    var model: String
+
+    @Option(help: "A JSONL file with one {\"text\"} a line.")
+    var input: String
+
+    @Flag(help: "One JSON object a line.")
+    var json = false
+
+    @OptionGroup var engine: EngineOptions
+
+    func run() async throws {
+        // The texts are checked before the model is loaded: that takes longer.
+        var texts: [(line: Int, text: String)] = []
+        for (line, object) in try JSONL.objects(path: input) {
+            guard let text = object["text"]?.string else {
+                throw ModelFileError(file: input, problem: "line \(line) has no string \"text\"", advice: "Write {\"text\": \"…\"} on every line.")
+            }
+            texts.append((line, text))
+        }
+        let model = try Model(path: model, on: try engine.backend())
+        let context = model.decoder.configuration.maxPositionEmbeddings
+        for (line, text) in texts {
+            let ids = model.tokenizer.encode(text, addSpecialTokens: true)
+            guard ids.count <= context else {
+                throw ModelFileError(file: input, problem: "line \(line) has \(ids.count) tokens, but the model's context is \(context)", advice: "Split the text.")
+            }
+            let likelihood = TextLikelihood(of: ids, bytes: text.utf8.count, under: model.decoder)
+            if json {
+                print(jsonLine([
+                    ("tokens", .integer(Int64(likelihood.tokens))), ("logLikelihood", .number(likelihood.logLikelihood)),
+                    ("perplexity", likelihood.perplexity.map { .number($0) } ?? .null), ("bitsPerByte", likelihood.bitsPerByte.map { .number($0) } ?? .null),
+                ]))
+            } else {
+                func number(_ value: Double?) -> String { value.map { ($0 * 1e4).rounded() / 1e4 }.map { "\($0)" } ?? "–" }
+                print("line \(line): \(likelihood.tokens) tokens, log-likelihood \(number(likelihood.logLikelihood)), perplexity \(number(likelihood.perplexity)), \(number(likelihood.bitsPerByte)) bits per byte")
+            }
+        }
+    }
+}

@@ -1,0 +1,56 @@
+import ArgumentParser
+import Autodidact
+import Foundation
+
+/// Where and with how many threads to compute.
+struct EngineOptions: ParsableArguments {
+    @Option(help: "Threads that compute; all processors when left out. Results do not depend on it.")
+    var threads: Int?
+
+    func validate() throws {
+        if let threads, !(1...1024).contains(threads) { throw ValidationError("--threads \(threads): must be 1 to 1024.") }
+    }
+
+    func backend() throws -> CPUBackend { try EngineOptions.backend(threads: threads) }
+
+    static func backend(threads: Int?) throws -> CPUBackend {
+        try CPUBackend(threads: threads, kernels: ProcessInfo.processInfo.environment["AUTODIDACT_KERNELS"])
+    }
+}
+
+/// How tokens are drawn.
+struct SamplingArguments: ParsableArguments {
+    @Option(help: "0 is greedy.")
+    var temperature: Float = 0
+
+    @Option(name: .customLong("top-k"), help: "Keep the k most likely tokens; 0 keeps all.")
+    var topK: Int = 0
+
+    @Option(name: .customLong("top-p"), help: "Keep the smallest set of the most likely tokens with this mass.")
+    var topP: Float = 1
+
+    @Option(name: .customLong("min-p"), help: "Drop tokens less likely than this share of the most likely.")
+    var minP: Float = 0
+
+    @Option(name: .customLong("typical-p"), help: "Locally typical sampling: mass of the tokens nearest to the expected information.")
+    var typicalP: Float = 1
+
+    @Option(help: "The same seed gives the same tokens.")
+    var seed: UInt64 = 0
+
+    var options: SamplingOptions { SamplingOptions(temperature: temperature, topK: topK, topP: topP, minP: minP, typicalP: typicalP) }
+
+    func validate() throws {
+        do { try options.validate() } catch { throw ValidationError("\(error)") }
+    }
+}
+
+/// One line of JSON with sorted keys.
+func jsonLine(_ members: [(key: String, value: JSON)]) -> String { JSON.object(JSONObject(members)).text() }
+
+func printError(_ text: String) { FileHandle.standardError.write(Data((text + "\n").utf8)) }
+
+/// Writes without a line end and at once.
+func printNow(_ text: String) {
+    FileHandle.standardOutput.write(Data(text.utf8))
+}

@@ -1,0 +1,80 @@
+import Architectures
+import Foundation
+import Tasks
+import Tensors
+import Training
+
+extension RunPlan {
+    /// The defaults of a task and a model: what `learn` runs when nothing else is said.
+    public static func defaults(model: String?, task: String, settings: [String: String], recipe name: String?) throws -> RunPlan {
+        guard model != nil else {
+            // The embedded default: a decoder made from nothing learns addition.
+            var star = STaR()
+            star.iterations = 4
+            star.firstSteps = 400
+            star.stepGrowth = 1.2
+            let optimizer = AdamWOptions(learningRate: 3e-3, beta2: 0.98, weightDecay: 0.1)
+            let options = LoopOptions(
+                trainer: TrainerOptions(optimizer: optimizer, schedule: Schedule(.cosine, warmupSteps: 20)), batchSize: 32, maxSequences: 256, saveEvery: 500, warmUpSteps: 1200)
+            let addition = ["digits": "1-4", "train-count": "2500", "shares": "{1: 0.05, 2: 0.2, 3: 0.35, 4: 0.4}"]
+            var plan = RunPlan(
+                model: nil, fresh: FreshDecoder(), task: task, taskSettings: addition.merging(settings) { $1 },
+                recipe: try name.map(choice) ?? .star(star), options: options)
+            plan.workedExamples = 500
+            plan.workedLongest = 20
+            return plan
+        }
+        let optimizer = AdamWOptions(learningRate: 5e-5, weightDecay: 0)
+        let options = LoopOptions(
+            trainer: TrainerOptions(optimizer: optimizer, schedule: Schedule(.linear, warmupSteps: 5), microBatchTokens: 2048), batchSize: 8, maxSequences: 64, saveEvery: 100)
+        return RunPlan(model: model, fresh: nil, task: task, taskSettings: settings, recipe: try name.map(choice) ?? .restEM(ReSTEM()), options: options)
+    }
+
+    private static func choice(_ name: String) throws -> RecipeChoice {
+        guard let choice = RecipeChoice(named: name) else {
+            throw RecipeFileError(file: "--recipe \(name)", problem: "unknown recipe; known: \(RecipeChoice.names.joined(separator: ", "))")
+        }
+        return choice
+    }
+
+    /// The task, with the control of shuffled answers where the plan asks for it.
+    /// - Parameter folder: where relative paths start.
+    public func environment(folder: URL) throws -> any Tasks.Environment {
+        var settings = taskSettings
+        // Training problems follow the run's seed; dev and test are the same for every seed.
+        if task == "addition", settings["seed"] == nil { settings["seed"] = "\(options.seed)" }
+        let base =
+            if task.hasSuffix(".yaml") || task.hasSuffix(".yml") {
+                try TaskRegistry.builtIn.environment(at: URL(fileURLWithPath: task, relativeTo: folder))
+            } else {
+                try TaskRegistry.builtIn.environment(named: task, settings: settings, folder: folder)
+            }
+        return shufflesAnswers ? try ShuffledAnswers(base, seed: options.seed) : base
+    }
+
+    /// What judges what trains; nil: the task's own verifier.
+    public func trainingVerifier() throws -> (any Verifier)? {
+        switch verifier {
+        case "task": nil
+        case "accept-all": AcceptAll()
+        default: throw RecipeFileError(file: "--verifier \(verifier)", problem: "unknown verifier; known: task, accept-all")
+        }
+    }
+
+    /// The worked examples to warm up on.
+    public func worked(_ environment: any Tasks.Environment) throws -> [WorkedExample] {
+        guard workedExamples > 0 else { return [] }
+        let base = (environment as? ShuffledAnswers)?.base ?? environment
+        guard let addition = base as? Addition else { return [] }
+        return try addition.warmUp(count: workedExamples, longest: workedLongest, seed: options.seed)
+    }
+
+    /// The model that the run begins with.
+    public func makeModel(on backend: any Backend) throws -> Model {
+        if let model { return try Model(path: model, on: backend) }
+        guard task == "addition" else {
+            throw RecipeFileError(file: "--task \(task)", problem: "needs a pretrained model: give one with --model. Only 'addition' can start from nothing.")
+        }
+        return try Model.forAddition(fresh ?? FreshDecoder(), key: RandomKey(seed: options.seed), on: backend)
+    }
+}

@@ -1,0 +1,88 @@
+import ModelFiles
+import Yams
+
+/// A recipe file that cannot be used.
+public struct RecipeFileError: Error, Equatable, CustomStringConvertible {
+    public let file: String
+    public let problem: String
+
+    public init(file: String, problem: String) {
+        self.file = file
+        self.problem = problem
+    }
+
+    public var description: String { "\(file): \(problem)" }
+}
+
+extension RunPlan {
+    /// The plan as recipe.yaml: every setting, in a fixed order.
+    public func yaml() throws -> String {
+        let encoder = YAMLEncoder()
+        encoder.options.sortKeys = true
+        encoder.options.width = -1
+        return try encoder.encode(self)
+    }
+
+    /// Reads a whole plan, as `yaml()` writes it.
+    public init(yaml: String, file: String) throws {
+        do {
+            self = try YAMLDecoder().decode(RunPlan.self, from: yaml)
+        } catch {
+            throw RecipeFileError(file: file, problem: "is not a recipe of this version: \(Self.words(error))")
+        }
+    }
+
+    /// This plan with the settings that a recipe file gives; the file may leave out any.
+    /// - Throws: `RecipeFileError` for a key that no plan has, with the nearest one, and for values of the wrong kind.
+    public func overridden(byYAML text: String, file: String) throws -> RunPlan {
+        let given: Node
+        do {
+            guard let node = try Yams.compose(yaml: text), node.mapping != nil else {
+                throw RecipeFileError(file: file, problem: "holds no settings. Write 'task: addition', for example.")
+            }
+            given = node
+        } catch let error as YamlError {
+            throw RecipeFileError(file: file, problem: "is not YAML: \(error)")
+        }
+        guard let own = try Yams.compose(yaml: yaml()) else { return self }
+        let merged = try Self.merged(own, given, path: "", file: file)
+        return try RunPlan(yaml: Yams.serialize(node: merged), file: file)
+    }
+
+    /// Settings whose keys are the user's: any key goes.
+    private static let open: Set<String> = ["taskSettings", "recipe", "model", "fresh"]
+
+    private static func merged(_ own: Node, _ given: Node, path: String, file: String) throws -> Node {
+        guard case .mapping(var result) = own, case .mapping(let changes) = given else { return given }
+        let known = result.keys.compactMap(\.string) + (path.isEmpty ? ["model", "fresh"] : [])
+        for (key, value) in changes {
+            let name = key.string ?? ""
+            guard known.contains(name) || open.contains(path) else {
+                let nearest = nearestName(to: name, in: known).map { "; did you mean '\($0)'?" } ?? "; known: \(known.sorted().joined(separator: ", "))"
+                throw RecipeFileError(file: file, problem: "line \(key.mark?.line ?? 0): unknown setting '\(path.isEmpty ? "" : path + ".")\(name)'\(nearest)")
+            }
+            // Another recipe replaces the default one; the same one is merged.
+            if path.isEmpty, name == "recipe", case .mapping(let recipe) = value, let chosen = recipe.keys.first?.string, own["recipe"]?[chosen] == nil {
+                guard let defaults = RecipeChoice(named: chosen) else {
+                    throw RecipeFileError(file: file, problem: "line \(key.mark?.line ?? 0): unknown recipe '\(chosen)'; known: \(RecipeChoice.names.joined(separator: ", "))")
+                }
+                let node = try Yams.compose(yaml: YAMLEncoder().encode(defaults))!
+                result[key] = try merged(node, value, path: "recipe", file: file)
+                continue
+            }
+            result[key] = try result[key].map { try merged($0, value, path: path.isEmpty ? name : "\(path).\(name)", file: file) } ?? value
+        }
+        return .mapping(result)
+    }
+
+    private static func words(_ error: any Error) -> String {
+        guard let error = error as? DecodingError else { return "\(error)" }
+        func place(_ context: DecodingError.Context) -> String { context.codingPath.map(\.stringValue).joined(separator: ".") }
+        return switch error {
+        case .keyNotFound(let key, let context): "'\((context.codingPath.map(\.stringValue) + [key.stringValue]).joined(separator: "."))' is missing"
+        case .typeMismatch(_, let context), .valueNotFound(_, let context): "'\(place(context))' has a value of the wrong kind"
+        case .dataCorrupted(let context): "'\(place(context))': \(context.debugDescription)"
+        @unknown default: "\(error)"
+        }
+    }
+}

@@ -1,0 +1,123 @@
+import Foundation
+import Recipes
+
+/// Two runs side by side: what their recipes disagree on, and how far their last metrics are apart.
+public struct RunComparison: Sendable {
+    /// A metric that both runs have, each as it was measured last.
+    public struct Row: Equatable, Sendable {
+        public var first: MetricRecord
+        public var second: MetricRecord
+        /// Second minus first.
+        public var difference: Double
+        /// 95 %, where both are shares over a known number of cases: Newcombe's interval for two independent proportions.
+        public var low: Double?
+        public var high: Double?
+
+        /// Zero is outside the interval.
+        public var isSignificant: Bool? {
+            guard let low, let high else { return nil }
+            return low > 0 || high < 0
+        }
+    }
+
+    public let firstName: String
+    public let secondName: String
+    /// In order of phase, name and category.
+    public let rows: [Row]
+    public let recipeDifferences: [RecipeDifference]
+    /// Why the numbers may not mean the same; empty when they do.
+    public let warnings: [String]
+    /// Whether both records are equal but for times.
+    public let isSameRun: Bool
+
+    /// What a measurement depends on, by the last words of its recipe keys.
+    private static let decisive: Set<String> = [
+        "task", "tasks", "data", "split", "splits", "prompt", "prompts", "system", "template", "chattemplate", "fewshot", "maxtokens", "stop", "stops", "tasksettings", "testlimit",
+        "extraction", "evaltemperature",
+    ]
+
+    public init(_ first: RunRecord, _ second: RunRecord) throws {
+        firstName = (first.folderPath as NSString).lastPathComponent
+        secondName = (second.folderPath as NSString).lastPathComponent
+        recipeDifferences = RecipeKeys(yaml: try first.recipe()).differences(to: RecipeKeys(yaml: try second.recipe()))
+        isSameRun = try first.digest() == second.digest()
+        let (before, after) = (Self.last(try first.metrics()), Self.last(try second.metrics()))
+        rows = before.keys.filter { after[$0] != nil }.sorted().map { Self.row(before[$0]!, after[$0]!) }
+
+        var warnings = recipeDifferences.filter { Self.isDecisive($0.key) }.map { "measured differently: \($0)" }
+        let uneven = rows.filter { $0.first.iteration != $0.second.iteration }
+        if let row = uneven.first {
+            warnings.append("the last \(row.first.phase) is of iteration \(row.first.iteration) in \(firstName), of iteration \(row.second.iteration) in \(secondName)")
+        }
+        if let row = rows.first(where: { $0.first.count != $0.second.count }) {
+            warnings.append("\(row.first.phase) \(row.first.name) is over \(row.first.count) cases in \(firstName), over \(row.second.count) in \(secondName)")
+        }
+        for (run, own, other) in [(firstName, before, after), (secondName, after, before)] {
+            let missing = own.keys.filter { other[$0] == nil }.count
+            if missing > 0 { warnings.append("\(missing) metrics are only in \(run)") }
+        }
+        self.warnings = warnings
+    }
+
+    /// For a terminal: warnings first, so that nobody reads the numbers without them.
+    public var text: String {
+        var lines = warnings.map { "warning: \($0)" }
+        if isSameRun { lines.append("The two records are equal but for times.") }
+        lines.append(recipeDifferences.isEmpty ? "The recipes are equal." : "Recipes:")
+        lines += recipeDifferences.map { "  \($0)" }
+        guard !rows.isEmpty else { return (lines + ["No metric is in both runs."]).joined(separator: "\n") + "\n" }
+        var table = [["metric", firstName, secondName, "difference", "95 % interval"]]
+        for row in rows {
+            let category = row.first.category.isEmpty ? "" : " [\(row.first.category)]"
+            let interval = row.low.flatMap { low in row.high.map { String(format: "%+.4f … %+.4f", low, $0) } } ?? ""
+            table.append([
+                "\(row.first.phase) \(row.first.name)\(category)", String(format: "%.4g", row.first.value), String(format: "%.4g", row.second.value),
+                String(format: "%+.4g", row.difference), interval,
+            ])
+        }
+        let widths = table[0].indices.map { column in table.map { $0[column].count }.max() ?? 0 }
+        lines += table.map { row in
+            var line = row.indices.map { row[$0] + String(repeating: " ", count: widths[$0] - row[$0].count) }.joined(separator: "  ")
+            while line.last == " " { line.removeLast() }
+            return line
+        }
+        return lines.joined(separator: "\n") + "\n"
+    }
+
+    // MARK: -
+
+    private struct Key: Hashable, Comparable {
+        var phase, name, category: String
+        static func < (a: Key, b: Key) -> Bool { (a.phase, a.name, a.category) < (b.phase, b.name, b.category) }
+    }
+
+    /// Of every metric the one of the last iteration.
+    private static func last(_ metrics: [MetricRecord]) -> [Key: MetricRecord] {
+        metrics.reduce(into: [:]) { last, metric in
+            let key = Key(phase: metric.phase, name: metric.name, category: metric.category)
+            if last[key].map({ $0.iteration <= metric.iteration }) ?? true { last[key] = metric }
+        }
+    }
+
+    private static func row(_ first: MetricRecord, _ second: MetricRecord) -> Row {
+        var row = Row(first: first, second: second, difference: second.value - first.value)
+        if let a = proportion(first), let b = proportion(second) {
+            let difference = b.difference(from: a)
+            (row.low, row.high) = (difference.low, difference.high)
+        }
+        return row
+    }
+
+    /// `nil` unless the value is a whole number of cases out of `count`.
+    private static func proportion(_ metric: MetricRecord) -> ProportionInterval? {
+        let successes = metric.value * Double(metric.count)
+        guard metric.count > 0, (0...1).contains(metric.value), abs(successes - successes.rounded()) < 1e-6 * Double(metric.count) else { return nil }
+        return ProportionInterval(successes: successes.rounded(), count: metric.count)
+    }
+
+    private static func isDecisive(_ key: String) -> Bool {
+        key.split { $0 == "." || $0 == "[" || $0 == "]" }.contains { part in
+            decisive.contains(part.lowercased().filter { $0 != "-" && $0 != "_" })
+        }
+    }
+}

@@ -1,0 +1,150 @@
+import Foundation
+import ModelFiles
+
+/// The folder of one run, held for writing: nobody else can write it while this value lives.
+///
+///     recipe.yaml        exactly what is run; written once
+///     run.sqlite         the record (`RunRecord`)
+///     checkpoints/NNNN/  complete models; written as NNNN.tmp and renamed
+///     lineage.json       what every checkpoint was made from
+///     report.html        curves and samples
+public struct RunFolder: Sendable {
+    public let path: String
+    /// The text of recipe.yaml.
+    public let recipe: String
+    private let lock: RunLock
+
+    /// Starts a run. A folder without a run may be there already, as long as nothing else is in it.
+    /// - Throws: `RunError` when there is a run already, or the folder cannot be written.
+    public init(creating path: String, recipe: String) throws {
+        let path = Self.normalized(path)
+        self.path = path
+        self.recipe = recipe
+        if Self.holdsRun(path) { throw Self.exists(path) }
+        try Self.makeFolder(path)
+        let strangers = Self.entries(path).filter { !Self.ownNames.contains($0) }
+        guard strangers.isEmpty else {
+            throw RunError(
+                file: path, problem: "is not empty and holds no run (\(strangers.prefix(3).joined(separator: ", ")))",
+                advice: "Choose a folder that does not exist yet, for example runs/<name>.")
+        }
+        lock = try RunLock("\(path)/.lock", run: path)
+        if Self.holdsRun(path) { throw Self.exists(path) }  // made while we waited
+        try Self.makeFolder("\(path)/checkpoints")
+        try withRunErrors(in: recipePath) { try writeDurably(recipe, to: recipePath) }
+        syncFolder(path)
+        syncFolder((path as NSString).deletingLastPathComponent.isEmpty ? "." : (path as NSString).deletingLastPathComponent)
+    }
+
+    /// Opens a run to go on with it.
+    /// - Parameter recipe: what is about to be run; `nil` takes what the folder holds.
+    /// - Throws: `RunError` naming the keys that differ when the run was made with another recipe.
+    public init(opening path: String, recipe: String? = nil) throws {
+        let path = Self.normalized(path)
+        self.path = path
+        guard Self.holdsRun(path) else {
+            throw RunError(file: path, problem: "holds no run: there is no recipe.yaml", advice: "Check the path; `autodidact runs` lists what is there.")
+        }
+        lock = try RunLock("\(path)/.lock", run: path)
+        let stored = try Self.storedRecipe(path)
+        self.recipe = stored
+        if let recipe, recipe != stored {
+            let differences = RecipeKeys(yaml: stored).differences(to: RecipeKeys(yaml: recipe))
+            guard differences.isEmpty else {
+                throw RunError(
+                    file: recipePath,
+                    problem: "this run was made with another recipe:\n" + differences.map { "  \($0)" }.joined(separator: "\n") + "\n",
+                    advice: "Go on with the run's own recipe (`autodidact learn --resume \(path)`), or start a new run with another --output.")
+            }
+        }
+        try Self.makeFolder("\(path)/checkpoints")
+    }
+
+    /// Whether a run was started there.
+    public static func holdsRun(_ path: String) -> Bool { FileManager.default.fileExists(atPath: "\(normalized(path))/recipe.yaml") }
+
+    /// Whether some process is writing the run now.
+    public static func isBeingWritten(_ path: String) -> Bool { RunLock.isHeld("\(normalized(path))/.lock") }
+
+    public var name: String { (path as NSString).lastPathComponent }
+    public var recipePath: String { "\(path)/recipe.yaml" }
+    public var recordPath: String { "\(path)/run.sqlite" }
+    public var lineagePath: String { "\(path)/lineage.json" }
+    public var reportPath: String { "\(path)/report.html" }
+    public var checkpointsPath: String { "\(path)/checkpoints" }
+
+    /// `checkpoints/0007`: what a `CheckpointRecord` holds.
+    public static func checkpointName(_ number: Int) -> String {
+        let digits = String(number)
+        return "checkpoints/" + String(repeating: "0", count: max(0, 4 - digits.count)) + digits
+    }
+
+    /// Where something named relative to the run lies.
+    public func location(of name: String) -> String { "\(path)/\(name)" }
+
+    /// Removes what a killed process left: files and checkpoint folders under their temporary names, and complete checkpoint
+    /// folders that no row of the record names (killed between rename and row; the step will be taken again).
+    ///
+    /// Only names that checkpoints can have (they begin with a digit) are touched.
+    /// - Parameter named: the paths of all recorded checkpoints.
+    /// - Returns: what was removed, relative to the run.
+    @discardableResult
+    public func removeLeftovers(named: [String]) throws -> [String] {
+        let kept = Set(named.map { $0.split(separator: "/").prefix(2).joined(separator: "/") })
+        var removed = Self.entries(path).filter { $0.hasSuffix(".tmp") }
+        for entry in Self.entries(checkpointsPath) where entry.first?.isNumber == true {
+            let name = "checkpoints/\(entry)"
+            if entry.hasSuffix(".tmp") || !kept.contains(name) { removed.append(name) }
+        }
+        for name in removed {
+            do {
+                try FileManager.default.removeItem(atPath: location(of: name))
+            } catch {
+                throw RunError(
+                    file: location(of: name), problem: "is left from a killed process and cannot be removed: \(error.localizedDescription)",
+                    advice: "Remove it by hand, then resume.")
+            }
+        }
+        if !removed.isEmpty {
+            syncFolder(checkpointsPath)
+            syncFolder(path)
+        }
+        return removed
+    }
+
+    // MARK: -
+
+    private static let ownNames: Set<String> = [".lock", "checkpoints", "recipe.yaml.tmp", ".DS_Store"]
+
+    private static func exists(_ path: String) -> RunError {
+        RunError(file: path, problem: "already holds a run", advice: "Go on with `autodidact learn --resume \(path)`, or choose another --output.")
+    }
+
+    static func normalized(_ path: String) -> String {
+        var path = path
+        while path.count > 1, path.hasSuffix("/") { path.removeLast() }
+        return path
+    }
+
+    static func storedRecipe(_ path: String) throws -> String {
+        guard let bytes = FileManager.default.contents(atPath: "\(path)/recipe.yaml") else {
+            throw RunError(file: "\(path)/recipe.yaml", problem: "cannot be read", advice: "Check that the run exists and that you may read it.")
+        }
+        return String(decoding: bytes, as: UTF8.self)
+    }
+
+    /// In order of names.
+    static func entries(_ path: String) -> [String] { ((try? FileManager.default.contentsOfDirectory(atPath: path)) ?? []).sorted() }
+
+    private static func makeFolder(_ path: String) throws {
+        var isFolder: ObjCBool = false
+        if FileManager.default.fileExists(atPath: path, isDirectory: &isFolder), isFolder.boolValue { return }
+        do {
+            try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
+        } catch {
+            throw RunError(
+                file: path, problem: "the folder cannot be made: \(error.localizedDescription)",
+                advice: "Check that the folder above it exists, is a folder, may be written to and has room; or choose another --output.")
+        }
+    }
+}

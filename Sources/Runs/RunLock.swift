@@ -1,0 +1,55 @@
+import Foundation
+
+#if canImport(Glibc)
+import Glibc
+#else
+import Darwin
+#endif
+
+/// The right to write a run, held by one process at a time and given back when it ends, however it ends.
+///
+/// A `flock` on a file that is never removed (removing it would let two processes lock two different files).
+final class RunLock: Sendable {
+    private let descriptor: Int32
+
+    /// - Throws: `RunError` naming the process that holds it.
+    init(_ path: String, run: String) throws {
+        descriptor = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0o644)
+        guard descriptor >= 0 else { throw RunError(file: path, cannot: "created", errno: errno) }
+        // A process that only asks whether the run is being written holds the lock for an instant.
+        for attempt in 0..<10 {
+            if flock(descriptor, LOCK_EX | LOCK_NB) == 0 {
+                let owner = Array("\(getpid())\n".utf8)
+                if ftruncate(descriptor, 0) == 0 { _ = pwrite(descriptor, owner, owner.count, 0) }
+                return
+            }
+            guard errno == EWOULDBLOCK || errno == EINTR else {
+                let code = errno
+                close(descriptor)
+                throw RunError(file: path, cannot: "locked", errno: code)
+            }
+            if attempt < 9 { usleep(10_000) }
+        }
+        close(descriptor)
+        throw RunError(
+            file: run, problem: "another process is writing this run\(Self.owner(path).map { " (process \($0))" } ?? "")",
+            advice: "Wait for it to end, or stop it with Ctrl-C; then resume. To learn beside it, choose another --output.")
+    }
+
+    deinit { close(descriptor) }
+
+    /// Whether some process is writing the run now.
+    static func isHeld(_ path: String) -> Bool {
+        let descriptor = open(path, O_RDONLY | O_CLOEXEC)
+        guard descriptor >= 0 else { return false }
+        defer { close(descriptor) }
+        return flock(descriptor, LOCK_SH | LOCK_NB) != 0 && errno == EWOULDBLOCK
+    }
+
+    /// The process that wrote itself into the file last.
+    private static func owner(_ path: String) -> String? {
+        guard let text = try? String(contentsOfFile: path, encoding: .utf8) else { return nil }
+        let owner = text.trimmingCharacters(in: .whitespacesAndNewlines)
+        return owner.isEmpty ? nil : owner
+    }
+}

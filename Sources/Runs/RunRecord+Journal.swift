@@ -1,0 +1,251 @@
+import Foundation
+import GRDB
+import Recipes
+import Sampling
+import Tasks
+import Training
+
+extension RunRecord: Journal {
+    // MARK: - Rollouts
+
+    public func rollouts(iteration: Int, phase: String) throws -> [Rollout] {
+        try rollouts(where: "iteration = ? AND phase = ?", [iteration, Stored.text(phase)])
+    }
+
+    public func record(_ rollouts: [Rollout]) throws {
+        try write { db in
+            for rollout in rollouts {
+                let problem = rollout.problem.contentHash
+                try db.run(
+                    "INSERT OR IGNORE INTO problems (hash, id, question, answer, category, details) VALUES (?, ?, ?, ?, ?, ?)",
+                    [
+                        problem, Stored.text(rollout.problem.id), Stored.text(rollout.problem.question), Stored.text(rollout.problem.answer),
+                        Stored.text(rollout.problem.category), Stored.json(rollout.problem.details),
+                    ])
+                try db.run(
+                    """
+                    INSERT OR REPLACE INTO rollouts (iteration, phase, idx, sample, turn, problem, mode, promptTokens, completionTokens, finishReason,
+                        text, logProbabilities, behaviorLogProbabilities, temperatures, weightsHash, outcome, reward, evidence, failure)
+                    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+                    """, values(of: rollout, problem: problem))
+            }
+        }
+    }
+
+    /// - Parameter condition: SQL over the columns of `rollouts` and `problems`.
+    func rollouts(where condition: String, _ arguments: [(any DatabaseValueConvertible)?], order: String = "iteration, phase, idx, sample, turn", limit: Int? = nil)
+        throws -> [Rollout]
+    {
+        try rows(
+            "rollouts",
+            "SELECT * FROM rollouts JOIN problems ON problems.hash = rollouts.problem WHERE \(condition) ORDER BY \(order)"
+                + (limit.map { " LIMIT \($0)" } ?? ""),
+            arguments, as: rollout)
+    }
+
+    private func values(of rollout: Rollout, problem: String) throws -> [(any DatabaseValueConvertible)?] {
+        let key = rollout.key
+        var values: [(any DatabaseValueConvertible)?] = [
+            key.iteration, Stored.text(key.phase), key.index, key.sample, key.turn, problem, rollout.mode.rawValue,
+            Stored.tokens(rollout.promptTokens), Stored.tokens(rollout.completionTokens), rollout.finishReason.rawValue, Stored.text(rollout.text),
+            Stored.numbers(rollout.logProbabilities), Stored.numbers(rollout.behaviorLogProbabilities), Stored.numbers(rollout.temperatures),
+            Stored.text(rollout.weightsHash),
+        ]
+        switch rollout.judgement {
+        case nil: values += [nil, nil, nil, nil]
+        case .judged(let verdict):
+            let reward = try finite(verdict.reward, "the reward of rollout \(key.phase) \(key.iteration)/\(key.index)/\(key.sample)")
+            values += [verdict.outcome.rawValue, reward, Stored.text(verdict.evidence), nil]
+        case .failed(let reason): values += [nil, nil, nil, Stored.text(reason)]
+        }
+        return values
+    }
+
+    private func rollout(_ row: StoredRow) throws -> Rollout {
+        let judgement: Judgement? =
+            if let reason = try row.optionalText("failure") {
+                .failed(reason: reason)
+            } else if try row.optionalText("outcome") != nil {
+                .judged(Verdict(try row.choice(Verdict.Outcome.self, "outcome"), reward: try row.double("reward"), evidence: try row.text("evidence")))
+            } else {
+                nil
+            }
+        return Rollout(
+            key: RolloutKey(
+                iteration: try row.int("iteration"), phase: try row.text("phase"), index: try row.int("idx"), sample: try row.int("sample"),
+                turn: try row.int("turn")),
+            problem: Problem(
+                id: try row.text("id"), question: try row.text("question"), answer: try row.optionalText("answer"), category: try row.text("category"),
+                details: try row.json([String: String].self, "details")),
+            mode: try row.choice(PromptMode.self, "mode"), promptTokens: try row.tokens("promptTokens"), completionTokens: try row.tokens("completionTokens"),
+            finishReason: try row.choice(FinishReason.self, "finishReason"), text: try row.text("text"), logProbabilities: try row.numbers("logProbabilities"),
+            behaviorLogProbabilities: try row.numbers("behaviorLogProbabilities"), temperatures: try row.numbers("temperatures"),
+            weightsHash: try row.text("weightsHash"), judgement: judgement)
+    }
+
+    // MARK: - Examples
+
+    public func examples(_ training: TrainingKey) throws -> [Example]? {
+        let key: [(any DatabaseValueConvertible)?] = [training.iteration, Stored.text(training.phase)]
+        let counts = try rows("trainings", "SELECT exampleCount FROM trainings WHERE iteration = ? AND phase = ?", key) { try $0.int("exampleCount") }
+        guard let count = counts.first else { return nil }
+        let examples = try rows("examples", "SELECT * FROM examples WHERE iteration = ? AND phase = ? ORDER BY position", key) { row in
+            let completion = try row.tokens("completionTokens")
+            let (prompt, trained) = (try row.tokens("promptTokens"), try row.flags("trained"))
+            guard !prompt.isEmpty, trained.count == completion.count else { throw row.wrong("trained", "one flag per completion token") }
+            return Example(
+                promptTokens: prompt, completionTokens: completion, trained: trained, weight: Float(try row.double("weight")),
+                advantage: try row.optionalDouble("advantage").map { Float($0) },
+                behaviorLogProbabilities: try row.optionalNumbers("behaviorLogProbabilities"), rollouts: try row.json([RolloutKey].self, "rollouts"))
+        }
+        guard examples.count == count else {
+            throw RunError.damaged(file, "table examples", "\(examples.count) examples of training \(training.phase) \(training.iteration), not \(count)")
+        }
+        return examples
+    }
+
+    public func record(_ examples: [Example], for training: TrainingKey) throws {
+        let phase = Stored.text(training.phase)
+        try write { db in
+            try db.run("DELETE FROM examples WHERE iteration = ? AND phase = ?", [training.iteration, phase])
+            try db.run("INSERT OR REPLACE INTO trainings (iteration, phase, exampleCount) VALUES (?, ?, ?)", [training.iteration, phase, examples.count])
+            for (position, example) in examples.enumerated() {
+                let what = "of example \(position) of training \(training.phase) \(training.iteration)"
+                try db.run(
+                    """
+                    INSERT INTO examples (iteration, phase, position, promptTokens, completionTokens, trained, weight, advantage,
+                        behaviorLogProbabilities, rollouts)
+                    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+                    """,
+                    [
+                        training.iteration, phase, position, Stored.tokens(example.promptTokens), Stored.tokens(example.completionTokens),
+                        Stored.flags(example.trained), finite(Double(example.weight), "the weight \(what)"),
+                        example.advantage.map { try finite(Double($0), "the advantage \(what)") },
+                        example.behaviorLogProbabilities.map { Stored.numbers($0) }, Stored.json(example.rollouts),
+                    ])
+            }
+        }
+    }
+
+    // MARK: - Steps
+
+    public func record(_ step: StepRecord) throws {
+        try write { db in
+            try db.run(
+                "INSERT OR REPLACE INTO steps (iteration, phase, step, result, seconds) VALUES (?, ?, ?, ?, ?)",
+                [
+                    step.training.iteration, Stored.text(step.training.phase), step.result.step, Stored.json(step.result),
+                    finite(step.seconds, "the duration of step \(step.result.step)"),
+                ])
+        }
+    }
+
+    public func steps(_ training: TrainingKey) throws -> [StepRecord] {
+        try steps(where: "iteration = ? AND phase = ?", [training.iteration, Stored.text(training.phase)])
+    }
+
+    func steps(where condition: String, _ arguments: [(any DatabaseValueConvertible)?]) throws -> [StepRecord] {
+        try rows("steps", "SELECT iteration, phase, result, seconds FROM steps WHERE \(condition) ORDER BY iteration, phase, step", arguments) { row in
+            StepRecord(
+                training: TrainingKey(iteration: try row.int("iteration"), phase: try row.text("phase")),
+                result: try row.json(StepResult.self, "result"), seconds: try row.double("seconds"))
+        }
+    }
+
+    // MARK: - Checkpoints
+
+    public func checkpoints(_ training: TrainingKey) throws -> [CheckpointRecord] {
+        try checkpoints(where: "iteration = ? AND phase = ?", [training.iteration, Stored.text(training.phase)])
+    }
+
+    /// - Throws: `RunError` also when the path leaves the run's folder, or belongs to another checkpoint.
+    public func record(_ checkpoint: CheckpointRecord) throws {
+        let (training, path) = (checkpoint.training, checkpoint.path)
+        guard !path.isEmpty, !path.hasPrefix("/"), !path.split(separator: "/").contains("..") else {
+            throw RunError(file: file, problem: "the checkpoint's path '\(path)' is not within the run's folder", advice: "Record it as checkpoints/NNNN.")
+        }
+        let code = codeVersion.withLock { $0 }
+        try write { db in
+            let key: [(any DatabaseValueConvertible)?] = [training.iteration, Stored.text(training.phase), checkpoint.step]
+            let others = try Int.fetchOne(
+                db, sql: "SELECT COUNT(*) FROM checkpoints WHERE path = ? AND NOT (iteration = ? AND phase = ? AND step = ?)",
+                arguments: StatementArguments([Stored.text(path)] + key))
+            guard others == 0 else {
+                throw RunError(
+                    file: file, problem: "the folder '\(path)' belongs to another checkpoint", advice: "Give every checkpoint a folder of its own; one is never written over.")
+            }
+            try db.run(
+                """
+                INSERT OR REPLACE INTO checkpoints (iteration, phase, step, isFinal, path, weightsHash, parents, codeVersion, recordedAt)
+                VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+                """,
+                key + [
+                    checkpoint.isFinal ? 1 : 0, Stored.text(path), Stored.text(checkpoint.weightsHash), Stored.json(checkpoint.parents), Stored.text(code),
+                    Stored.now(),
+                ])
+        }
+        try writeLineage()
+    }
+
+    func checkpoints(where condition: String, _ arguments: [(any DatabaseValueConvertible)?]) throws -> [CheckpointRecord] {
+        try rows("checkpoints", "SELECT * FROM checkpoints WHERE \(condition) ORDER BY iteration, phase, step", arguments, as: checkpoint)
+    }
+
+    func checkpoint(_ row: StoredRow) throws -> CheckpointRecord {
+        CheckpointRecord(
+            training: TrainingKey(iteration: try row.int("iteration"), phase: try row.text("phase")), step: try row.int("step"),
+            isFinal: try row.int("isFinal") != 0, path: try row.text("path"), weightsHash: try row.text("weightsHash"),
+            parents: try row.json([String].self, "parents"))
+    }
+
+    // MARK: - Metrics and phases
+
+    /// In order of iteration, phase, name and category.
+    public func metrics() throws -> [MetricRecord] {
+        try rows("metrics", "SELECT * FROM metrics ORDER BY iteration, phase, name, category") { row in
+            MetricRecord(
+                iteration: try row.int("iteration"), phase: try row.text("phase"), name: try row.text("name"), category: try row.text("category"),
+                value: try row.double("value"), count: try row.int("count"))
+        }
+    }
+
+    public func record(_ metrics: [MetricRecord]) throws {
+        try write { db in
+            for metric in metrics {
+                try db.run(
+                    "INSERT OR REPLACE INTO metrics (iteration, phase, name, category, value, count) VALUES (?, ?, ?, ?, ?, ?)",
+                    [
+                        metric.iteration, Stored.text(metric.phase), Stored.text(metric.name), Stored.text(metric.category),
+                        finite(metric.value, "the metric \(metric.name) of \(metric.phase) \(metric.iteration)"), metric.count,
+                    ])
+            }
+        }
+    }
+
+    public func isComplete(iteration: Int, phase: String) throws -> Bool {
+        try !rows("phases", "SELECT iteration FROM phases WHERE iteration = ? AND phase = ?", [iteration, Stored.text(phase)]) { try $0.int("iteration") }.isEmpty
+    }
+
+    public func complete(iteration: Int, phase: String) throws {
+        try write { db in
+            try db.run("INSERT OR REPLACE INTO phases (iteration, phase, recordedAt) VALUES (?, ?, ?)", [iteration, Stored.text(phase), Stored.now()])
+        }
+    }
+}
+
+extension Problem {
+    /// What a rollout's row names its problem by: the same problem is stored once, a changed one beside the old.
+    var contentHash: String {
+        var hash = ContentHash()
+        hash.combine(id)
+        hash.combine(question)
+        hash.combine(answer == nil ? 0 : 1)
+        hash.combine(answer ?? "")
+        hash.combine(category)
+        for (key, value) in details.sorted(by: { $0.key.utf8.lexicographicallyPrecedes($1.key.utf8) }) {
+            hash.combine(key)
+            hash.combine(value)
+        }
+        return hash.hex
+    }
+}

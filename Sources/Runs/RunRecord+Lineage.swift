@@ -1,0 +1,87 @@
+import GRDB
+import ModelFiles
+import Recipes
+
+extension RunRecord {
+    /// A model that the run starts from, or refers to.
+    /// - Parameter hash: as in `CheckpointRecord.parents`.
+    public func recordModel(hash: String, name: String) throws {
+        try write { db in try db.run("INSERT OR REPLACE INTO models (hash, name) VALUES (?, ?)", [Stored.text(hash), Stored.text(name)]) }
+        try writeLineage()
+    }
+
+    /// Problems or text that the run learns from.
+    /// - Parameter order: how they are ordered, in words or as a hash of the order.
+    public func recordData(hash: String, name: String, order: String) throws {
+        try write { db in
+            try db.run("INSERT OR REPLACE INTO data (hash, name, ordering) VALUES (?, ?, ?)", [Stored.text(hash), Stored.text(name), Stored.text(order)])
+        }
+        try writeLineage()
+    }
+
+    /// The code that runs now; checkpoints recorded from here on name it.
+    public func recordCode(version: String) { codeVersion.withLock { $0 = version } }
+
+    /// The run did all that its recipe says.
+    public func markFinished() throws {
+        try write { db in try db.run("INSERT OR REPLACE INTO facts (name, value) VALUES (?, ?)", ["finished", "true"]) }
+    }
+
+    public var isFinished: Bool {
+        get throws { try !rows("facts", "SELECT value FROM facts WHERE name = 'finished'") { try $0.text("value") }.isEmpty }
+    }
+
+    /// The graph behind lineage.json, made from the record and the recipe alone.
+    public func lineage() throws -> Lineage {
+        let recipe = Lineage.Node(hash: "fnv1a128:" + ContentHash.of(try self.recipe()), kind: .recipe, name: "recipe.yaml", paths: ["recipe.yaml"], order: nil)
+        let data = try rows("data", "SELECT * FROM data ORDER BY hash") { row in
+            Lineage.Node(hash: try row.text("hash"), kind: .data, name: try row.text("name"), paths: [], order: try row.text("ordering"))
+        }
+        var models = try rows("models", "SELECT * FROM models ORDER BY hash") { row in
+            Lineage.Node(hash: try row.text("hash"), kind: .model, name: try row.text("name"), paths: [], order: nil)
+        }
+        let recorded = try rows("checkpoints", "SELECT * FROM checkpoints ORDER BY iteration, phase, step") { row in
+            (checkpoint: try checkpoint(row), code: try row.text("codeVersion"))
+        }
+
+        let named = Set(models.map(\.hash))
+        var made: [Lineage.Node] = []
+        for (checkpoint, _) in recorded {
+            if let index = models.firstIndex(where: { $0.hash == checkpoint.weightsHash }) {
+                models[index].paths.append(checkpoint.path)  // trained, but not changed
+            } else if let index = made.firstIndex(where: { $0.hash == checkpoint.weightsHash }) {
+                made[index].paths.append(checkpoint.path)
+            } else {
+                let training = checkpoint.training
+                made.append(
+                    Lineage.Node(
+                        hash: checkpoint.weightsHash, kind: .checkpoint, name: "iteration \(training.iteration), \(training.phase), step \(checkpoint.step)",
+                        paths: [checkpoint.path], order: nil))
+            }
+        }
+        let trained = Set(made.map(\.hash))
+        for parent in Set(recorded.flatMap(\.checkpoint.parents)).sorted() where !named.contains(parent) && !trained.contains(parent) {
+            models.append(Lineage.Node(hash: parent, kind: .model, name: "", paths: [], order: nil))
+        }
+        let code = Set(recorded.map(\.code)).subtracting([""]).sorted().map { Lineage.Node(hash: $0, kind: .code, name: "autodidact", paths: [], order: nil) }
+
+        var edges: [Lineage.Edge] = []
+        for (checkpoint, version) in recorded {
+            let from = checkpoint.weightsHash
+            var own = checkpoint.parents.filter { $0 != from }.map { Lineage.Edge(from: from, to: $0, kind: trained.contains($0) ? .checkpoint : .model) }
+            own += data.map { Lineage.Edge(from: from, to: $0.hash, kind: .data) }
+            own.append(Lineage.Edge(from: from, to: recipe.hash, kind: .recipe))
+            if !version.isEmpty { own.append(Lineage.Edge(from: from, to: version, kind: .code)) }
+            for edge in own where !edges.contains(edge) { edges.append(edge) }
+        }
+        return Lineage(nodes: models.sorted { $0.hash < $1.hash } + data + [recipe] + code + made, edges: edges)
+    }
+
+    /// Writes lineage.json anew.
+    func writeLineage() throws {
+        guard let folder else { return }
+        let text = try lineage().json.text(pretty: true) + "\n"
+        try withRunErrors(in: folder.lineagePath) { try writeDurably(text, to: folder.lineagePath) }
+        syncFolder(folder.path)
+    }
+}

@@ -1,0 +1,36 @@
+import Architectures
+
+/// What a job will take, from sizes alone.
+public struct MemoryPlan: Sendable {
+    private let c: DecoderConfiguration
+
+    public init(_ configuration: DecoderConfiguration) { c = configuration }
+
+    private static let float = 4
+
+    /// Weights lie in panels of 16 outputs.
+    public var weightBytes: Int { c.parameterCount * Self.float }
+
+    /// One token's keys and values in all layers.
+    public var cacheBytesPerToken: Int { c.numHiddenLayers * 2 * c.numKeyValueHeads * ((c.headDim + 15) / 16 * 16) * Self.float }
+
+    /// Weights, and the keys and values of `tokens`.
+    public func bytesToRun(tokens: Int) -> Int { weightBytes + tokens * cacheBytesPerToken + (64 << 20) }
+
+    /// What the backward pass keeps of one token in one block: the residual stream before and between the halves, q, k, v, the
+    /// mixed heads, gate and up. Everything else is made again.
+    public var keptFloatsPerTokenAndLayer: Int {
+        2 * c.hiddenSize + 2 * c.numAttentionHeads * c.headDim + 2 * c.numKeyValueHeads * c.headDim + 2 * c.intermediateSize
+    }
+
+    /// Weights, gradients and two moments; what the backward pass keeps; the widest moment of a block and of the head.
+    /// - Parameter startingWeights: whether the weights that training began with stay beside those being trained.
+    public func bytesToTrain(microBatchTokens tokens: Int, startingWeights: Bool = false, runner: BlockRunner = .plain) -> Int {
+        let state = (startingWeights ? 5 : 4) * weightBytes
+        let perLayer = keptFloatsPerTokenAndLayer * Self.float
+        let kept = runner == .plain ? c.numHiddenLayers * perLayer : c.numHiddenLayers * c.hiddenSize * Self.float + perLayer
+        let widest = (4 * c.intermediateSize + 4 * c.hiddenSize) * Self.float
+        let head = 2 * 64 * c.vocabularySize * Self.float + 4 * tokens * c.hiddenSize * Self.float
+        return state + tokens * (kept + widest) + head + (64 << 20)
+    }
+}
