@@ -11,7 +11,7 @@ public struct FreshDecoder: Sendable, Codable, Equatable {
     public var heads = 4
     public var context = 256
     /// Standard deviation of the initial matrices.
-    public var initialDeviation = 0.02
+    public var initialDeviation = 0.1
     public var ropeBase = 10_000.0
 
     public init() {}

@@ -17,12 +17,12 @@ public struct LoopOptions: Sendable, Codable, Equatable {
     public var maxSequences: Int
     /// Optimizer steps between saves from which a killed training goes on.
     public var saveEvery: Int
-    /// Problems of the test part; nil: all.
-    public var testLimit: Int?
+    /// Problems of the test part; 0: all.
+    public var testLimit: Int
     /// Steps of the warm-up on worked examples, where there are any.
     public var warmUpSteps: Int
 
-    public init(seed: UInt64 = 0, trainer: TrainerOptions, batchSize: Int = 16, maxSequences: Int = 64, saveEvery: Int = 200, testLimit: Int? = nil, warmUpSteps: Int = 0) {
+    public init(seed: UInt64 = 0, trainer: TrainerOptions, batchSize: Int = 16, maxSequences: Int = 64, saveEvery: Int = 200, testLimit: Int = 0, warmUpSteps: Int = 0) {
         self.seed = seed
         self.trainer = trainer
         self.batchSize = batchSize
@@ -228,7 +228,10 @@ public actor LearningLoop {
     /// Greedy accuracy on the test part, judged by the environment's own verifier. The result is in the journal.
     public func evaluate(_ policy: PolicyVersion, iteration: Int) async throws {
         var problems = try environment.problems(in: .test)
-        if let limit = options.testLimit { problems = Array(problems.prefix(limit)) }
+        if options.testLimit > 0, options.testLimit < problems.count {
+            // Evenly spread, since problems come sorted by kind.
+            problems = (0..<options.testLimit).map { problems[$0 * problems.count / options.testLimit] }
+        }
         let rollouts = try await sample(problems, from: policy, iteration: iteration, phase: "test", .greedy, judgedBy: environment.verifier)
         report(.evaluated(Self.summary(of: rollouts, iteration: iteration, phase: "test")))
     }

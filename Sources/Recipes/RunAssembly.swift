@@ -13,7 +13,7 @@ extension RunPlan {
             star.iterations = 4
             star.firstSteps = 400
             star.stepGrowth = 1.2
-            let optimizer = AdamWOptions(learningRate: 3e-3, beta2: 0.98, weightDecay: 0.1)
+            let optimizer = AdamWOptions(learningRate: 3e-3, beta2: 0.98, weightDecay: 1)
             let options = LoopOptions(
                 trainer: TrainerOptions(optimizer: optimizer, schedule: Schedule(.cosine, warmupSteps: 20)), batchSize: 32, maxSequences: 256, saveEvery: 500, warmUpSteps: 1200)
             let addition = ["digits": "1-4", "train-count": "2500", "shares": "{1: 0.05, 2: 0.2, 3: 0.35, 4: 0.4}"]
@@ -22,6 +22,7 @@ extension RunPlan {
                 recipe: try name.map(choice) ?? .star(star), options: options)
             plan.workedExamples = 500
             plan.workedLongest = 20
+            plan.workedHints = 100
             return plan
         }
         let optimizer = AdamWOptions(learningRate: 5e-5, weightDecay: 0)
@@ -66,7 +67,9 @@ extension RunPlan {
         guard workedExamples > 0 else { return [] }
         let base = (environment as? ShuffledAnswers)?.base ?? environment
         guard let addition = base as? Addition else { return [] }
-        return try addition.warmUp(count: workedExamples, longest: workedLongest, seed: options.seed)
+        // Plain and hinted form follow each other, problem by problem.
+        return try addition.warmUp(count: workedExamples, longest: workedLongest, seed: options.seed).enumerated()
+            .filter { $0.element.mode == .plain || $0.offset / 2 < workedHints }.map(\.element)
     }
 
     /// The model that the run begins with.

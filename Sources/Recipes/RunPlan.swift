@@ -17,6 +17,8 @@ public struct RunPlan: Sendable, Codable, Equatable {
     public var workedExamples: Int
     /// Of those, how many may be of the longest length.
     public var workedLongest: Int
+    /// How many of the worked examples are also shown with their hint, so that the model knows the format.
+    public var workedHints: Int
     /// "task", or the control "accept-all" for what trains; measurements always use the task's own.
     public var verifier: String
     /// The control whose training answers are shuffled.
@@ -31,6 +33,7 @@ public struct RunPlan: Sendable, Codable, Equatable {
         self.options = options
         workedExamples = 0
         workedLongest = 0
+        workedHints = 0
         verifier = "task"
         shufflesAnswers = false
     }

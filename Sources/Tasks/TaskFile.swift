@@ -90,13 +90,19 @@ public struct TaskFile: Sendable, Equatable {
         self.init(entries: entries, source: source, folder: folder)
     }
 
-    /// A task described in code, as if each setting stood in a file without quotation marks.
+    /// A task described in code, as if each setting stood in a file without quotation marks; `{…}` and `[…]` are YAML.
     public init(type: String, settings: [String: String] = [:], folder: URL) {
         let entries = settings.sorted { $0.key < $1.key }.filter { $0.key != "type" }.map {
-            TaskEntry(key: $0.key, value: TaskValue(.scalar($0.value, isPlain: true)))
+            TaskEntry(key: $0.key, value: Self.flow($0.value) ?? TaskValue(.scalar($0.value, isPlain: true)))
         }
         self.init(
             entries: [TaskEntry(key: "type", value: TaskValue(.scalar(type, isPlain: true)))] + entries, source: "task \(type)", folder: folder)
+    }
+
+    /// A collection written in one line; nil for anything else, which is then a text that happens to begin with a bracket.
+    private static func flow(_ text: String) -> TaskValue? {
+        guard text.hasPrefix("{") || text.hasPrefix("["), let node = try? Yams.compose(yaml: text) else { return nil }
+        return try? value(of: node, source: "settings")
     }
 
     private init(entries: [TaskEntry], source: String, folder: URL) {

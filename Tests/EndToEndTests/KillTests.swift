@@ -1,0 +1,121 @@
+import Autodidact
+import Foundation
+import Testing
+
+/// A run of a few seconds that passes through every phase: warm-up, sampling, judging, training, checkpoints, measuring.
+private let smallRun = """
+    options:
+      warmUpSteps: 120
+      saveEvery: 9
+      testLimit: 40
+      batchSize: 8
+      maxSequences: 16
+    fresh:
+      hiddenSize: 32
+      intermediateSize: 64
+      layers: 2
+      heads: 2
+      context: 128
+      initialDeviation: 0.1
+      ropeBase: 10000
+    workedExamples: 40
+    workedLongest: 20
+    workedHints: 20
+    verifier: accept-all
+    taskSettings:
+      digits: "1-2"
+      train-count: "60"
+      test-per-length: "20"
+      shares: "{1: 1, 2: 1}"
+    recipe:
+      star:
+        iterations: 2
+        firstSteps: 25
+    """
+
+@Suite("A killed run", .enabled(if: Places.exists(Places.executable), "no \(Places.executable): build the product autodidact first"), .serialized)
+struct KillTests {
+    /// The digest of the record without times, and every checkpoint file.
+    private func fingerprint(_ run: String) throws -> [String: String] {
+        let record = try RunRecord(reading: run)
+        var result = ["record": try record.digest()]
+        #expect(try record.isFinished)
+        for checkpoint in try record.checkpoints() {
+            let folder = "\(run)/\(checkpoint.path)"
+            for file in try FileManager.default.contentsOfDirectory(atPath: folder) {
+                result["\(checkpoint.path)/\(file)"] = FileManager.default.contents(atPath: "\(folder)/\(file)")!.base64EncodedString()
+            }
+        }
+        return result
+    }
+
+    @Test("ends, once resumed, with the bits of one that was never killed: 20 random instants, and the one between rename and row")
+    func killedAtRandomInstants() throws {
+        try Places.withFolder { folder in
+            try smallRun.write(toFile: "\(folder)/small.yaml", atomically: true, encoding: .utf8)
+            let whole = try autodidact(["learn", "--config", "small.yaml", "--output", "whole", "--threads", "2"], in: folder)
+            try #require(whole.status == 0, "\(whole.error)")
+            let expected = try fingerprint("\(folder)/whole")
+            #expect(expected.count > 10, "nothing was trained: \(expected.keys.sorted())")
+            #expect(whole.output.contains("saved checkpoints/0002"))
+
+            var generator = SystemRandomNumberGenerator()
+            var (kills, attempt) = (0, 0)
+            while kills < 20 {
+                attempt += 1
+                let name = "killed-\(attempt)"
+                var status: Int32 = -1
+                // One of the runs also dies between the rename of each checkpoint's folder and the row that names it.
+                let fault = attempt == 1 ? ["AUTODIDACT_FAULT": "between rename and row"] : [:]
+                while status != 0 {
+                    let delay = Double.random(in: 0.02...0.9, using: &generator)
+                    // The number of threads changes from start to start.
+                    let threads = ["--threads", "\(1 + kills % 3)"]
+                    let isNew = !RunFolder.holdsRun("\(folder)/\(name)")
+                    let start = isNew ? ["learn", "--config", "small.yaml", "--output", name] : ["learn", "--resume", name]
+                    let result = try autodidact(start + threads, in: folder, environment: kills % 4 == 0 ? fault : [:], killAfter: delay)
+                    status = result.status
+                    #expect(status == 0 || status == 9, "\(result.error)")
+                    if status != 0 { kills += 1 }
+                    if kills > 400 { break }
+                }
+                let found = try fingerprint("\(folder)/\(name)")
+                for (key, value) in expected { #expect(found[key] == value, "\(key) differs after kills") }
+                #expect(found.count == expected.count)
+                let left = try FileManager.default.contentsOfDirectory(atPath: "\(folder)/\(name)/checkpoints").filter { $0.hasSuffix(".tmp") }
+                #expect(left.isEmpty)
+            }
+        }
+    }
+
+    @Test("a run that is interrupted saves, says how to go on, and ends with the same bits")
+    func interrupted() throws {
+        try Places.withFolder { folder in
+            try smallRun.write(toFile: "\(folder)/small.yaml", atomically: true, encoding: .utf8)
+            let whole = try autodidact(["learn", "--config", "small.yaml", "--output", "whole"], in: folder)
+            try #require(whole.status == 0, "\(whole.error)")
+            let stopped = try autodidact(["learn", "--config", "small.yaml", "--output", "stopped"], in: folder, interruptAfter: 0.6)
+            #expect(stopped.status == 130)
+            #expect(stopped.error.contains("autodidact learn --resume"))
+            let resumed = try autodidact(["learn", "--resume", "stopped"], in: folder)
+            #expect(resumed.status == 0, "\(resumed.error)")
+            #expect(try fingerprint("\(folder)/stopped") == fingerprint("\(folder)/whole"))
+        }
+    }
+
+    @Test("every rollout replays from the checkpoint that sampled it, and is scored with the bits that were recorded")
+    func replay() throws {
+        try Places.withFolder { folder in
+            try smallRun.write(toFile: "\(folder)/small.yaml", atomically: true, encoding: .utf8)
+            let learn = try autodidact(["learn", "--config", "small.yaml", "--output", "run"], in: folder)
+            try #require(learn.status == 0, "\(learn.error)")
+            let replay = try autodidact(["runs", "replay", "run", "--limit", "0"], in: folder)
+            #expect(replay.status == 0 && replay.output.contains(" 0 differ"), "\(replay.output)\(replay.error)")
+
+            let missing = try FileManager.default.contentsOfDirectory(atPath: "\(folder)/run/checkpoints").sorted()[0]
+            try FileManager.default.removeItem(atPath: "\(folder)/run/checkpoints/\(missing)")
+            let broken = try autodidact(["runs", "replay", "run"], in: folder)
+            #expect(broken.status != 0 && broken.error.contains(missing), "\(broken.error)")
+        }
+    }
+}
