@@ -81,12 +81,14 @@ struct Learn: AsyncParsableCommand {
         let folder: RunFolder
         let plan: RunPlan
         if let resume {
+            try refuseChanges()
             folder = try RunFolder(opening: resume)
             plan = try RunPlan(yaml: folder.recipe, file: folder.recipePath)
         } else {
             plan = try makePlan()
             _ = try plan.environment(folder: here)  // a bad task must not leave a folder behind
             _ = try plan.trainingVerifier()
+            try plan.checkModel()
             if dryRun { return try printPlan(plan) }
             folder = try RunFolder(creating: output ?? freeName(plan), recipe: try plan.yaml())
         }
@@ -115,22 +117,36 @@ struct Learn: AsyncParsableCommand {
         }
     }
 
+    /// A run goes on with its own recipe: only what changes no result may be given.
+    private func refuseChanges() throws {
+        let given: [(String, Bool)] = [
+            ("model", model != nil), ("task", task != nil), ("task-option", !taskOptions.isEmpty), ("recipe", recipe != nil), ("config", config != nil),
+            ("output", output != nil), ("iterations", iterations != nil), ("samples", samples != nil), ("steps", steps != nil), ("epochs", epochs != nil),
+            ("no-rationalisation", noRationalisation), ("learning-rate", learningRate != nil), ("batch-size", batchSize != nil), ("temperature", temperature != nil),
+            ("test-limit", testLimit != nil), ("seed", seed != nil), ("verifier", verifier != nil), ("shuffle-answers", shuffleAnswers),
+        ]
+        if let name = given.first(where: \.1)?.0 {
+            throw ValidationError("--\(name) does not go with --resume: a run keeps the recipe it began with. Start a new run to change it.")
+        }
+    }
+
     private func makePlan() throws -> RunPlan {
         var settings: [String: String] = [:]
         for option in taskOptions {
             guard let split = option.firstIndex(of: "="), split != option.startIndex else { throw ValidationError("--task-option \(option): write key=value.") }
             settings[String(option[..<split])] = String(option[option.index(after: split)...])
         }
-        var plan = try RunPlan.defaults(model: model, task: task ?? "addition", settings: settings, recipe: recipe)
+        var plan: RunPlan
         if let config {
             guard let data = FileManager.default.contents(atPath: config) else {
                 throw RecipeFileError(file: config, problem: "cannot be read: no such file, or no permission")
             }
-            plan = try plan.overridden(byYAML: String(decoding: data, as: UTF8.self), file: config)
-            if let model { plan.model = model }
-            if let task { plan.task = task }
-            plan.taskSettings.merge(settings) { $1 }
+            plan = try RunPlan.reading(
+                String(decoding: data, as: UTF8.self), file: config, model: model, task: task, recipe: recipe, settings: settings)
+        } else {
+            plan = try RunPlan.defaults(model: model, task: task ?? "addition", settings: settings, recipe: recipe)
         }
+        if !settings.isEmpty, plan.isTaskFile { throw ValidationError("--task-option does not go with a task file: change \(plan.task) instead.") }
         func positive(_ value: Int?, _ name: String) throws { if let value, value < 1 { throw ValidationError("--\(name) \(value): must be 1 or more.") } }
         try positive(iterations, "iterations")
         try positive(samples, "samples")

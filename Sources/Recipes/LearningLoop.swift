@@ -57,6 +57,8 @@ public actor LearningLoop {
     private let folder: String
     private let report: @Sendable (LoopEvent) -> Void
     private let isCancelled: @Sendable () -> Bool
+    /// Fresh plug-ins for every training.
+    private let makePlugins: @Sendable () -> [any StepPlugin]
     /// The policy in memory besides the base.
     private var loaded: (version: PolicyVersion, decoder: Decoder)?
 
@@ -64,7 +66,8 @@ public actor LearningLoop {
     public init(
         executor: EngineExecutor, environment: any Tasks.Environment, verifier: (any Verifier)? = nil, options: LoopOptions, workedExamples: [WorkedExample] = [],
         folder: String, makeModel: @Sendable () throws -> sending Model, makeJournal: @Sendable () throws -> sending any Journal,
-        report: @escaping @Sendable (LoopEvent) -> Void, isCancelled: @escaping @Sendable () -> Bool = { false }
+        report: @escaping @Sendable (LoopEvent) -> Void, isCancelled: @escaping @Sendable () -> Bool = { false },
+        makePlugins: @escaping @Sendable () -> [any StepPlugin] = { [] }
     ) throws {
         self.executor = executor
         self.environment = environment
@@ -74,6 +77,7 @@ public actor LearningLoop {
         self.folder = folder
         self.report = report
         self.isCancelled = isCancelled
+        self.makePlugins = makePlugins
         key = RandomKey(seed: options.seed)
         let model = try makeModel()
         base = model
@@ -88,7 +92,7 @@ public actor LearningLoop {
         var policy = PolicyVersion(training: nil, weightsHash: baseHash)
         if options.warmUpSteps > 0, !workedExamples.isEmpty {
             policy = try train(
-                TrainingKey(iteration: 0, phase: "warm-up"), on: workedExamples.map(example), from: policy, steps: options.warmUpSteps)
+                TrainingKey(iteration: 0, phase: "warm-up"), on: workedExamples.map(example), NegativeLogLikelihood(), from: policy, steps: options.warmUpSteps)
         }
         try await evaluate(policy, iteration: 0)
         return policy
@@ -238,15 +242,19 @@ public actor LearningLoop {
 
     // MARK: Selecting
 
-    /// Examples for likelihood training from rollouts; what was cut off by its length never trains.
-    ///
-    /// A hinted rollout is stored under the plain prompt, as if no hint had been given.
-    public func likelihoodExamples(_ rollouts: [Rollout]) throws -> [Example] {
-        try rollouts.filter { $0.finishReason == .stop }.sorted { $0.key < $1.key }.compactMap { rollout in
-            let prompt = try rollout.mode == .plain ? rollout.promptTokens : tokens(of: environment.reset(rollout.problem, mode: .plain))
-            let completion = completion(of: rollout)
-            return completion.isEmpty ? nil : Example(promptTokens: prompt, completionTokens: completion, rollouts: [rollout.key])
-        }
+    /// What a selector makes of rollouts, which may come from several phases.
+    public func examples(from rollouts: [Rollout], _ selector: some Selector, iteration: Int) throws -> [Example] {
+        try selector.examples(from: rollouts.grouped(), using: key.folding("select").folding(iteration)) { try example(of: $0) }
+    }
+
+    /// A rollout under its plain prompt: a hinted one is stored as if no hint had been given. What was cut off by its length never
+    /// trains.
+    private func example(of rollout: Rollout) throws -> Example? {
+        guard rollout.finishReason == .stop else { return nil }
+        let completion = completion(of: rollout)
+        guard !completion.isEmpty else { return nil }
+        let prompt = try rollout.mode == .plain ? rollout.promptTokens : tokens(of: environment.reset(rollout.problem, mode: .plain))
+        return Example(promptTokens: prompt, completionTokens: completion, rollouts: [rollout.key])
     }
 
     /// The tokens wholly before a stop string and the end of the turn; all of them where a stop token ended the completion.
@@ -270,20 +278,26 @@ public actor LearningLoop {
     // MARK: Training
 
     /// One epoch is every example once, in an order of its own; the worked examples, where there are any, are mixed in.
-    public func train(on examples: [Example], from policy: PolicyVersion, iteration: Int, epochs: Int) async throws -> PolicyVersion {
+    public func train(
+        on examples: [Example], _ objective: any Objective, from policy: PolicyVersion, iteration: Int, epochs: Int
+    ) async throws -> PolicyVersion {
         let count = examples.count + workedExamples.count
-        return try await train(on: examples, from: policy, iteration: iteration, steps: (count * epochs + options.batchSize - 1) / options.batchSize)
+        return try await train(on: examples, objective, from: policy, iteration: iteration, steps: (count * epochs + options.batchSize - 1) / options.batchSize)
     }
 
-    public func train(on examples: [Example], from policy: PolicyVersion, iteration: Int, steps: Int) async throws -> PolicyVersion {
+    public func train(
+        on examples: [Example], _ objective: any Objective, from policy: PolicyVersion, iteration: Int, steps: Int
+    ) async throws -> PolicyVersion {
         guard !examples.isEmpty else {
             report(.note("iteration \(iteration): nothing was selected, so nothing is trained"))
             return policy
         }
-        return try train(TrainingKey(iteration: iteration, phase: "improve"), on: examples + workedExamples.map(example), from: policy, steps: steps)
+        return try train(TrainingKey(iteration: iteration, phase: "improve"), on: examples + workedExamples.map(example), objective, from: policy, steps: steps)
     }
 
-    private func train(_ training: TrainingKey, on examples: [Example], from start: PolicyVersion, steps: Int) throws -> PolicyVersion {
+    private func train(
+        _ training: TrainingKey, on examples: [Example], _ objective: any Objective, from start: PolicyVersion, steps: Int
+    ) throws -> PolicyVersion {
         if let final = try journal.checkpoints(training).last(where: \.isFinal) { return PolicyVersion(training: training, weightsHash: final.weightsHash) }
         let examples = try journal.examples(training) ?? {
             try journal.record(examples, for: training)
@@ -292,7 +306,8 @@ public actor LearningLoop {
         // Every training restarts from the same bits.
         let decoder = try decoder(of: start).copy()
         if start.training != nil, loaded?.version == start { loaded = nil }
-        let trainer = Trainer(decoder, objective: NegativeLogLikelihood(), options: options.trainer, totalSteps: steps)
+        let trainer = Trainer(decoder, objective: objective, options: options.trainer, totalSteps: steps)
+        trainer.plugins = makePlugins()
         let saved = ResumeState(path: "\(folder)/resume.safetensors")
         try saved.restore(trainer, training: training, start: start.weightsHash)
 

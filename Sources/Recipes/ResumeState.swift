@@ -12,12 +12,15 @@ struct ResumeState {
 
     func save(_ trainer: Trainer, training: TrainingKey, start: String) throws {
         let parameters = trainer.decoder.parameters.parameters.filter { trainer.optimizer.trains($0) }
+        // Plug-ins in declared order, their values in order of name.
+        let kept = trainer.plugins.flatMap { plugin in plugin.state.sorted { $0.key < $1.key }.map { ("plugin.\(plugin.name).\($0.key)", $0.value) } }
         let names = ["parameter", "first", "second"].flatMap { kind in parameters.map { ("\(kind).\($0.name)", DType.f32, $0.shape) } }
         let writer = try SafetensorsWriter(
-            path: path, tensors: names,
+            path: path, tensors: names + kept.map { ($0.0, .f32, [$0.1.count]) },
             metadata: ["iteration": "\(training.iteration)", "phase": training.phase, "step": "\(trainer.optimizer.steps)", "start": start])
         for parameter in parameters { try writer.append(trainer.decoder.parameters.read(parameter)) }
         for moments in trainer.optimizer.moments { for parameter in parameters { try writer.append(moments.read(parameter)) } }
+        for (_, values) in kept { try writer.append(values) }
         try writer.finish()
     }
 
@@ -32,6 +35,10 @@ struct ResumeState {
             for (kind, moments) in zip(["first", "second"], trainer.optimizer.moments) {
                 try file.floats("\(kind).\(parameter.name)").withUnsafeBufferPointer { moments.write($0, to: parameter) }
             }
+        }
+        for plugin in trainer.plugins {
+            let prefix = "plugin.\(plugin.name)."
+            for tensor in file.tensors where tensor.name.hasPrefix(prefix) { plugin.state[String(tensor.name.dropFirst(prefix.count))] = try file.floats(tensor.name) }
         }
         trainer.optimizer.resume(at: step)
     }

@@ -1,5 +1,6 @@
 import Architectures
 import Foundation
+import ModelFiles
 import Tasks
 import Tensors
 import Training
@@ -45,7 +46,7 @@ extension RunPlan {
         // Training problems follow the run's seed; dev and test are the same for every seed.
         if task == "addition", settings["seed"] == nil { settings["seed"] = "\(options.seed)" }
         let base =
-            if task.hasSuffix(".yaml") || task.hasSuffix(".yml") {
+            if isTaskFile {
                 try TaskRegistry.builtIn.environment(at: URL(fileURLWithPath: task, relativeTo: folder))
             } else {
                 try TaskRegistry.builtIn.environment(named: task, settings: settings, folder: folder)
@@ -72,12 +73,22 @@ extension RunPlan {
             .filter { $0.element.mode == .plain || $0.offset / 2 < workedHints }.map(\.element)
     }
 
-    /// The model that the run begins with.
-    public func makeModel(on backend: any Backend) throws -> Model {
-        if let model { return try Model(path: model, on: backend) }
-        guard task == "addition" else {
+    /// Whether the task is described by a file, not by a name and settings.
+    public var isTaskFile: Bool { task.hasSuffix(".yaml") || task.hasSuffix(".yml") }
+
+    /// Whether there is a model to begin with, before anything is made or loaded.
+    public func checkModel() throws {
+        if let model {
+            _ = try ModelFolder(model).weights()
+        } else if task != "addition" {
             throw RecipeFileError(file: "--task \(task)", problem: "needs a pretrained model: give one with --model. Only 'addition' can start from nothing.")
         }
+    }
+
+    /// The model that the run begins with.
+    public func makeModel(on backend: any Backend) throws -> Model {
+        try checkModel()
+        if let model { return try Model(path: model, on: backend) }
         return try Model.forAddition(fresh ?? FreshDecoder(), key: RandomKey(seed: options.seed), on: backend)
     }
 }

@@ -32,6 +32,29 @@ extension RunPlan {
         }
     }
 
+    /// The plan of a recipe file: what it leaves out has the defaults of its model, task and recipe.
+    ///
+    /// - Parameters:
+    ///   - model, task, recipe: from the command line, which overrides the file.
+    public static func reading(
+        _ text: String, file: String, model: String?, task: String?, recipe: String?, settings: [String: String]
+    ) throws -> RunPlan {
+        let given = (try? Yams.compose(yaml: text)) ?? nil
+        let named = given?["recipe"]?.mapping?.keys.first?.string
+        let model = model ?? given?["model"]?.string
+        let task = task ?? given?["task"]?.string ?? "addition"
+        var plan = try defaults(model: model, task: task, settings: [:], recipe: recipe ?? named.flatMap { RecipeChoice.names.contains($0) ? $0 : nil })
+        // Another recipe on the command line replaces the file's, with its settings.
+        if let recipe, let named, named != recipe { plan.recipe = try defaults(model: model, task: task, settings: [:], recipe: recipe).recipe }
+        let chosen = plan.recipe
+        plan = try plan.overridden(byYAML: text, file: file)
+        if let recipe, let named, named != recipe { plan.recipe = chosen }
+        plan.model = model
+        plan.task = task
+        plan.taskSettings.merge(settings) { $1 }
+        return plan
+    }
+
     /// This plan with the settings that a recipe file gives; the file may leave out any.
     /// - Throws: `RecipeFileError` for a key that no plan has, with the nearest one, and for values of the wrong kind.
     public func overridden(byYAML text: String, file: String) throws -> RunPlan {

@@ -21,13 +21,13 @@ public struct STaR: Recipe, Equatable {
         var policy = base
         for n in 1...max(1, iterations) {
             let attempts = try await loop.sample(problems, from: policy, iteration: n, phase: "attempt", .greedy)
-            var kept = attempts.filter(\.isRight)
+            var rollouts = attempts
             if rationalises {
                 let failed = attempts.filter { !$0.isRight }.map(\.problem)
-                kept += try await loop.sample(failed, mode: .hinted, from: policy, iteration: n, phase: "rationalise", .greedy).filter(\.isRight)
+                rollouts += try await loop.sample(failed, mode: .hinted, from: policy, iteration: n, phase: "rationalise", .greedy)
             }
-            let examples = try loop.likelihoodExamples(kept)
-            policy = try await loop.train(on: examples, from: base, iteration: n, steps: steps(n))
+            let examples = try loop.examples(from: rollouts, RightCompletions(), iteration: n)
+            policy = try await loop.train(on: examples, NegativeLogLikelihood(), from: base, iteration: n, steps: steps(n))
             try await loop.evaluate(policy, iteration: n)
         }
     }

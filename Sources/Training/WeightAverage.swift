@@ -1,0 +1,29 @@
+import Architectures
+import Tensors
+
+/// An exponential moving average of the weights: `average = decay · average + (1 - decay) · weights` after every update. At the
+/// end of the training the average takes the weights' place. Source: Polyak and Juditsky 1992; Morales-Brotons et al. 2024,
+/// arXiv:2411.18704.
+public final class WeightAverage: StepPlugin {
+    public let name = "weight-average"
+    public let decay: Double
+    /// By parameter, row-major.
+    public var state: [String: [Float]] = [:]
+
+    public init(decay: Double) { self.decay = decay }
+
+    public func afterUpdate(_ decoder: Decoder, step: Int) {
+        let (keep, take) = (Float(decay), Float(1 - decay))
+        for parameter in decoder.parameters.parameters {
+            let weights = decoder.parameters.read(parameter)
+            // The first update begins the average: it has no zeros to forget.
+            state[parameter.name] = state[parameter.name].map { average in zip(average, weights).map { keep * $0 + take * $1 } } ?? weights
+        }
+    }
+
+    public func iterationEnd(_ decoder: Decoder) {
+        for parameter in decoder.parameters.parameters {
+            state[parameter.name]?.withUnsafeBufferPointer { decoder.parameters.write($0, to: parameter) }
+        }
+    }
+}
