@@ -33,6 +33,8 @@ let package = Package(
         .testTarget(name: "EvaluationTests", dependencies: ["Evaluation"]),
         .testTarget(name: "EndToEndTests", dependencies: ["Autodidact", "AutodidactCLI"]),
         .testTarget(name: "RunsTests", dependencies: ["Runs"]),
+        .testTarget(name: "SamplingTests", dependencies: ["Sampling", "Training"]),
+        .testTarget(name: "TrainingTests", dependencies: ["Training", "Tasks"]),
         .testTarget(name: "TensorsTests", dependencies: ["Tensors"]),
         .testTarget(name: "TokenizationTests", dependencies: ["Tokenization", "ModelFiles"]),
     ],

@@ -67,7 +67,7 @@ struct Learn: AsyncParsableCommand {
     @Flag(name: .customLong("shuffle-answers"), help: "The control: training answers are exchanged among problems.")
     var shuffleAnswers = false
 
-    @Flag(name: .customLong("dry-run"), help: "Print the plan and stop.")
+    @Flag(name: .customLong("dry-run"), help: "Print the plan with tokens, memory and time, measured on a few problems, and stop.")
     var dryRun = false
 
     @Flag(help: "One JSON object a line instead of text.")
@@ -89,7 +89,7 @@ struct Learn: AsyncParsableCommand {
             _ = try plan.environment(folder: here)  // a bad task must not leave a folder behind
             _ = try plan.trainingVerifier()
             try plan.checkModel()
-            if dryRun { return try printPlan(plan) }
+            if dryRun { return try printPlan(plan, folder: here) }
             folder = try RunFolder(creating: output ?? freeName(plan), recipe: try plan.yaml())
         }
         let environment = try plan.environment(folder: here)
@@ -194,5 +194,10 @@ struct Learn: AsyncParsableCommand {
         return name
     }
 
-    private func printPlan(_ plan: RunPlan) throws { print(try plan.yaml(), terminator: "") }
+    private func printPlan(_ plan: RunPlan, folder: URL) throws {
+        print(try plan.yaml(), terminator: "")
+        let estimate = try JobEstimate(plan, folder: folder, on: try engine.backend())
+        print("# tokens to sample: about \(estimate.sampledTokens), to train: about \(estimate.trainedTokens)")
+        print(String(format: "# memory: about %.2f GB, time: about %.1f minutes", Double(estimate.peakBytes) / 1e9, estimate.seconds / 60))
+    }
 }

@@ -3,7 +3,7 @@ import Tensors
 /// The tokens that may still be drawn, in increasing index, with their probabilities.
 public struct CandidateLaw: Sendable {
     public private(set) var tokens: [Int]
-    /// Logit over temperature.
+    /// Logit below the largest, over temperature.
     private var scaled: [Float]
     /// Normalised over `tokens`.
     private var probabilities: [Double] = []
@@ -13,9 +13,11 @@ public struct CandidateLaw: Sendable {
         scaled = []
         tokens.reserveCapacity(logits.count)
         scaled.reserveCapacity(logits.count)
+        // The largest is taken off first: a very low temperature must not overflow.
+        let top = logits.max() ?? 0
         for (index, logit) in logits.enumerated() where logit > -.infinity {
             tokens.append(index)
-            scaled.append(logit / temperature)
+            scaled.append((logit - top) / temperature)
         }
         renormalise()
     }
@@ -124,8 +126,7 @@ public struct CandidateLaw: Sendable {
         let entropy = zip(probabilities, information).reduce(0.0) { $0 + ($1.0 > 0 ? $1.0 * $1.1 : 0) }
         let distance = information.map { abs($0 - entropy) }
         let order = tokens.indices.sorted { (distance[$0], $0) < (distance[$1], $1) }
-        // Equal up to rounding is equal: a uniform law keeps everything.
-        let threshold = distance[order[prefix(of: order, mass: mass) - 1]] * (1 + 1e-9) + 1e-9
+        let threshold = distance[order[prefix(of: order, mass: mass) - 1]]
         keep(distance.indices.filter { distance[$0] <= threshold })
     }
 }

@@ -95,6 +95,8 @@ public final class Generator {
         let context = decoder.configuration.maxPositionEmbeddings
         for request in requests {
             try request.options.validate()
+            if request.maxTokens < 1 { throw SamplingError.invalid(option: "max-tokens", value: "\(request.maxTokens)", allowed: "1 or more") }
+            if request.samples < 0 { throw SamplingError.invalid(option: "samples", value: "\(request.samples)", allowed: "0 or more") }
             if request.promptTokens.isEmpty { throw SamplingError.emptyPrompt }
             if request.promptTokens.count >= context { throw SamplingError.promptTooLong(tokens: request.promptTokens.count, context: context) }
         }
@@ -245,6 +247,7 @@ public final class Generator {
         _ onFinish: (Completion) throws -> Void
     ) throws {
         var going: [Sequence] = []
+        var ended: [Completion] = []
         for var sequence in active {
             let request = requests[sequence.request]
             onToken(sequence.request, sequence.sample, sequence.pending)
@@ -264,10 +267,12 @@ public final class Generator {
                 request: sequence.request, sample: sequence.sample, tokens: sequence.draws.map(\.token), finishReason: reason,
                 text: String(decoding: sequence.bytes[..<(cut ?? sequence.bytes.count)], as: UTF8.self), logProbabilities: sequence.draws.map(\.logProbability),
                 behaviorLogProbabilities: sequence.draws.map(\.behaviorLogProbability), alternatives: sequence.alternatives)
-            finished.append(completion)
-            try onFinish(completion)
+            ended.append(completion)
         }
+        // Blocks are given back before anyone can throw.
         active = going
+        finished += ended
+        for completion in ended { try onFinish(completion) }
     }
 
     /// Where the first stop string begins that the last `tail` bytes complete.

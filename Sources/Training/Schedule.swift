@@ -16,11 +16,11 @@ public struct Schedule: Sendable, Codable, Equatable {
     ///   - steps: of the whole training.
     public func multiplier(step: Int, of steps: Int) -> Double {
         if step < warmupSteps { return Double(step) / Double(max(1, warmupSteps)) }
-        let progress = Double(step - warmupSteps) / Double(max(1, steps - warmupSteps))
+        let progress = min(1, Double(step - warmupSteps) / Double(max(1, steps - warmupSteps)))
         return switch shape {
         case .constant: 1
-        case .linear: max(0, 1 - progress)
-        case .cosine: max(0, 0.5 * (1 + fixedCos(.pi * progress)))
+        case .linear: 1 - progress
+        case .cosine: 0.5 * (1 + fixedCos(.pi * progress))
         }
     }
 }

@@ -113,9 +113,8 @@ public final class Trainer {
         var sums: [String: (weight: Double, sum: Double)] = [:]
         var (entropy, trained, computed) = (0.0, 0, 0)
         for micro in microBatches(examples) {
-            let result = accumulate(micro, counts: counts, step: step)
+            let result = accumulate(micro, counts: counts, step: step, entropy: &entropy)
             for term in result.terms { sums[term.name] = (term.weight, (sums[term.name]?.sum ?? 0) + term.sum) }
-            entropy += result.entropy
             trained += result.trained
             computed += result.computed
         }
@@ -153,10 +152,12 @@ public final class Trainer {
         return batches
     }
 
-    private func accumulate(_ examples: ArraySlice<Example>, counts: [String: Double], step: Int) -> (terms: [TermSum], entropy: Double, trained: Int, computed: Int) {
+    private func accumulate(
+        _ examples: ArraySlice<Example>, counts: [String: Double], step: Int, entropy: inout Double
+    ) -> (terms: [TermSum], trained: Int, computed: Int) {
         let examples = Array(examples)
         let batch = ExampleBatch(examples, sharingPrefixes: options.sharesPrefixes)
-        guard !batch.rows.isEmpty else { return ([], 0, 0, 0) }
+        guard !batch.rows.isEmpty else { return ([], 0, 0) }
         let tape = Tape(into: gradients)
         let pass = plugins.reduce(Pass(tape: tape, runner: options.runner)) { $1.beforeForward($0, step: step) }
         let hidden = gatherRows(decoder.hiddenStates(batch.batch, pass), batch.rows)
@@ -178,7 +179,9 @@ public final class Trainer {
         let dHidden = decoder.head.backward(
             hidden, targets: batch.targets, laws: laws, logProbabilityGradients: logProbabilityGradients, entropyGradients: entropyGradients, into: gradients)
         tape.backward([(hidden, dHidden)])
-        return (all, laws.reduce(0) { $0 + Double($1.entropy) }, laws.count, batch.batch.count)
+        // One running sum, so that the cut into micro-batches does not show.
+        entropy = laws.reduce(entropy) { $0 + Double($1.entropy) }
+        return (all, laws.count, batch.batch.count)
     }
 }
 

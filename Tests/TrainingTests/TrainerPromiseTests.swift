@@ -1,0 +1,160 @@
+import Architectures
+import Tensors
+import Testing
+import Training
+
+/// The weights, losses and gradient norms of three steps.
+private struct Training3: Equatable {
+    var weights: [[UInt32]]
+    var losses: [UInt64] = []
+    var norms: [UInt64] = []
+
+    init(_ decoder: Decoder, _ options: TrainerOptions, objective: any Objective = NegativeLogLikelihood(), plugins: [any StepPlugin] = []) throws {
+        let trainer = Trainer(decoder, objective: objective, options: options, totalSteps: 3)
+        trainer.plugins = plugins
+        for step in 0..<3 {
+            let result = try trainer.step(Tiny.examples(seed: UInt64(step)))
+            losses.append(result.loss.bitPattern)
+            norms.append(result.gradientNorm.bitPattern)
+        }
+        weights = decoder.weightBits
+    }
+}
+
+private let adam = AdamWOptions(learningRate: 1e-2, weightDecay: 0.1)
+
+/// A plug-in that looks at everything and changes nothing.
+private final class Onlooker: StepPlugin {
+    let name = "onlooker"
+}
+
+@Suite("A step has the same bits")
+struct TrainerPromiseTests {
+    @Test("for any size of micro-batch, prefixes not shared", arguments: [true, false])
+    func microBatches(tied: Bool) throws {
+        func run(_ tokens: Int) throws -> Training3 {
+            try Training3(Tiny.decoder(tied: tied), TrainerOptions(optimizer: adam, microBatchTokens: tokens, sharesPrefixes: false))
+        }
+        let whole = try run(100_000)
+        for tokens in [1, 30, 47, 80] {
+            let cut = try run(tokens)
+            #expect(cut == whole, "\(tokens) tokens")
+        }
+    }
+
+    @Test("for a policy gradient too")
+    func policyGradientMicroBatches() throws {
+        func run(_ tokens: Int) throws -> Training3 {
+            try Training3(Tiny.decoder(), TrainerOptions(optimizer: adam, microBatchTokens: tokens, sharesPrefixes: false), objective: PolicyGradient())
+        }
+        let whole = try run(100_000), cut = try run(33)
+        #expect(cut == whole)
+    }
+
+    @Test("with more rows than the head takes at once")
+    func manyRows() throws {
+        func run(_ tokens: Int) throws -> [[UInt32]] {
+            let decoder = try Tiny.decoder()
+            let trainer = Trainer(
+                decoder, objective: NegativeLogLikelihood(), options: TrainerOptions(optimizer: adam, microBatchTokens: tokens, sharesPrefixes: false), totalSteps: 1)
+            _ = try trainer.step((0..<8).map { Example(promptTokens: [1], completionTokens: Tiny.tokens(RandomKey(seed: UInt64($0)), 30)) })
+            return decoder.weightBits
+        }
+        let whole = try run(100_000)
+        for tokens in [31, 62, 100] {
+            let cut = try run(tokens)
+            #expect(cut == whole, "\(tokens) tokens")
+        }
+    }
+
+    @Test("whether blocks keep or remake what the backward pass needs", arguments: [true, false])
+    func checkpointed(sharesPrefixes: Bool) throws {
+        func run(_ runner: BlockRunner) throws -> Training3 {
+            try Training3(Tiny.decoder(), TrainerOptions(optimizer: adam, microBatchTokens: 60, sharesPrefixes: sharesPrefixes, runner: runner))
+        }
+        let plain = try run(.plain), checkpointed = try run(.checkpointed)
+        #expect(plain == checkpointed)
+    }
+
+    @Test("on any number of threads and with every kernel variant", arguments: [true, false])
+    func threads(sharesPrefixes: Bool) throws {
+        func run(_ threads: Int, _ kernels: String?) throws -> Training3 {
+            try Training3(Tiny.decoder(threads: threads, kernels: kernels), TrainerOptions(optimizer: adam, microBatchTokens: 60, sharesPrefixes: sharesPrefixes))
+        }
+        let one = try run(1, nil)
+        for threads in [2, 5] {
+            let many = try run(threads, nil)
+            #expect(many == one, "\(threads) threads")
+        }
+        let portable = try run(2, "portable")
+        #expect(portable == one)
+    }
+
+    @Test("with plug-ins that change nothing")
+    func onlookers() throws {
+        let options = TrainerOptions(optimizer: adam, microBatchTokens: 60)
+        let without = try Training3(Tiny.decoder(), options), with = try Training3(Tiny.decoder(), options, plugins: [Onlooker(), GradientProbe(), Onlooker()])
+        #expect(with == without)
+    }
+
+    @Test("after a rest: weights, moments and the number of steps are all there is")
+    func resumed() throws {
+        let options = TrainerOptions(optimizer: adam, schedule: Schedule(.cosine, warmupSteps: 2))
+        let straight = try Tiny.decoder()
+        let first = Trainer(straight, objective: NegativeLogLikelihood(), options: options, totalSteps: 6)
+        for step in 0..<3 { _ = try first.step(Tiny.examples(seed: UInt64(step))) }
+
+        let resumed = straight.copy()
+        let second = Trainer(resumed, objective: NegativeLogLikelihood(), options: options, totalSteps: 6)
+        for (from, to) in zip(first.optimizer.moments, second.optimizer.moments) {
+            for parameter in resumed.parameters.parameters {
+                from.read(straight.parameters[parameter.name]!).withUnsafeBufferPointer { to.write($0, to: parameter) }
+            }
+        }
+        second.optimizer.resume(at: first.optimizer.steps)
+        for step in 3..<6 {
+            let examples = Tiny.examples(seed: UInt64(step))
+            let a = try first.step(examples), b = try second.step(examples)
+            #expect(a == b && a.step == step + 1)
+        }
+        #expect(straight.weightBits == resumed.weightBits)
+    }
+
+    @Test("a copy is another model once one of the two is trained")
+    func copies() throws {
+        let decoder = try Tiny.decoder()
+        let before = decoder.weightBits
+        let copy = decoder.copy()
+        let trainer = Trainer(copy, objective: NegativeLogLikelihood(), options: TrainerOptions(optimizer: adam), totalSteps: 1)
+        _ = try trainer.step(Tiny.examples())
+        #expect(decoder.weightBits == before && copy.weightBits != before)
+    }
+}
+
+@Suite("Shared prefixes")
+struct SharedPrefixTrainingTests {
+    @Test("gradient and loss are those of separate sequences, for fewer tokens", arguments: 0..<4)
+    func gradients(seed: Int) throws {
+        let decoder = try Tiny.decoder(seed: UInt64(seed), tied: seed % 2 == 0)
+        let examples = Tiny.examples(seed: UInt64(seed))
+        let shared = try gradient(of: decoder, NegativeLogLikelihood(), examples, sharesPrefixes: true)
+        let apart = try gradient(of: decoder, NegativeLogLikelihood(), examples, sharesPrefixes: false)
+        #expect(deviation(shared.values, apart.values) <= 1e-5)
+        #expect(shared.loss == apart.loss, "the forward pass has the same bits")
+        #expect(shared.result.computedTokens < apart.result.computedTokens)
+        #expect(shared.result.trainedTokens == apart.result.trainedTokens)
+    }
+
+    @Test("so are the weights after three steps of gradient descent")
+    func weights() throws {
+        func run(_ sharesPrefixes: Bool) throws -> [Float] {
+            let decoder = try Tiny.decoder()
+            let trainer = Trainer(
+                decoder, objective: NegativeLogLikelihood(), options: TrainerOptions(optimizer: .plain(0.1), sharesPrefixes: sharesPrefixes), totalSteps: 3)
+            for step in 0..<3 { _ = try trainer.step(Tiny.examples(seed: UInt64(step))) }
+            return decoder.parameters.parameters.flatMap { decoder.parameters.read($0) }
+        }
+        let shared = try run(true), apart = try run(false)
+        #expect(deviation(shared, apart) <= 1e-5)
+    }
+}
