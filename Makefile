@@ -18,3 +18,7 @@ test:
 	@bash scripts/setup.sh models
 	swift build $(SWIFT_FLAGS) --build-tests
 	bash scripts/test.sh
+
+## Long learning runs: the claims of README, each a resumable cell.
+test-long: build
+	python3 Tests/learning_check.py $(AUTODIDACT)

@@ -35,6 +35,7 @@ let package = Package(
         .testTarget(name: "RunsTests", dependencies: ["Runs"]),
         .testTarget(name: "SamplingTests", dependencies: ["Sampling", "Training"]),
         .testTarget(name: "TrainingTests", dependencies: ["Training", "Tasks"]),
+        .testTarget(name: "RecipesTests", dependencies: ["Recipes", "Tasks", "Training"]),
         .testTarget(name: "TensorsTests", dependencies: ["Tensors"]),
         .testTarget(name: "TokenizationTests", dependencies: ["Tokenization", "ModelFiles"]),
     ],

@@ -58,7 +58,12 @@ extension DecoderFamily {
         c.padTokenID = try fields.optionalInt("pad_token_id", range: -1...Int(Int32.max)).flatMap { $0 < 0 ? nil : Int32($0) }
         c.bosTokenID = try fields.optionalInt("bos_token_id", range: 0...Int(Int32.max)).map { Int32($0) }
         if let eos = fields.json("eos_token_id") {
-            c.eosTokenIDs = (eos.array ?? [eos]).compactMap { $0.int }.map { Int32(truncatingIfNeeded: $0) }
+            c.eosTokenIDs = try (eos.array ?? [eos]).map { value in
+                guard let id = value.int.flatMap({ Int32(exactly: $0) }), id >= 0 else {
+                    throw fields.error("eos_token_id", "holds \(value.text().prefix(40)), which is no token id")
+                }
+                return id
+            }
         }
         return c
     }

@@ -44,7 +44,7 @@ public final class Model {
     /// What ends a completion: the configuration's end tokens, the generation configuration's, the tokenizer's own.
     private static func stops(_ c: DecoderConfiguration, _ tokenizer: Tokenizer, _ generation: JSONObject?) -> [Int32] {
         var stops = c.eosTokenIDs + tokenizer.eosTokens
-        if let eos = generation?["eos_token_id"] { stops += (eos.array ?? [eos]).compactMap { $0.int.map { Int32($0) } } }
+        if let eos = generation?["eos_token_id"] { stops += (eos.array ?? [eos]).compactMap { $0.int.flatMap { Int32(exactly: $0) } } }
         // ChatML models end a turn with <|im_end|> and a text with <|endoftext|>.
         for name in ["<|im_end|>", "<|endoftext|>", "<|eot_id|>"] { if let id = tokenizer.id(of: name), tokenizer.isSpecial(id) { stops.append(id) } }
         return Array(Set(stops)).sorted()
@@ -65,6 +65,11 @@ public final class Model {
     public func with(_ decoder: Decoder) -> Model { Model(decoder: decoder, tokenizer: tokenizer, stopTokens: stopTokens, source: source) }
 }
 
+/// SHA-256 in hexadecimal.
+public func sha256(_ data: Data) -> String { hexadecimal(SHA256.hash(data: data)) }
+
+private func hexadecimal(_ digest: SHA256.Digest) -> String { digest.map { String(format: "%02x", $0) }.joined() }
+
 extension Decoder {
     /// SHA-256 over every parameter's name, shape and row-major float32 values.
     public func contentHash() -> String {
@@ -73,7 +78,7 @@ extension Decoder {
             hash.update(data: Data("\(parameter.name) \(parameter.shape)\n".utf8))
             forRows(of: parameter) { hash.update(bufferPointer: UnsafeRawBufferPointer($0)) }
         }
-        return hash.finalize().map { String(format: "%02x", $0) }.joined()
+        return hexadecimal(hash.finalize())
     }
 
     /// Row-major values, some rows at a time, so that no second copy of a large table is made.
@@ -113,6 +118,6 @@ extension Model {
         if let bos = configuration.bosTokenID { generation.append(("bos_token_id", .integer(Int64(bos)))) }
         if let pad = configuration.padTokenID { generation.append(("pad_token_id", .integer(Int64(pad)))) }
         try writeDurably(JSON.object(JSONObject(generation)).text(pretty: true) + "\n", to: "\(folder)/generation_config.json")
-        return hash.finalize().map { String(format: "%02x", $0) }.joined()
+        return hexadecimal(hash.finalize())
     }
 }

@@ -47,6 +47,18 @@ extension DecoderConfiguration {
             }
             members.append(("rope_scaling", .object(JSONObject([("rope_type", .string("linear")), ("factor", .number(factor))]))))
         }
+        if let hidden = key("embedding_length")?.int, let heads = key("attention.head_count")?.int, heads > 0 {
+            let size = key("attention.key_length")?.int ?? hidden / heads
+            for name in ["rope.dimension_count", "attention.value_length"] {
+                if let value = key(name)?.int, value != size {
+                    throw ModelFileError(
+                        file: gguf.path, problem: "'\(architecture).\(name)' is \(value), but heads have size \(size)", advice: "Use the Hugging Face folder of the model.")
+                }
+            }
+        }
+        for name in ["attention.sliding_window", "attention.scale", "logit_scale", "residual_scale", "embedding_scale", "attention.clamp_kqv"] where key(name) != nil {
+            throw ModelFileError(file: gguf.path, problem: "'\(architecture).\(name)' changes what the model computes and is not supported", advice: "Use the Hugging Face folder of the model.")
+        }
         if let experts = key("expert_count")?.int, experts > 0 {
             throw UnsupportedFamily(name: "\(architecture) with experts", file: gguf.path)
         }

@@ -76,7 +76,6 @@ struct Learn: AsyncParsableCommand {
     @OptionGroup var engine: EngineOptions
 
     func run() async throws {
-        let here = URL(fileURLWithPath: FileManager.default.currentDirectoryPath)
         let stop = StopSignal()
         let folder: RunFolder
         let plan: RunPlan
@@ -86,13 +85,13 @@ struct Learn: AsyncParsableCommand {
             plan = try RunPlan(yaml: folder.recipe, file: folder.recipePath)
         } else {
             plan = try makePlan()
-            _ = try plan.environment(folder: here)  // a bad task must not leave a folder behind
+            _ = try plan.environment()  // a bad task must not leave a folder behind
             _ = try plan.trainingVerifier()
             try plan.checkModel()
-            if dryRun { return try printPlan(plan, folder: here) }
+            if dryRun { return try printPlan(plan) }
             folder = try RunFolder(creating: output ?? freeName(plan), recipe: try plan.yaml())
         }
-        let environment = try plan.environment(folder: here)
+        let environment = try plan.environment()
         let printer = ProgressPrinter(json: json)
         let record = try RunRecord(writing: folder)
         record.recordCode(version: AutodidactCommand.configuration.version)
@@ -102,7 +101,10 @@ struct Learn: AsyncParsableCommand {
             executor: EngineExecutor(), environment: environment, verifier: try plan.trainingVerifier(), options: plan.options, workedExamples: worked, folder: folder.path,
             makeModel: { try plan.makeModel(on: EngineOptions.backend(threads: threads)) }, makeJournal: { record }, report: { printer.show($0) },
             isCancelled: { stop.isRequested })
-        try record.recordModel(hash: await loop.baseVersion(), name: plan.model ?? "a fresh decoder")
+        let (weights, problems) = (await loop.baseVersion(), try plan.dataHash(environment))
+        try record.expectOrigin(model: weights, data: problems)
+        try record.recordModel(hash: weights, name: plan.model ?? "a fresh decoder")
+        try record.recordData(hash: problems, name: environment.name, order: "as listed; epochs are permuted by the seed")
         do {
             try await plan.recipe.recipe.run(loop)
         } catch is Interrupted {
@@ -147,6 +149,7 @@ struct Learn: AsyncParsableCommand {
             plan = try RunPlan.defaults(model: model, task: task ?? "addition", settings: settings, recipe: recipe)
         }
         if !settings.isEmpty, plan.isTaskFile { throw ValidationError("--task-option does not go with a task file: change \(plan.task) instead.") }
+        plan.folder = FileManager.default.currentDirectoryPath
         func positive(_ value: Int?, _ name: String) throws { if let value, value < 1 { throw ValidationError("--\(name) \(value): must be 1 or more.") } }
         try positive(iterations, "iterations")
         try positive(samples, "samples")
@@ -194,9 +197,9 @@ struct Learn: AsyncParsableCommand {
         return name
     }
 
-    private func printPlan(_ plan: RunPlan, folder: URL) throws {
+    private func printPlan(_ plan: RunPlan) throws {
         print(try plan.yaml(), terminator: "")
-        let estimate = try JobEstimate(plan, folder: folder, on: try engine.backend())
+        let estimate = try JobEstimate(plan, on: try engine.backend())
         print("# tokens to sample: about \(estimate.sampledTokens), to train: about \(estimate.trainedTokens)")
         print(String(format: "# memory: about %.2f GB, time: about %.1f minutes", Double(estimate.peakBytes) / 1e9, estimate.seconds / 60))
     }

@@ -80,24 +80,34 @@ struct RunsCommand: AsyncParsableCommand {
         func run() async throws {
             let record = try RunRecord(reading: run)
             let plan = try RunPlan(yaml: try record.recipe(), file: "\(run)/recipe.yaml")
-            let environment = try plan.environment(folder: URL(fileURLWithPath: FileManager.default.currentDirectoryPath))
+            let environment = try plan.environment()
             let threads = engine.threads
             let loop = try LearningLoop(
                 executor: EngineExecutor(), environment: environment, options: plan.options, folder: run,
                 makeModel: { try plan.makeModel(on: EngineOptions.backend(threads: threads)) }, makeJournal: { record }, report: { _ in })
             let policies = try await loop.policies(try record.trainings())
-            var (replayed, differing) = (0, 0)
+            var (replayed, differing, lost) = (0, 0, 0)
             for key in try record.completePhases() where iteration.map({ $0 == key.iteration }) ?? true && phase.map({ $0 == key.phase }) ?? true {
                 let rollouts = try record.rollouts(iteration: key.iteration, phase: key.phase)
-                let stride = limit > 0 ? max(1, rollouts.count / limit) : 1
+                let stride = limit > 0 ? max(1, (rollouts.count + limit - 1) / limit) : 1
                 for rollout in rollouts.enumerated().filter({ $0.offset % stride == 0 }).map(\.element) {
                     let sampling = plan.recipe.sampling(of: key.phase)
-                    let completion = try await loop.replay(rollout, sampling: sampling, policies: policies)
-                    let scores = try await loop.score([rollout], policies: policies)[0]
+                    let completion: Completion, scores: [Float]
+                    do {
+                        completion = try await loop.replay(rollout, sampling: sampling, policies: policies)
+                        scores = try await loop.score([rollout], policies: policies)[0]
+                    } catch let error as ReplayError {
+                        // One message for all rollouts of a phase; the other phases may have their checkpoints.
+                        printError("iteration \(key.iteration) \(key.phase): \(error)")
+                        lost += 1
+                        break
+                    }
                     replayed += 1
                     let isEqual = completion.tokens == rollout.completionTokens
                         && completion.logProbabilities.map(\.bitPattern) == rollout.logProbabilities.map(\.bitPattern)
                         && scores.map(\.bitPattern) == rollout.logProbabilities.map(\.bitPattern)
+                        && completion.behaviorLogProbabilities.map(\.bitPattern) == rollout.behaviorLogProbabilities.map(\.bitPattern)
+                        && completion.finishReason == rollout.finishReason && completion.text == rollout.text
                     if !isEqual {
                         differing += 1
                         print("DIFFERS iteration \(key.iteration) \(key.phase) \(rollout.key.index)/\(rollout.key.sample)")
@@ -105,8 +115,9 @@ struct RunsCommand: AsyncParsableCommand {
                 }
                 print("iteration \(key.iteration) \(key.phase): \(rollouts.count) rollouts, replayed every \(stride)\(stride == 1 ? "st" : "th")")
             }
-            print("\(replayed) rollouts replayed, \(differing) differ")
-            if differing > 0 { throw ExitCode(1) }
+            print("\(replayed) rollouts replayed, \(differing) differ\(lost > 0 ? "; \(lost) phases could not be replayed" : "")")
+            if replayed == 0, lost == 0 { throw ValidationError("nothing to replay: no complete phase matches.") }
+            if differing > 0 || lost > 0 { throw ExitCode(1) }
         }
     }
 }

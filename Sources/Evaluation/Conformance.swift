@@ -35,7 +35,15 @@ public struct Conformance: Sendable {
         let io = try SafetensorsFile(path: "\(folder)/io.safetensors")
 
         let ids = try io.integers("input_ids"), mask = try io.integers("attention_mask")
-        let shape = io.info("input_ids")!.shape, (B, T) = (shape[0], shape[1])
+        let shape = io.info("input_ids")!.shape
+        guard shape.count == 2 else { throw ModelFileError(file: io.path, problem: "'input_ids' has shape \(shape), not [sequences, tokens]", advice: "Make the reference again.") }
+        let (B, T) = (shape[0], shape[1])
+        let V = Int64(decoder.configuration.vocabularySize), labels = try io.integers("labels")
+        let labelsFit = decoder.configuration.labelCount.map { count in labels.count == B && labels.allSatisfy { 0..<Int64(count) ~= $0 } }
+            ?? (labels.count == ids.count && labels.allSatisfy { $0 == -100 || 0..<V ~= $0 })
+        guard mask.count == ids.count, ids.allSatisfy({ 0..<V ~= $0 }), labelsFit else {
+            throw ModelFileError(file: io.path, problem: "token ids, mask or labels do not fit the model", advice: "Make the reference again.")
+        }
         // Real tokens only, and where each of them stands in the padded arrays.
         let places = (0..<B).map { b in (0..<T).map { b * T + $0 }.filter { mask[$0] == 1 } }
         let batch = RaggedBatch(places.map { $0.map { Int32(ids[$0]) } })
@@ -50,7 +58,6 @@ public struct Conformance: Sendable {
             compare(name, values, try rows(io, name, flat), allowed: { 1e-4 + 1e-4 * abs($0) })
         }
 
-        let labels = try io.integers("labels")
         let loss: Double
         if decoder.score != nil {
             let last = batch.spans.map { Int32($0.rows.upperBound - 1) }

@@ -1,5 +1,4 @@
 import Architectures
-import Foundation
 import Sampling
 import Tasks
 import Tensors
@@ -13,14 +12,15 @@ public struct JobEstimate: Sendable {
     public var seconds: Double
 
     /// Samples a few problems and takes one step on a copy of the model; nothing of it is kept.
-    public init(_ plan: RunPlan, folder: URL, on backend: any Backend) throws {
-        let environment = try plan.environment(folder: folder)
+    public init(_ plan: RunPlan, on backend: any Backend) throws {
+        let environment = try plan.environment()
         let model = try plan.makeModel(on: backend)
         let worked = try plan.worked(environment)
         let problems = try environment.problems(in: .train)
         var testCount = try environment.problems(in: .test).count
         if plan.options.testLimit > 0 { testCount = min(testCount, plan.options.testLimit) }
         let options = plan.options
+        guard !problems.isEmpty else { throw RecipeFileError(file: plan.task, problem: "has no training problems") }
         let shape = plan.recipe.shape(problems: problems.count, options: options, worked: worked.count)
 
         // A batch as full as the run's, of problems from all over the list.
@@ -42,7 +42,7 @@ public struct JobEstimate: Sendable {
         })
         let samplingSeconds = (clock.now - began).inSeconds
         let drawn = completions.reduce(0) { $0 + $1.tokens.count }
-        let meanCompletion = isFresh ? Double(lengths.reduce(0, +)) / Double(max(1, lengths.count)) : Double(drawn) / Double(completions.count)
+        let meanCompletion = isFresh && !lengths.isEmpty ? Double(lengths.reduce(0, +)) / Double(max(1, lengths.count)) : Double(drawn) / Double(completions.count)
         let meanPrompt = Double(prompts.reduce(0) { $0 + $1.count }) / Double(prompts.count)
 
         let examples = (0..<options.batchSize).map { index -> Example in

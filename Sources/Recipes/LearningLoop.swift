@@ -62,7 +62,7 @@ public actor LearningLoop {
     /// The policy in memory besides the base.
     private var loaded: (version: PolicyVersion, decoder: Decoder)?
 
-    /// - Parameter makeModel: called on the engine's own thread, since compute types stay there.
+    /// - Parameter makeModel: makes the model that this loop then owns alone.
     public init(
         executor: EngineExecutor, environment: any Tasks.Environment, verifier: (any Verifier)? = nil, options: LoopOptions, workedExamples: [WorkedExample] = [],
         folder: String, makeModel: @Sendable () throws -> sending Model, makeJournal: @Sendable () throws -> sending any Journal,
@@ -103,11 +103,15 @@ public actor LearningLoop {
         guard let training = policy.training else { return base.decoder }
         if let loaded, loaded.version == policy { return loaded.decoder }
         guard let checkpoint = try journal.checkpoints(training).last(where: { $0.isFinal && $0.weightsHash == policy.weightsHash }) else {
-            throw ReplayError.missingCheckpoint(training: training, weightsHash: policy.weightsHash)
+            throw ReplayError.missingCheckpoint(training: training, weightsHash: policy.weightsHash, path: nil)
+        }
+        guard FileManager.default.fileExists(atPath: "\(folder)/\(checkpoint.path)") else {
+            throw ReplayError.missingCheckpoint(training: training, weightsHash: policy.weightsHash, path: checkpoint.path)
         }
         loaded = nil
         let decoder = Decoder(base.decoder.configuration, on: base.decoder.backend)
         try decoder.load(try SafetensorsFile(path: "\(folder)/\(checkpoint.path)/model.safetensors"))
+        guard decoder.contentHash() == policy.weightsHash else { throw ReplayError.changedCheckpoint(path: checkpoint.path, weightsHash: policy.weightsHash) }
         loaded = (policy, decoder)
         return decoder
     }
@@ -212,12 +216,16 @@ public actor LearningLoop {
             // What the verifier could not judge counts neither way.
             let judged = group.filter { $0.verdict != nil }
             let right = judged.count(where: \.isRight)
-            add("accuracy", category, judged.isEmpty ? 0 : Double(right) / Double(judged.count), judged.count)
             add("right", category, Double(right), judged.count)
-            if !category.isEmpty { accuracies.append(judged.isEmpty ? 0 : Double(right) / Double(judged.count)) }
+            guard !judged.isEmpty else { continue }
+            let accuracy = Double(right) / Double(judged.count)
+            add("accuracy", category, accuracy, judged.count)
+            if !category.isEmpty { accuracies.append(accuracy) }
         }
         if !accuracies.isEmpty { add("macroAccuracy", "", mean(accuracies), rollouts.count) }
-        add("reward", "", mean(rollouts.compactMap { $0.verdict?.reward }), rollouts.count)
+        let rewards = rollouts.compactMap { $0.verdict?.reward }
+        if !rewards.isEmpty { add("reward", "", mean(rewards), rewards.count) }
+        guard !rollouts.isEmpty else { return metrics }
         add("length", "", mean(rollouts.map { Double($0.completionTokens.count) }), rollouts.count)
         add("cutOff", "", mean(rollouts.map { $0.finishReason == .length ? 1 : 0 }), rollouts.count)
         add("unreadable", "", mean(rollouts.map { $0.verdict?.outcome == .unreadable ? 1 : 0 }), rollouts.count)
@@ -260,10 +268,12 @@ public actor LearningLoop {
     /// The tokens wholly before a stop string and the end of the turn; all of them where a stop token ended the completion.
     private func completion(of rollout: Rollout) -> [Int32] {
         if let last = rollout.completionTokens.last, base.stopTokens.contains(last) { return rollout.completionTokens }
+        let bytes = rollout.completionTokens.flatMap { base.tokenizer.bytes(of: $0) }
+        let end = environment.stops.compactMap { bytes.firstRange(of: Array($0.utf8))?.lowerBound }.min() ?? bytes.count
         var (kept, length) = ([Int32](), 0)
         for token in rollout.completionTokens {
             length += base.tokenizer.bytes(of: token).count
-            if length > rollout.text.utf8.count { break }
+            if length > end { break }
             kept.append(token)
         }
         return kept + (base.tokenizer.eosToken.map { [$0] } ?? [])
@@ -325,10 +335,11 @@ public actor LearningLoop {
             try journal.record(record)
             report(.stepped(record, total: steps))
             let isLast = trainer.optimizer.steps == steps
-            if !isLast, isCancelled() || trainer.optimizer.steps % options.saveEvery == 0 {
+            let isStopping = !isLast && isCancelled()
+            if isStopping || (!isLast && trainer.optimizer.steps % options.saveEvery == 0) {
                 try saved.save(trainer, training: training, start: start.weightsHash)
             }
-            if !isLast, isCancelled() { throw Interrupted() }
+            if isStopping { throw Interrupted() }
         }
         for plugin in trainer.plugins { plugin.iterationEnd(decoder) }
         let version = try checkpoint(decoder, training: training, step: steps, parents: [start.weightsHash])
@@ -374,7 +385,7 @@ public actor LearningLoop {
     /// - Throws: `ReplayError` that says which checkpoint is missing.
     public func replay(_ rollout: Rollout, sampling: SamplingOptions, policies: [PolicyVersion]) throws -> Completion {
         guard let policy = policies.first(where: { $0.weightsHash == rollout.weightsHash }) else {
-            throw ReplayError.missingCheckpoint(training: nil, weightsHash: rollout.weightsHash)
+            throw ReplayError.missingCheckpoint(training: nil, weightsHash: rollout.weightsHash, path: nil)
         }
         let model = base.with(try decoder(of: policy))
         let key = key.folding("sample").folding(rollout.key.phase).folding(rollout.key.iteration).folding(rollout.key.index)
@@ -396,7 +407,7 @@ public actor LearningLoop {
     public func score(_ rollouts: [Rollout], policies: [PolicyVersion]) throws -> [[Float]] {
         try rollouts.map { rollout in
             guard let policy = policies.first(where: { $0.weightsHash == rollout.weightsHash }) else {
-                throw ReplayError.missingCheckpoint(training: nil, weightsHash: rollout.weightsHash)
+                throw ReplayError.missingCheckpoint(training: nil, weightsHash: rollout.weightsHash, path: nil)
             }
             return try decoder(of: policy).score([Example(promptTokens: rollout.promptTokens, completionTokens: rollout.completionTokens)])[0].map(\.logProbability)
         }
@@ -407,12 +418,16 @@ public actor LearningLoop {
 
 /// Weights that a replay needs and the run no longer has.
 public enum ReplayError: Error, CustomStringConvertible {
-    case missingCheckpoint(training: TrainingKey?, weightsHash: String)
+    case missingCheckpoint(training: TrainingKey?, weightsHash: String, path: String?)
+
+    case changedCheckpoint(path: String, weightsHash: String)
 
     public var description: String {
         switch self {
-        case .missingCheckpoint(let training, let hash):
-            "the checkpoint \(training.map { "of iteration \($0.iteration) (\($0.phase)) " } ?? "")with weights \(hash.prefix(12))… is missing. Run the recipe again with the same seed in a new folder to make it."
+        case .changedCheckpoint(let path, let hash):
+            "\(path)/model.safetensors no longer holds the weights that were recorded (\(hash.prefix(12))…). Put the original back, or run the recipe again in a new folder."
+        case .missingCheckpoint(let training, let hash, let path):
+            "the checkpoint \(path.map { "\($0) " } ?? "")\(training.map { "of iteration \($0.iteration) (\($0.phase)) " } ?? "")with weights \(hash.prefix(12))… is missing. Run the recipe again with the same seed in a new folder to make it."
         }
     }
 }

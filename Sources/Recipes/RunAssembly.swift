@@ -20,7 +20,7 @@ extension RunPlan {
             let addition = ["digits": "1-4", "train-count": "2500", "shares": "{1: 0.05, 2: 0.2, 3: 0.35, 4: 0.4}"]
             var plan = RunPlan(
                 model: nil, fresh: FreshDecoder(), task: task, taskSettings: addition.merging(settings) { $1 },
-                recipe: try name.map(choice) ?? .star(star), options: options)
+                recipe: try name == nil || name == STaR.name ? .star(star) : choice(name!), options: options)
             plan.workedExamples = 500
             plan.workedLongest = 20
             plan.workedHints = 300
@@ -40,8 +40,8 @@ extension RunPlan {
     }
 
     /// The task, with the control of shuffled answers where the plan asks for it.
-    /// - Parameter folder: where relative paths start.
-    public func environment(folder: URL) throws -> any Tasks.Environment {
+    public func environment() throws -> any Tasks.Environment {
+        let folder = URL(fileURLWithPath: folder, isDirectory: true)
         var settings = taskSettings
         // Training problems follow the run's seed; dev and test are the same for every seed.
         if task == "addition", settings["seed"] == nil { settings["seed"] = "\(options.seed)" }
@@ -76,10 +76,19 @@ extension RunPlan {
     /// Whether the task is described by a file, not by a name and settings.
     public var isTaskFile: Bool { task.hasSuffix(".yaml") || task.hasSuffix(".yml") }
 
+    private func absolute(_ path: String) -> String { path.hasPrefix("/") ? path : "\(folder)/\(path)" }
+
+    /// SHA-256 over the problems of all parts in their order, for lineage.
+    public func dataHash(_ environment: any Tasks.Environment) throws -> String {
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = [.sortedKeys]
+        return sha256(try encoder.encode(try [Split.train, .dev, .test].map { try environment.problems(in: $0) }))
+    }
+
     /// Whether there is a model to begin with, before anything is made or loaded.
     public func checkModel() throws {
         if let model {
-            _ = try ModelFolder(model).weights()
+            _ = try ModelFolder(absolute(model)).weights()
         } else if task != "addition" {
             throw RecipeFileError(file: "--task \(task)", problem: "needs a pretrained model: give one with --model. Only 'addition' can start from nothing.")
         }
@@ -88,7 +97,7 @@ extension RunPlan {
     /// The model that the run begins with.
     public func makeModel(on backend: any Backend) throws -> Model {
         try checkModel()
-        if let model { return try Model(path: model, on: backend) }
+        if let model { return try Model(path: absolute(model), on: backend) }
         return try Model.forAddition(fresh ?? FreshDecoder(), key: RandomKey(seed: options.seed), on: backend)
     }
 }

@@ -30,6 +30,7 @@ extension RunPlan {
         } catch {
             throw RecipeFileError(file: file, problem: "is not a recipe of this version: \(Self.words(error))")
         }
+        try validate(file: file)
     }
 
     /// The plan of a recipe file: what it leaves out has the defaults of its model, task and recipe.
@@ -53,6 +54,37 @@ extension RunPlan {
         plan.task = task
         plan.taskSettings.merge(settings) { $1 }
         return plan
+    }
+
+    /// - Throws: `RecipeFileError` that names the first setting out of its range.
+    private func validate(file: String) throws {
+        func check(_ ok: Bool, _ key: String, _ allowed: String) throws {
+            if !ok { throw RecipeFileError(file: file, problem: "'\(key)' must be \(allowed)") }
+        }
+        let optimizer = options.trainer.optimizer
+        try check(options.batchSize >= 1, "options.batchSize", "1 or more")
+        try check(options.saveEvery >= 1, "options.saveEvery", "1 or more")
+        try check(options.maxSequences >= 1, "options.maxSequences", "1 or more")
+        try check(options.testLimit >= 0, "options.testLimit", "0 (all) or more")
+        try check(options.warmUpSteps >= 0, "options.warmUpSteps", "0 or more")
+        try check(options.trainer.microBatchTokens >= 1, "options.trainer.microBatchTokens", "1 or more")
+        try check(optimizer.learningRate >= 0 && optimizer.learningRate.isFinite, "options.trainer.optimizer.learningRate", "0 or more")
+        try check((0..<1).contains(optimizer.beta1) && (0..<1).contains(optimizer.beta2), "options.trainer.optimizer.beta1 and beta2", "at least 0 and below 1")
+        try check(optimizer.epsilon > 0 && optimizer.epsilon.isFinite, "options.trainer.optimizer.epsilon", "above 0")
+        try check(optimizer.weightDecay >= 0 && optimizer.weightDecay.isFinite, "options.trainer.optimizer.weightDecay", "0 or more")
+        switch recipe {
+        case .star(let star):
+            try check(star.iterations >= 1 && star.firstSteps >= 1, "recipe.star.iterations and firstSteps", "1 or more")
+            let last = (1...star.iterations).reduce(Double(star.firstSteps)) { steps, n in n > 1 ? steps * star.stepGrowth : steps }
+            try check(star.stepGrowth > 0 && last < 1e9, "recipe.star.stepGrowth", "above 0, and give fewer than a billion steps")
+        case .restEM(let rest):
+            try check(rest.iterations >= 1 && rest.samplesPerProblem >= 1 && rest.epochs >= 1 && rest.cap >= 1, "recipe.rest-em.iterations, samplesPerProblem, epochs and cap", "1 or more")
+            do { try rest.sampling.validate() } catch { throw RecipeFileError(file: file, problem: "recipe.rest-em.sampling: \(error)") }
+        }
+        if let fresh {
+            try check(fresh.layers >= 1 && fresh.intermediateSize >= 1 && fresh.context >= 2, "fresh.layers, intermediateSize and context", "positive")
+            try check(fresh.heads >= 1 && fresh.hiddenSize >= 1 && fresh.hiddenSize % (2 * max(1, fresh.heads)) == 0, "fresh.hiddenSize", "a multiple of twice the heads")
+        }
     }
 
     /// This plan with the settings that a recipe file gives; the file may leave out any.

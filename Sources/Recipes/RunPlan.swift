@@ -5,6 +5,8 @@ import Training
 /// Everything that decides a run's results: what recipe.yaml holds, every default written out.
 public struct RunPlan: Sendable, Codable, Equatable {
     public var schema = 1
+    /// Where the relative paths of model, task and data start: the folder in which the run was begun.
+    public var folder: String
     /// A model folder or GGUF file; nil: a small decoder made from `fresh`.
     public var model: String?
     public var fresh: FreshDecoder?
@@ -24,7 +26,8 @@ public struct RunPlan: Sendable, Codable, Equatable {
     /// The control whose training answers are shuffled.
     public var shufflesAnswers: Bool
 
-    public init(model: String?, fresh: FreshDecoder?, task: String, taskSettings: [String: String], recipe: RecipeChoice, options: LoopOptions) {
+    public init(folder: String = ".", model: String?, fresh: FreshDecoder?, task: String, taskSettings: [String: String], recipe: RecipeChoice, options: LoopOptions) {
+        self.folder = folder
         self.model = model
         self.fresh = fresh
         self.task = task

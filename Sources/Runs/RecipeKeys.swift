@@ -31,9 +31,9 @@ public struct RecipeKeys: Equatable, Sendable {
         for (key, value) in values { values[key] = Self.plain(value) }
     }
 
-    /// What differs, in order of keys.
+    /// What differs, in order of keys; where a run was begun is no difference.
     public func differences(to other: RecipeKeys) -> [RecipeDifference] {
-        Set(values.keys).union(other.values.keys).sorted().compactMap { key in
+        Set(values.keys).union(other.values.keys).subtracting(["folder"]).sorted().compactMap { key in
             values[key] == other.values[key] ? nil : RecipeDifference(key: key, first: values[key], second: other.values[key])
         }
     }

@@ -108,10 +108,13 @@ public struct RunComparison: Sendable {
         return row
     }
 
+    /// Metrics that are shares of `count` cases.
+    private static let shares: Set<String> = ["accuracy", "cutOff", "unreadable", "failedJudgements", "withoutSignal"]
+
     /// `nil` unless the value is a whole number of cases out of `count`.
     private static func proportion(_ metric: MetricRecord) -> ProportionInterval? {
         let successes = metric.value * Double(metric.count)
-        guard metric.count > 0, (0...1).contains(metric.value), abs(successes - successes.rounded()) < 1e-6 * Double(metric.count) else { return nil }
+        guard shares.contains(metric.name), metric.count > 0, (0...1).contains(metric.value), abs(successes - successes.rounded()) < 1e-6 * Double(metric.count) else { return nil }
         return ProportionInterval(successes: successes.rounded(), count: metric.count)
     }
 

@@ -19,6 +19,18 @@ extension RunRecord {
         try writeLineage()
     }
 
+    /// Refuses to go on with other weights or problems than the run began with: its parts would not belong together.
+    /// - Throws: `RunError` that says which of the two changed.
+    public func expectOrigin(model: String, data: String) throws {
+        for (table, now, what) in [("models", model, "model"), ("data", data, "problems")] {
+            let known = try rows(table, "SELECT hash FROM \(table)") { try $0.text("hash") }
+            guard let first = known.first, !known.contains(now) else { continue }
+            throw RunError(
+                file: folderPath, problem: "the \(what) changed since the run began (\(first.prefix(12))… then, \(now.prefix(12))… now)",
+                advice: "Put the original back, or start a new run.")
+        }
+    }
+
     /// The code that runs now; checkpoints recorded from here on name it.
     public func recordCode(version: String) { codeVersion.withLock { $0 = version } }
 

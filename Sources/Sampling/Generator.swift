@@ -78,6 +78,12 @@ public final class Generator {
         var bytes: [UInt8] = []
     }
 
+    /// Some samples of a request.
+    private struct Part {
+        var request: Int
+        var samples: Range<Int>
+    }
+
     private static let blockSize = KeyValueCache.blockSize
 
     /// Completes every request.
@@ -102,7 +108,12 @@ public final class Generator {
         }
         var finished: [Completion] = []
         var active: [Sequence] = []
-        var waiting = requests.indices[...]
+        // A request with more samples than may decode together is served in parts; its prompt is then computed once for each.
+        var waiting = requests.indices.flatMap { request in
+            stride(from: 0, to: requests[request].samples, by: max(1, maxSequences)).map { first in
+                Part(request: request, samples: first..<min(requests[request].samples, first + max(1, maxSequences)))
+            }
+        }[...]
         let shared = sharedPrefix(requests)
         var prefix: [(block: Int, count: Int)] = []
         defer {
@@ -117,13 +128,13 @@ public final class Generator {
         while !waiting.isEmpty || !active.isEmpty {
             if isCancelled() { break }
             // Waiting prompts join as soon as their completions have room, several in one pass.
-            var joining: [Int] = []
+            var joining: [Part] = []
             var (sequences, tokens) = (active.count, 0)
             while let next = waiting.first {
-                let length = requests[next].promptTokens.count - shared
-                if sequences > 0, sequences + requests[next].samples > maxSequences || tokens + length > maxPrefillTokens { break }
+                let length = requests[next.request].promptTokens.count - shared
+                if sequences > 0, sequences + next.samples.count > maxSequences || tokens + length > maxPrefillTokens { break }
                 joining.append(waiting.removeFirst())
-                sequences += requests[next].samples
+                sequences += next.samples.count
                 tokens += length
             }
             if !joining.isEmpty { active += try prefill(joining, requests, prefix: prefix, shared: shared) }
@@ -188,15 +199,15 @@ public final class Generator {
     }
 
     /// Computes prompts and draws every completion's first token.
-    private func prefill(_ joining: [Int], _ requests: [GenerationRequest], prefix: [(block: Int, count: Int)], shared: Int) throws -> [Sequence] {
-        let own = joining.map { takeBlocks(requests[$0].promptTokens.count - shared) }
-        let logits = forward(zip(joining, own).map { (Array(requests[$0].promptTokens[shared...]), prefix + $1, shared) })
+    private func prefill(_ joining: [Part], _ requests: [GenerationRequest], prefix: [(block: Int, count: Int)], shared: Int) throws -> [Sequence] {
+        let own = joining.map { takeBlocks(requests[$0.request].promptTokens.count - shared) }
+        let logits = forward(zip(joining, own).map { (Array(requests[$0.request].promptTokens[shared...]), prefix + $1, shared) })
         var sequences: [Sequence] = []
         var rows: [Int] = []
-        for (row, (request, blocks)) in zip(joining, own).enumerated() {
-            for sample in 0..<requests[request].samples {
+        for (row, (part, blocks)) in zip(joining, own).enumerated() {
+            for sample in part.samples {
                 for (block, _) in prefix + blocks { cache.retain(block) }
-                sequences.append(Sequence(request: request, sample: sample, blocks: prefix + blocks, length: requests[request].promptTokens.count))
+                sequences.append(Sequence(request: part.request, sample: sample, blocks: prefix + blocks, length: requests[part.request].promptTokens.count))
                 rows.append(row)
             }
             release(blocks)
@@ -277,6 +288,7 @@ public final class Generator {
 
     /// Where the first stop string begins that the last `tail` bytes complete.
     private func stopString(_ stops: [String], in bytes: [UInt8], tail: Int) -> Int? {
+        guard tail > 0 else { return nil }  // a token without text completes nothing
         var found: Int?
         for stop in stops {
             let pattern = Array(stop.utf8)

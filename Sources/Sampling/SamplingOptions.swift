@@ -56,7 +56,7 @@ public struct SamplingOptions: Sendable, Codable, Equatable {
         func check(_ ok: Bool, _ option: String, _ value: Any, _ allowed: String) throws(SamplingError) {
             if !ok { throw .invalid(option: option, value: "\(value)", allowed: allowed) }
         }
-        try check(temperature >= 0 && temperature.isFinite, "temperature", temperature, "0 (greedy) or more")
+        try check(temperature == 0 || (temperature >= 1e-6 && temperature.isFinite), "temperature", temperature, "0 (greedy), or 0.000001 or more")
         try check(topK >= 0, "top-k", topK, "0 (off) or more")
         try check(topP > 0 && topP <= 1, "top-p", topP, "above 0 and at most 1")
         try check(minP >= 0 && minP < 1, "min-p", minP, "at least 0 and below 1")

@@ -261,6 +261,7 @@ public final class CPUBackend: Backend {
 
     public func scatterAdd(_ dy: Tensor, _ tokens: [Int32], into dTable: Matrix) {
         let K = dTable.inputs
+        precondition(tokens.allSatisfy { $0 >= 0 && $0 < dTable.outputs }, "a token is outside the vocabulary of \(dTable.outputs)")
         // Cut by columns: each element's chain runs over the rows in order.
         chunks(K, grain: 32) { range in
             for (row, token) in tokens.enumerated() {
@@ -369,6 +370,7 @@ public final class CPUBackend: Backend {
     public func laws(_ logits: Tensor, targets: [Int32]) -> [RowLaw] {
         let V = logits.width
         precondition(targets.count == logits.count / V, "\(targets.count) targets for logits \(logits.shape)")
+        precondition(targets.allSatisfy { $0 < V }, "a target is outside the vocabulary of \(V)")
         return [RowLaw](unsafeUninitializedCapacity: targets.count) { buffer, count in
             let laws = buffer.baseAddress
             chunks(targets.count, grain: 1) { range in
@@ -386,17 +388,13 @@ public final class CPUBackend: Backend {
 
     public func headBackward(_ logits: Tensor, targets: [Int32], laws: [RowLaw], logProbabilityGradients: [Float], entropyGradients: [Float]) {
         let V = logits.width
+        precondition(targets.allSatisfy { $0 < V }, "a target is outside the vocabulary of \(V)")
         chunks(targets.count, grain: 1) { range in
             for row in range {
                 kernels.head_backward(
                     logits.pointer + row * V, V, targets[row], logProbabilityGradients[row], entropyGradients[row], laws[row].logSumExp, laws[row].entropy)
             }
         }
-    }
-
-    /// The log-sum-exp of logits / temperature, as scorer and sampler both compute it.
-    public func logSumExp(_ logits: UnsafeBufferPointer<Float>, temperature: Float) -> Float {
-        kernels.log_sum_exp(logits.baseAddress!, logits.count, temperature)
     }
 
     // MARK: Optimizer

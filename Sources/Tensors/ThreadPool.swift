@@ -2,73 +2,52 @@ import Synchronization
 
 #if canImport(Glibc)
 import Glibc
+private typealias ThreadHandle = pthread_t
 #else
 import Darwin
+private typealias ThreadHandle = pthread_t?
 #endif
 
 /// A fixed set of threads that claim tiles from a counter. Who computes a tile never changes its bits.
 ///
 /// Waiting threads spin briefly, then sleep. One job runs at a time, started by the pool's owner, who works too.
 public final class ThreadPool: @unchecked Sendable {
-    // @unchecked: `body` and `tiles` are written only while every worker waits for the next generation.
-    public let threads: Int
-    private var body: ((_ tile: Int, _ worker: Int) -> Void)?
-    private var tiles = 0
-    private let generation = Atomic<Int>(0)
-    private let next = Atomic<Int>(0)
-    private let finished = Atomic<Int>(0)
-    private let stopping = Atomic<Bool>(false)
-    private let sleepers = Atomic<Int>(0)
-    private let mutex = UnsafeMutablePointer<pthread_mutex_t>.allocate(capacity: 1)
-    private let wake = UnsafeMutablePointer<pthread_cond_t>.allocate(capacity: 1)
-    #if canImport(Glibc)
-    private var handles: [pthread_t] = []
-    #else
-    private var handles: [pthread_t?] = []
-    #endif
+    // @unchecked: `handles` is written only while the pool is made.
+    private let core = Core()
+    private var handles: [ThreadHandle] = []
 
-    private final class Start {
-        // Unsafe: the pool joins its threads before it goes away, but may already be going when one starts.
-        unowned(unsafe) let pool: ThreadPool
-        let worker: Int
-        init(_ pool: ThreadPool, _ worker: Int) {
-            self.pool = pool
-            self.worker = worker
-        }
-    }
+    /// Threads that compute, the caller's included.
+    public var threads: Int { handles.count + 1 }
 
+    /// Starts `threads - 1` threads; fewer where the system gives no more.
     public init(threads: Int) {
         precondition(threads >= 1, "a pool needs at least one thread, not \(threads)")
-        self.threads = threads
-        pthread_mutex_init(mutex, nil)
-        pthread_cond_init(wake, nil)
         for worker in 1..<max(threads, 1) {
-            let start = Unmanaged.passRetained(Start(self, worker)).toOpaque()
+            let start = Unmanaged.passRetained(Start(core, worker))
             #if canImport(Glibc)
             var handle = pthread_t()
-            pthread_create(&handle, nil, { raw in
-                let start = Unmanaged<Start>.fromOpaque(raw!).takeRetainedValue()
-                start.pool.work(start.worker)
+            let status = pthread_create(&handle, nil, { raw in
+                Start.run(raw!)
                 return nil
-            }, start)
+            }, start.toOpaque())
             #else
             var handle: pthread_t?
-            pthread_create(&handle, nil, { raw in
-                let start = Unmanaged<Start>.fromOpaque(raw).takeRetainedValue()
-                start.pool.work(start.worker)
+            let status = pthread_create(&handle, nil, { raw in
+                Start.run(raw)
                 return nil
-            }, start)
+            }, start.toOpaque())
             #endif
+            guard status == 0 else {
+                start.release()
+                break
+            }
             handles.append(handle)
         }
+        core.helpers = handles.count
     }
 
     deinit {
-        stopping.store(true, ordering: .sequentiallyConsistent)
-        generation.add(1, ordering: .sequentiallyConsistent)
-        pthread_mutex_lock(mutex)
-        pthread_cond_broadcast(wake)
-        pthread_mutex_unlock(mutex)
+        core.stop()
         for handle in handles {
             #if canImport(Glibc)
             pthread_join(handle, nil)
@@ -76,37 +55,88 @@ public final class ThreadPool: @unchecked Sendable {
             if let handle { pthread_join(handle, nil) }
             #endif
         }
-        pthread_cond_destroy(wake)
-        pthread_mutex_destroy(mutex)
-        mutex.deallocate()
-        wake.deallocate()
     }
 
     /// Calls `body` once for every tile in `0..<count`, on any thread, and returns when all are done.
     public func run(_ count: Int, _ body: (_ tile: Int, _ worker: Int) -> Void) {
-        guard count > 1, threads > 1 else {
+        guard count > 1, !handles.isEmpty else {
             for tile in 0..<count { body(tile, 0) }
             return
         }
-        withoutActuallyEscaping(body) { body in
-            self.body = body
-            tiles = count
-            next.store(0, ordering: .relaxed)
-            finished.store(0, ordering: .relaxed)
-            generation.add(1, ordering: .sequentiallyConsistent)
-            if sleepers.load(ordering: .sequentiallyConsistent) > 0 {
-                pthread_mutex_lock(mutex)
-                pthread_cond_broadcast(wake)
-                pthread_mutex_unlock(mutex)
-            }
-            claim(worker: 0)
-            var spins = 0
-            while finished.load(ordering: .acquiring) < threads - 1 {
-                spins += 1
-                if spins > 20_000 { sched_yield() } else { _spinHint() }
-            }
-            self.body = nil
+        withoutActuallyEscaping(body) { core.run(count, $0) }
+    }
+}
+
+/// What a thread needs to begin. It holds the core and not the pool, so that the pool can go away and stop it.
+private final class Start {
+    let core: Core
+    let worker: Int
+
+    init(_ core: Core, _ worker: Int) {
+        self.core = core
+        self.worker = worker
+    }
+
+    static func run(_ raw: UnsafeMutableRawPointer) {
+        let start = Unmanaged<Start>.fromOpaque(raw).takeRetainedValue()
+        start.core.work(start.worker)
+    }
+}
+
+/// What the threads of a pool share.
+private final class Core: @unchecked Sendable {
+    // @unchecked: `body`, `tiles` and `helpers` are written only while every thread waits for the next generation.
+    var helpers = 0
+    private var body: ((_ tile: Int, _ worker: Int) -> Void)?
+    private var tiles = 0
+    private let generation = Atomic<Int>(0)
+    private let next = Atomic<Int>(0)
+    private let finished = Atomic<Int>(0)
+    private let sleepers = Atomic<Int>(0)
+    private let isStopping = Atomic<Bool>(false)
+    private let mutex = UnsafeMutablePointer<pthread_mutex_t>.allocate(capacity: 1)
+    private let wake = UnsafeMutablePointer<pthread_cond_t>.allocate(capacity: 1)
+    private static let spins = 20_000
+
+    init() {
+        pthread_mutex_init(mutex, nil)
+        pthread_cond_init(wake, nil)
+    }
+
+    deinit {
+        pthread_cond_destroy(wake)
+        pthread_mutex_destroy(mutex)
+        wake.deallocate()
+        mutex.deallocate()
+    }
+
+    func run(_ count: Int, _ job: @escaping (_ tile: Int, _ worker: Int) -> Void) {
+        body = job
+        tiles = count
+        next.store(0, ordering: .relaxed)
+        finished.store(0, ordering: .relaxed)
+        begin()
+        claim(worker: 0)
+        var spins = 0
+        while finished.load(ordering: .acquiring) < helpers {
+            spins += 1
+            if spins > Self.spins { sched_yield() } else { pause() }
         }
+        body = nil
+    }
+
+    func stop() {
+        isStopping.store(true, ordering: .sequentiallyConsistent)
+        begin()
+    }
+
+    /// Lets every waiting thread go on.
+    private func begin() {
+        generation.add(1, ordering: .sequentiallyConsistent)
+        guard sleepers.load(ordering: .sequentiallyConsistent) > 0 else { return }
+        pthread_mutex_lock(mutex)
+        pthread_cond_broadcast(wake)
+        pthread_mutex_unlock(mutex)
     }
 
     private func claim(worker: Int) {
@@ -117,14 +147,14 @@ public final class ThreadPool: @unchecked Sendable {
         }
     }
 
-    private func work(_ worker: Int) {
+    func work(_ worker: Int) {
         var seen = 0
         while true {
             var spins = 0
             while generation.load(ordering: .acquiring) == seen {
                 spins += 1
-                if spins < 20_000 {
-                    _spinHint()
+                if spins < Self.spins {
+                    pause()
                     continue
                 }
                 pthread_mutex_lock(mutex)
@@ -134,16 +164,12 @@ public final class ThreadPool: @unchecked Sendable {
                 pthread_mutex_unlock(mutex)
             }
             seen += 1
-            if stopping.load(ordering: .sequentiallyConsistent) { return }
+            if isStopping.load(ordering: .sequentiallyConsistent) { return }
             claim(worker: worker)
             finished.add(1, ordering: .acquiringAndReleasing)
         }
     }
-}
 
-@inline(__always) private func _spinHint() {
-    // A handful of dependent loads stands in for a pause instruction, which Swift does not expose.
-    for _ in 0..<4 { _ = atomicHint.load(ordering: .relaxed) }
+    /// A few loads stand in for a pause instruction, which Swift does not expose.
+    @inline(__always) private func pause() { for _ in 0..<4 { _ = sleepers.load(ordering: .relaxed) } }
 }
-
-private let atomicHint = Atomic<Int>(0)

@@ -59,21 +59,29 @@ struct KillTests {
             #expect(expected.count > 10, "nothing was trained: \(expected.keys.sorted())")
             #expect(whole.output.contains("saved checkpoints/0002"))
 
+            // A death between the rename of a checkpoint's folder and the row that names it.
+            let died = try autodidact(["learn", "--config", "small.yaml", "--output", "died"], in: folder, environment: ["AUTODIDACT_FAULT": "between rename and row"])
+            #expect(died.status == 9)
+            let left = try FileManager.default.contentsOfDirectory(atPath: "\(folder)/died/checkpoints")
+            #expect(left.count == 1 && !left[0].hasSuffix(".tmp"))
+            #expect(try RunRecord(reading: "\(folder)/died").checkpoints().isEmpty)
+            let revived = try autodidact(["learn", "--resume", "died"], in: folder)
+            #expect(revived.status == 0, "\(revived.error)")
+            #expect(try fingerprint("\(folder)/died") == expected)
+
             var generator = SystemRandomNumberGenerator()
             var (kills, attempt) = (0, 0)
             while kills < 20 {
                 attempt += 1
                 let name = "killed-\(attempt)"
                 var status: Int32 = -1
-                // One of the runs also dies between the rename of each checkpoint's folder and the row that names it.
-                let fault = attempt == 1 ? ["AUTODIDACT_FAULT": "between rename and row"] : [:]
                 while status != 0 {
                     let delay = Double.random(in: 0.02...0.9, using: &generator)
                     // The number of threads changes from start to start.
                     let threads = ["--threads", "\(1 + kills % 3)"]
                     let isNew = !RunFolder.holdsRun("\(folder)/\(name)")
                     let start = isNew ? ["learn", "--config", "small.yaml", "--output", name] : ["learn", "--resume", name]
-                    let result = try autodidact(start + threads, in: folder, environment: kills % 4 == 0 ? fault : [:], killAfter: delay)
+                    let result = try autodidact(start + threads, in: folder, killAfter: delay)
                     status = result.status
                     #expect(status == 0 || status == 9, "\(result.error)")
                     if status != 0 { kills += 1 }

@@ -111,6 +111,7 @@ func gradient(of decoder: Decoder, _ objective: any Objective, _ examples: [Exam
 /// The largest difference, as a share of the largest value.
 func deviation(_ a: [Float], _ b: [Float]) -> Double {
     let largest = Double(b.map(abs).max() ?? 0)
+    guard (a + b).allSatisfy(\.isFinite) else { return .infinity }
     let difference = zip(a, b).map { abs(Double($0) - Double($1)) }.max() ?? 0
     return a.count == b.count ? difference / max(largest, .leastNormalMagnitude) : .infinity
 }

@@ -1,0 +1,182 @@
+import Architectures
+import Foundation
+import Recipes
+import Sampling
+import Synchronization
+import Tasks
+import Tensors
+import Testing
+import Training
+
+/// Counts what it judges, and finds everything right that was not cut off.
+private final class CountingVerifier: Verifier {
+    let name = "counting"
+    let judged = Mutex(0)
+
+    func judge(_ rollouts: [Rollout]) async -> [Judgement] {
+        judged.withLock { $0 += rollouts.count }
+        return await AcceptAll().judge(rollouts)
+    }
+}
+
+/// A loop over two-digit sums with a decoder so small that it trains in a second.
+private func makeLoop(
+    _ folder: String, journal: MemoryJournal, verifier: (any Verifier)? = nil, warmUpSteps: Int = 150, plugins: @escaping @Sendable () -> [any StepPlugin] = { [] }
+) throws -> LearningLoop {
+    let addition = try Addition(digits: 1...2, seed: 1, trainCount: 40, devPerLength: 5, testPerLength: 10)
+    let options = LoopOptions(
+        seed: 3, trainer: TrainerOptions(optimizer: AdamWOptions(learningRate: 4e-3)), batchSize: 8, maxSequences: 16, saveEvery: 1000, warmUpSteps: warmUpSteps)
+    var shape = FreshDecoder()
+    (shape.hiddenSize, shape.intermediateSize, shape.layers, shape.heads, shape.context) = (32, 64, 2, 2, 128)
+    let fixed = shape
+    return try LearningLoop(
+        executor: EngineExecutor(), environment: addition, verifier: verifier, options: options, workedExamples: try addition.warmUp(count: 40, longest: 20), folder: folder,
+        makeModel: { try Model.forAddition(fixed, key: RandomKey(seed: 3), on: try CPUBackend(threads: 2)) }, makeJournal: { journal }, report: { _ in },
+        makePlugins: plugins)
+}
+
+private func withFolder<Result>(_ body: (String) async throws -> Result) async throws -> Result {
+    let path = FileManager.default.temporaryDirectory.appendingPathComponent("recipes-\(UUID().uuidString)").path
+    try FileManager.default.createDirectory(atPath: "\(path)/checkpoints", withIntermediateDirectories: true)
+    defer { try? FileManager.default.removeItem(atPath: path) }
+    return try await body(path)
+}
+
+private func small() -> STaR {
+    var star = STaR()
+    (star.iterations, star.firstSteps) = (2, 10)
+    return star
+}
+
+@Suite("STaR")
+struct STaRTests {
+    @Test("steps grow from the iteration itself")
+    func stepGrowth() async throws {
+        try await withFolder { folder in
+            let journal = MemoryJournal()
+            try await small().run(try makeLoop(folder, journal: journal, verifier: AcceptAll()))
+            #expect(journal.steps(TrainingKey(iteration: 1, phase: "improve")).count == 10)
+            #expect(journal.steps(TrainingKey(iteration: 2, phase: "improve")).count == 12)
+        }
+    }
+
+    @Test("every training restarts from the same weights, and no stored example holds the hint")
+    func restartsAndHints() async throws {
+        try await withFolder { folder in
+            let journal = MemoryJournal()
+            try await small().run(try makeLoop(folder, journal: journal, verifier: AcceptAll()))
+            let warm = try #require(journal.checkpoints(TrainingKey(iteration: 0, phase: "warm-up")).last)
+            for iteration in 1...2 {
+                let checkpoint = try #require(journal.checkpoints(TrainingKey(iteration: iteration, phase: "improve")).last)
+                #expect(checkpoint.parents == [warm.weightsHash])
+                let examples = try #require(journal.examples(TrainingKey(iteration: iteration, phase: "improve")))
+                let rollouts = (journal.rollouts(iteration: iteration, phase: "attempt") + journal.rollouts(iteration: iteration, phase: "rationalise"))
+                let plain = Dictionary(rollouts.filter { $0.mode == .plain }.map { ($0.problem.id, $0.promptTokens) }, uniquingKeysWith: { a, _ in a })
+                for example in examples where !example.rollouts.isEmpty {
+                    let rollout = try #require(rollouts.first { $0.key == example.rollouts[0] })
+                    #expect(example.promptTokens == plain[rollout.problem.id])
+                    #expect(rollout.finishReason == .stop)
+                }
+            }
+        }
+    }
+
+    @Test("what the journal holds is neither sampled, judged nor trained again")
+    func replaysTheJournal() async throws {
+        try await withFolder { folder in
+            let journal = MemoryJournal()
+            let verifier = CountingVerifier()
+            try await small().run(try makeLoop(folder, journal: journal, verifier: verifier))
+            let judged = verifier.judged.withLock { $0 }
+            #expect(judged > 0)
+            let checkpoints = journal.checkpoints(TrainingKey(iteration: 2, phase: "improve"))
+            try await small().run(try makeLoop(folder, journal: journal, verifier: verifier))
+            #expect(verifier.judged.withLock { $0 } == judged)
+            #expect(journal.checkpoints(TrainingKey(iteration: 2, phase: "improve")) == checkpoints)
+        }
+    }
+
+    @Test("plug-ins reach the step loop: an average with decay 0 is the last weights, one with decay 1 the first")
+    func plugins() async throws {
+        func hash(_ decay: Double?) async throws -> String {
+            try await withFolder { folder in
+                let journal = MemoryJournal()
+                var star = small()
+                star.iterations = 1
+                try await star.run(try makeLoop(folder, journal: journal, verifier: AcceptAll(), plugins: { decay.map { [WeightAverage(decay: $0)] } ?? [] }))
+                return try #require(journal.checkpoints(TrainingKey(iteration: 0, phase: "warm-up")).last).weightsHash
+            }
+        }
+        let plain = try await hash(nil)
+        let (last, half) = (try await hash(0), try await hash(0.5))
+        #expect(last == plain)
+        #expect(half != plain)
+    }
+}
+
+@Suite("Selectors")
+struct SelectorTests {
+    private func rollout(_ index: Int, _ sample: Int, tokens: [Int32], outcome: Verdict.Outcome) -> Rollout {
+        Rollout(
+            key: RolloutKey(iteration: 1, phase: "attempt", index: index, sample: sample), problem: Problem(id: "p\(index)", question: ""), mode: .plain, promptTokens: [1],
+            completionTokens: tokens, finishReason: .stop, text: "", logProbabilities: [], behaviorLogProbabilities: [], temperatures: [], weightsHash: "",
+            judgement: .judged(Verdict(outcome, evidence: "")))
+    }
+
+    private func select(_ selector: RightCompletions, _ rollouts: [Rollout], seed: UInt64 = 0) -> [Example] {
+        selector.examples(from: rollouts.grouped(), using: RandomKey(seed: seed)) { Example(promptTokens: $0.promptTokens, completionTokens: $0.completionTokens, rollouts: [$0.key]) }
+    }
+
+    @Test("only right completions, each once, at most the cap of a problem, by a choice that the key decides")
+    func rightCompletions() {
+        let many = (0..<20).map { rollout(0, $0, tokens: [Int32($0 / 2)], outcome: .right) }
+        let few = [rollout(1, 0, tokens: [7], outcome: .right), rollout(1, 1, tokens: [8], outcome: .wrong), rollout(1, 2, tokens: [9], outcome: .cutOff)]
+        #expect(select(RightCompletions(), many + few).map(\.completionTokens) == (0..<10).map { [Int32($0)] } + [[7]])
+        let capped = select(RightCompletions(cap: 4), many + few)
+        #expect(capped.filter { $0.rollouts[0].index == 0 }.count == 4 && capped.count == 5)
+        #expect(select(RightCompletions(cap: 4), (many + few).reversed()) == capped)
+        #expect(Set((0..<20).map { seed in select(RightCompletions(cap: 4), many, seed: UInt64(seed)).map(\.completionTokens) }).count > 10)
+    }
+}
+
+@Suite("Recipe files")
+struct RecipeFileTests {
+    private func plan(_ text: String, recipe: String? = nil) throws -> RunPlan {
+        try RunPlan.reading(text, file: "test.yaml", model: nil, task: nil, recipe: recipe, settings: [:])
+    }
+
+    @Test("a plan reads back as it was written")
+    func roundTrip() throws {
+        let plan = try plan("options:\n  seed: 7\n")
+        #expect(plan.options.seed == 7)
+        #expect(try RunPlan(yaml: plan.yaml(), file: "again.yaml") == plan)
+    }
+
+    @Test("settings override defaults one by one; the command line's recipe wins")
+    func overrides() throws {
+        let changed = try plan("recipe:\n  star:\n    iterations: 9\n")
+        guard case .star(let star) = changed.recipe, case .star(let standard) = try plan("schema: 1\n").recipe else {
+            Issue.record("not STaR")
+            return
+        }
+        #expect(star.iterations == 9 && star.firstSteps == standard.firstSteps)
+        guard case .restEM = try plan("recipe:\n  star:\n    iterations: 9\n", recipe: "rest-em").recipe else {
+            Issue.record("--recipe did not win")
+            return
+        }
+        guard case .restEM(let rest) = try plan("recipe:\n  rest-em:\n    cap: 3\n").recipe else {
+            Issue.record("the file's recipe was not taken")
+            return
+        }
+        #expect(rest.cap == 3)
+    }
+
+    @Test("unknown settings and broken files are refused by name", arguments: [
+        ("options:\n  sead: 1\n", "sead"), ("speed: 1\n", "speed"), ("recipe:\n  stra: {}\n", "stra"), ("options: [\n", "test.yaml"), ("", "test.yaml"),
+        ("options:\n  seed: many\n", "seed"),
+    ])
+    func refusals(text: String, name: String) throws {
+        let error = #expect(throws: RecipeFileError.self) { try plan(text) }
+        #expect("\(try #require(error))".contains(name))
+    }
+}
