@@ -17,6 +17,10 @@ struct Chat: AsyncParsableCommand {
     @OptionGroup var sampling: SamplingArguments
     @OptionGroup var engine: EngineOptions
 
+    func validate() throws {
+        if maxTokens < 1 { throw ValidationError("--max-tokens \(maxTokens): must be 1 or more.") }
+    }
+
     func run() async throws {
         let model = try Model(path: model, on: try engine.backend())
         let generator = Generator(model)
@@ -32,7 +36,7 @@ struct Chat: AsyncParsableCommand {
             var stream = DecodeStream(model.tokenizer, skipSpecialTokens: true)
             let completion = try generator.run([request], onToken: { _, _, token in if let text = stream.step(token) { printNow(text) } })[0]
             if let rest = stream.finish() { printNow(rest) }
-            print(completion.finishReason == .length ? " […cut off at \(completion.tokens.count) tokens]" : "")
+            printLine(completion.finishReason == .length ? " […cut off at \(completion.tokens.count) tokens]" : "")
             messages.append(("assistant", completion.text))
         }
     }

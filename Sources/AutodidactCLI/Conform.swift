@@ -21,14 +21,14 @@ struct Conform: AsyncParsableCommand {
             do {
                 let result = try Conformance(folder: folder, configFile: config, on: backend)
                 failed = failed || !result.conforms
-                print("\(result.conforms ? "conforms" : "DEVIATES") \(folder)")
+                printLine("\(result.conforms ? "conforms" : "DEVIATES") \(folder)")
                 for (group, members) in grouped(result.deviations) {
                     let worst = members.max { $0.share < $1.share }!
-                    print("  \(group): worst \(worst.quantity), off by \(worst.absolute), \((worst.share * 1000).rounded() / 10) % of what is allowed (\(members.count) compared)")
+                    printLine("  \(group): worst \(worst.quantity), off by \(worst.absolute), \((worst.share * 1000).rounded() / 10) % of what is allowed (\(members.count) compared)")
                 }
             } catch let error as UnsupportedFamily {
                 unsupported = true
-                print("unsupported \(folder): \(error.name)")
+                printLine("unsupported \(folder): \(error.name)")
             }
         }
         if failed { throw ExitCode(1) }

@@ -46,12 +46,12 @@ struct Generate: AsyncParsableCommand {
             if streams, let text = stream.step(token) { printNow(text) }
         })[0]
         if json {
-            print(jsonLine(report(completion, model, promptTokens: tokens.count)))
+            printLine(jsonLine(report(completion, model, promptTokens: tokens.count)))
         } else if streams {
             if let rest = stream.finish() { printNow(rest) }
-            print()
+            printLine()
         } else {
-            print(completion.text)
+            printLine(completion.text)
         }
     }
 

@@ -15,21 +15,23 @@ struct Inspect: AsyncParsableCommand {
         let folder = try ModelFolder(model)
         let weights = try folder.openWeights()
         let configuration = try (weights as? GGUFFile).map { try DecoderConfiguration($0) } ?? DecoderConfiguration(try folder.configFields())
-        let tokenizer = try (weights as? GGUFFile).map { try Tokenizer(gguf: $0) } ?? Tokenizer(path: folder.folder)
+        // A folder may hold weights alone.
+        let tokenizer: Tokenizer? =
+            if let gguf = weights as? GGUFFile { try Tokenizer(gguf: gguf) } else { try folder.tokenizerPath.map { _ in try Tokenizer(path: folder.folder) } }
         // Every name and shape is checked, without reading a value.
         try Decoder(configuration, on: try CPUBackend(threads: 1)).check(weights)
         var dtypes: [String: Int] = [:]
         for tensor in weights.tensors { dtypes[tensor.dtype.name, default: 0] += 1 }
         let plan = MemoryPlan(configuration)
         let template: String =
-            if let source = tokenizer.chatTemplate {
+            if let source = tokenizer?.chatTemplate {
                 (try? ChatTemplate(source)) != nil ? "understood" : "present, but uses constructs that are not supported"
             } else { "none" }
         if json {
-            print(jsonLine([
+            printLine(jsonLine([
                 ("family", .string(configuration.modelType)), ("parameters", .integer(Int64(configuration.parameterCount))),
                 ("dtypes", .object(JSONObject(dtypes.sorted { $0.key < $1.key }.map { ($0.key, .integer(Int64($0.value))) }))),
-                ("vocabulary", .integer(Int64(tokenizer.vocabularySize))), ("context", .integer(Int64(configuration.maxPositionEmbeddings))),
+                ("vocabulary", tokenizer.map { .integer(Int64($0.vocabularySize)) } ?? .null), ("context", .integer(Int64(configuration.maxPositionEmbeddings))),
                 ("template", .string(template)), ("bytesToRun", .integer(Int64(plan.bytesToRun(tokens: configuration.maxPositionEmbeddings)))),
                 ("bytesToTrain", .integer(Int64(plan.bytesToTrain(microBatchTokens: 2048)))),
             ]))
@@ -37,12 +39,12 @@ struct Inspect: AsyncParsableCommand {
         }
         func gigabytes(_ bytes: Int) -> String { String(format: "%.2f GB", Double(bytes) / 1e9) }
         let c = configuration
-        print("""
+        printLine("""
             family      \(c.modelType)\(c.labelCount.map { ", classifies into \($0) labels" } ?? "")
             parameters  \(c.parameterCount) (\(dtypes.sorted { $0.key < $1.key }.map { "\($0.value) tensors \($0.key)" }.joined(separator: ", ")))
             shape       \(c.numHiddenLayers) layers, hidden \(c.hiddenSize), MLP \(c.intermediateSize), \(c.numAttentionHeads) heads on \(c.numKeyValueHeads) key/value heads of \(c.headDim)
             context     \(c.maxPositionEmbeddings) tokens
-            vocabulary  \(tokenizer.vocabularySize) tokens, \(c.vocabularySize) rows\(c.tieWordEmbeddings ? ", head tied to the embedding" : "")
+            vocabulary  \(tokenizer.map { "\($0.vocabularySize) tokens" } ?? "no tokenizer"), \(c.vocabularySize) rows\(c.tieWordEmbeddings ? ", head tied to the embedding" : "")
             template    \(template)
             to run      \(gigabytes(plan.bytesToRun(tokens: c.maxPositionEmbeddings))) with one full context
             to train    \(gigabytes(plan.bytesToTrain(microBatchTokens: 2048))) for all weights with AdamW, 2048 tokens at once

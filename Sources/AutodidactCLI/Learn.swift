@@ -88,6 +88,7 @@ struct Learn: AsyncParsableCommand {
             _ = try plan.environment()  // a bad task must not leave a folder behind
             _ = try plan.trainingVerifier()
             try plan.checkModel()
+            try plan.checkTask()
             if dryRun { return try printPlan(plan) }
             folder = try RunFolder(creating: output ?? freeName(plan), recipe: try plan.yaml())
         }
@@ -114,8 +115,8 @@ struct Learn: AsyncParsableCommand {
         try record.markFinished()
         try Report(record).write(to: folder.reportPath)
         if !json {
-            print(try ResultTable(record).text)
-            print("report: \(folder.reportPath)")
+            printLine(try ResultTable(record).text)
+            printLine("report: \(folder.reportPath)")
         }
     }
 
@@ -198,9 +199,9 @@ struct Learn: AsyncParsableCommand {
     }
 
     private func printPlan(_ plan: RunPlan) throws {
-        print(try plan.yaml(), terminator: "")
+        printNow(try plan.yaml())
         let estimate = try JobEstimate(plan, on: try engine.backend())
-        print("# tokens to sample: about \(estimate.sampledTokens), to train: about \(estimate.trainedTokens)")
-        print(String(format: "# memory: about %.2f GB, time: about %.1f minutes", Double(estimate.peakBytes) / 1e9, estimate.seconds / 60))
+        printLine("# tokens to sample: about \(estimate.sampledTokens), to train: about \(estimate.trainedTokens)")
+        printLine(String(format: "# memory: about %.2f GB, time: about %.1f minutes", Double(estimate.peakBytes) / 1e9, estimate.seconds / 60))
     }
 }

@@ -19,8 +19,7 @@ final class ProgressPrinter: Sendable {
         if style == .json {
             let encoder = JSONEncoder()
             encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
-            if let data = try? encoder.encode(event) { print(String(decoding: data, as: UTF8.self)) }
-            fflush(nil)
+            if let data = try? encoder.encode(event) { printLine(String(decoding: data, as: UTF8.self)) }
             return
         }
         switch event {

@@ -14,10 +14,10 @@ struct RunsCommand: AsyncParsableCommand {
 
         func run() async throws {
             let runs = RunSummary.list(in: folder)
-            if runs.isEmpty { print("no runs in \(folder)") }
+            if runs.isEmpty { printLine("no runs in \(folder)") }
             for run in runs {
                 let accuracy = run.accuracy.map { String(format: "%.1f %%", $0.value * 100) } ?? "–"
-                print("\(run.path)  \(run.state)  iteration \(run.iterations.last ?? 0)  accuracy \(accuracy)  \(run.checkpoints) checkpoints  \(run.steps) steps")
+                printLine("\(run.path)  \(run.state)  iteration \(run.iterations.last ?? 0)  accuracy \(accuracy)  \(run.checkpoints) checkpoints  \(run.steps) steps")
             }
         }
     }
@@ -33,14 +33,14 @@ struct RunsCommand: AsyncParsableCommand {
 
         func run() async throws {
             let record = try RunRecord(reading: run)
-            if digest { return print(try record.digest()) }
-            print(try ResultTable(record).text)
+            if digest { return printLine(try record.digest()) }
+            printLine(try ResultTable(record).text)
             for checkpoint in try record.checkpoints() {
-                print("\(checkpoint.path)  iteration \(checkpoint.training.iteration) \(checkpoint.training.phase), \(checkpoint.step) steps, weights \(checkpoint.weightsHash)")
+                printLine("\(checkpoint.path)  iteration \(checkpoint.training.iteration) \(checkpoint.training.phase), \(checkpoint.step) steps, weights \(checkpoint.weightsHash)")
             }
             let report = "\(record.folderPath)/report.html"
             try Report(record).write(to: report)
-            print("report: \(report)")
+            printLine("report: \(report)")
         }
     }
 
@@ -54,7 +54,7 @@ struct RunsCommand: AsyncParsableCommand {
         var second: String
 
         func run() async throws {
-            print(try RunComparison(try RunRecord(reading: first), try RunRecord(reading: second)).text)
+            printLine(try RunComparison(try RunRecord(reading: first), try RunRecord(reading: second)).text)
         }
     }
 
@@ -110,12 +110,12 @@ struct RunsCommand: AsyncParsableCommand {
                         && completion.finishReason == rollout.finishReason && completion.text == rollout.text
                     if !isEqual {
                         differing += 1
-                        print("DIFFERS iteration \(key.iteration) \(key.phase) \(rollout.key.index)/\(rollout.key.sample)")
+                        printLine("DIFFERS iteration \(key.iteration) \(key.phase) \(rollout.key.index)/\(rollout.key.sample)")
                     }
                 }
-                print("iteration \(key.iteration) \(key.phase): \(rollouts.count) rollouts, replayed every \(stride)\(stride == 1 ? "st" : "th")")
+                printLine("iteration \(key.iteration) \(key.phase): \(rollouts.count) rollouts, replayed every \(stride)\(stride == 1 ? "st" : "th")")
             }
-            print("\(replayed) rollouts replayed, \(differing) differ\(lost > 0 ? "; \(lost) phases could not be replayed" : "")")
+            printLine("\(replayed) rollouts replayed, \(differing) differ\(lost > 0 ? "; \(lost) phases could not be replayed" : "")")
             if replayed == 0, lost == 0 { throw ValidationError("nothing to replay: no complete phase matches.") }
             if differing > 0 || lost > 0 { throw ExitCode(1) }
         }

@@ -33,13 +33,13 @@ struct Score: AsyncParsableCommand {
             }
             let likelihood = TextLikelihood(of: ids, bytes: text.utf8.count, under: model.decoder)
             if json {
-                print(jsonLine([
+                printLine(jsonLine([
                     ("tokens", .integer(Int64(likelihood.tokens))), ("logLikelihood", .number(likelihood.logLikelihood)),
                     ("perplexity", likelihood.perplexity.map { .number($0) } ?? .null), ("bitsPerByte", likelihood.bitsPerByte.map { .number($0) } ?? .null),
                 ]))
             } else {
                 func number(_ value: Double?) -> String { value.map { ($0 * 1e4).rounded() / 1e4 }.map { "\($0)" } ?? "–" }
-                print("line \(line): \(likelihood.tokens) tokens, log-likelihood \(number(likelihood.logLikelihood)), perplexity \(number(likelihood.perplexity)), \(number(likelihood.bitsPerByte)) bits per byte")
+                printLine("line \(line): \(likelihood.tokens) tokens, log-likelihood \(number(likelihood.logLikelihood)), perplexity \(number(likelihood.perplexity)), \(number(likelihood.bitsPerByte)) bits per byte")
             }
         }
     }

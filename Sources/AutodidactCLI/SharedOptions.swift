@@ -48,9 +48,17 @@ struct SamplingArguments: ParsableArguments {
 /// One line of JSON with sorted keys.
 func jsonLine(_ members: [(key: String, value: JSON)]) -> String { JSON.object(JSONObject(members)).text() }
 
-func printError(_ text: String) { FileHandle.standardError.write(Data((text + "\n").utf8)) }
+func printError(_ text: String) { try? FileHandle.standardError.write(contentsOf: Data((text + "\n").utf8)) }
 
-/// Writes without a line end and at once.
+/// Writes at once, without a line end. An output that cannot be written (a full disk, a closed pipe) ends the program: nobody
+/// would see the rest.
 func printNow(_ text: String) {
-    FileHandle.standardOutput.write(Data(text.utf8))
+    do {
+        try FileHandle.standardOutput.write(contentsOf: Data(text.utf8))
+    } catch {
+        printError("standard output cannot be written: \(error.localizedDescription)")
+        exit(74)
+    }
 }
+
+func printLine(_ text: String = "") { printNow(text + "\n") }

@@ -26,7 +26,7 @@ public struct JobEstimate: Sendable {
         // A batch as full as the run's, of problems from all over the list.
         let sequences = min(options.maxSequences, problems.count * shape.samples)
         let distinct = max(1, sequences / shape.samples)
-        let prompts = try (0..<distinct).map { try Self.tokens(environment.reset(problems[$0 * problems.count / distinct], mode: .plain), model) }
+        let prompts = try (0..<distinct).map { try model.encode(environment.reset(problems[$0 * problems.count / distinct], mode: .plain)) }
         let isFresh = plan.model == nil
         // A model that knows nothing yet does not end its answers: their length comes from the worked examples.
         let lengths = worked.map { model.tokenizer.encode($0.completion).count + 1 }
@@ -67,13 +67,6 @@ public struct JobEstimate: Sendable {
         peakBytes = max(
             memory.bytesToTrain(microBatchTokens: micro, startingWeights: true, runner: options.trainer.runner),
             2 * memory.weightBytes + cache * memory.cacheBytesPerToken)
-    }
-
-    private static func tokens(_ prompt: Prompt, _ model: Model) throws -> [Int32] {
-        switch prompt {
-        case .text(let text): model.tokenizer.encode(text, addSpecialTokens: true)
-        case .messages(let messages): try model.encode(messages.map { ($0.role, $0.content) })
-        }
     }
 }
 

@@ -13,6 +13,12 @@ public struct TrainingKey: Codable, Hashable, Sendable, Comparable {
     }
 
     public static func < (a: TrainingKey, b: TrainingKey) -> Bool { (a.iteration, a.phase) < (b.iteration, b.phase) }
+
+    /// Where its result lies within the run's folder: `checkpoints/0001-improve`.
+    public var checkpointPath: String {
+        let number = String(iteration)
+        return "checkpoints/\(String(repeating: "0", count: max(0, 4 - number.count)))\(number)-\(phase)"
+    }
 }
 
 /// A checkpoint that is on disk, complete.

@@ -151,7 +151,7 @@ public actor LearningLoop {
                 if indices.isEmpty { continue }
                 let requests = try indices.map { index in
                     GenerationRequest(
-                        promptTokens: try tokens(of: try environment.reset(problems[index], mode: mode)), samples: samples, options: sampling, maxTokens: environment.maxTokens,
+                        promptTokens: try model.encode(try environment.reset(problems[index], mode: mode)), samples: samples, options: sampling, maxTokens: environment.maxTokens,
                         stopTokens: model.stopTokens, stopStrings: environment.stops, key: phaseKey.folding(index))
                 }
                 let clock = ContinuousClock()
@@ -192,13 +192,6 @@ public actor LearningLoop {
             var rollout = rollout
             rollout.judgement = judgement
             return rollout
-        }
-    }
-
-    func tokens(of prompt: Prompt) throws -> [Int32] {
-        switch prompt {
-        case .text(let text): base.tokenizer.encode(text, addSpecialTokens: true)
-        case .messages(let messages): try base.encode(messages.map { ($0.role, $0.content) })
         }
     }
 
@@ -261,7 +254,7 @@ public actor LearningLoop {
         guard rollout.finishReason == .stop else { return nil }
         let completion = completion(of: rollout)
         guard !completion.isEmpty else { return nil }
-        let prompt = try rollout.mode == .plain ? rollout.promptTokens : tokens(of: environment.reset(rollout.problem, mode: .plain))
+        let prompt = try rollout.mode == .plain ? rollout.promptTokens : base.encode(environment.reset(rollout.problem, mode: .plain))
         return Example(promptTokens: prompt, completionTokens: completion, rollouts: [rollout.key])
     }
 
@@ -358,8 +351,7 @@ public actor LearningLoop {
 
     /// Writes the folder under a temporary name, renames it, and only then names it in the journal.
     private func checkpoint(_ decoder: Decoder, training: TrainingKey, step: Int, parents: [String]) throws -> PolicyVersion {
-        let number = "\(training.iteration)"
-        let name = "checkpoints/\(String(repeating: "0", count: max(0, 4 - number.count)))\(number)-\(training.phase)"
+        let name = training.checkpointPath
         let (path, temporary) = ("\(folder)/\(name)", "\(folder)/\(name).tmp")
         let files = FileManager.default
         try? files.removeItem(atPath: temporary)

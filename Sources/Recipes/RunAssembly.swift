@@ -9,6 +9,7 @@ extension RunPlan {
     /// The defaults of a task and a model: what `learn` runs when nothing else is said.
     public static func defaults(model: String?, task: String, settings: [String: String], recipe name: String?) throws -> RunPlan {
         guard model != nil else {
+            guard task == "addition" || task.hasSuffix(".yaml") || task.hasSuffix(".yml") else { throw Self.needsModel(task) }
             // The embedded default: a decoder made from nothing learns addition.
             var star = STaR()
             star.iterations = 4
@@ -22,7 +23,7 @@ extension RunPlan {
                 model: nil, fresh: FreshDecoder(), task: task, taskSettings: addition.merging(settings) { $1 },
                 recipe: try name == nil || name == STaR.name ? .star(star) : choice(name!), options: options)
             plan.workedExamples = 500
-            plan.workedLongest = 20
+            plan.workedLongest = 10
             plan.workedHints = 300
             return plan
         }
@@ -90,7 +91,25 @@ extension RunPlan {
         if let model {
             _ = try ModelFolder(absolute(model)).weights()
         } else if task != "addition" {
-            throw RecipeFileError(file: "--task \(task)", problem: "needs a pretrained model: give one with --model. Only 'addition' can start from nothing.")
+            throw Self.needsModel(task)
+        }
+    }
+
+    private static func needsModel(_ task: String) -> any Error {
+        if let unknown = Result(catching: { try TaskRegistry.builtIn.environment(named: task) }).failure as? TaskError, case .unknownTask = unknown { return unknown }
+        return RecipeFileError(file: "--task \(task)", problem: "needs a pretrained model: give one with --model. Only 'addition' can start from nothing.")
+    }
+
+    /// Whether the task has problems to learn from, and hints where the recipe gives some.
+    public func checkTask() throws {
+        let environment = try environment()
+        guard let first = try environment.problems(in: .train).first else {
+            throw RecipeFileError(file: task, problem: "has no training problems. Give it more data, or a larger train-count.")
+        }
+        if case .star(let star) = recipe, star.rationalises {
+            do { _ = try environment.reset(first, mode: .hinted) } catch {
+                throw RecipeFileError(file: task, problem: "has no answers to show as hints: use --recipe rest-em, or --no-rationalisation.")
+            }
         }
     }
 
@@ -100,4 +119,8 @@ extension RunPlan {
         if let model { return try Model(path: absolute(model), on: backend) }
         return try Model.forAddition(fresh ?? FreshDecoder(), key: RandomKey(seed: options.seed), on: backend)
     }
+}
+
+extension Result {
+    var failure: Failure? { if case .failure(let error) = self { error } else { nil } }
 }

@@ -62,6 +62,8 @@ extension RunPlan {
             if !ok { throw RecipeFileError(file: file, problem: "'\(key)' must be \(allowed)") }
         }
         let optimizer = options.trainer.optimizer
+        try check(schema == 1, "schema", "1: this program knows no other")
+        try check(workedExamples >= 0 && workedLongest >= 0 && workedHints >= 0, "workedExamples, workedLongest and workedHints", "0 or more")
         try check(options.batchSize >= 1, "options.batchSize", "1 or more")
         try check(options.saveEvery >= 1, "options.saveEvery", "1 or more")
         try check(options.maxSequences >= 1, "options.maxSequences", "1 or more")
@@ -83,6 +85,7 @@ extension RunPlan {
         }
         if let fresh {
             try check(fresh.layers >= 1 && fresh.intermediateSize >= 1 && fresh.context >= 2, "fresh.layers, intermediateSize and context", "positive")
+            try check(fresh.hiddenSize <= 1 << 14 && fresh.intermediateSize <= 1 << 16 && fresh.layers <= 256 && fresh.context <= 1 << 20, "fresh", "a small decoder's sizes")
             try check(fresh.heads >= 1 && fresh.hiddenSize >= 1 && fresh.hiddenSize % (2 * max(1, fresh.heads)) == 0, "fresh.hiddenSize", "a multiple of twice the heads")
         }
     }
@@ -109,7 +112,7 @@ extension RunPlan {
 
     private static func merged(_ own: Node, _ given: Node, path: String, file: String) throws -> Node {
         guard case .mapping(var result) = own, case .mapping(let changes) = given else { return given }
-        let known = result.keys.compactMap(\.string) + (path.isEmpty ? ["model", "fresh"] : [])
+        let known = Array(Set(result.keys.compactMap(\.string) + (path.isEmpty ? ["model", "fresh"] : [])))
         for (key, value) in changes {
             let name = key.string ?? ""
             guard known.contains(name) || open.contains(path) else {

@@ -5,7 +5,7 @@ import ModelFiles
 ///
 ///     recipe.yaml        exactly what is run; written once
 ///     run.sqlite         the record (`RunRecord`)
-///     checkpoints/NNNN/  complete models; written as NNNN.tmp and renamed
+///     checkpoints/NNNN-phase/  complete models; written under a name that ends in .tmp and renamed
 ///     lineage.json       what every checkpoint was made from
 ///     report.html        curves and samples
 public struct RunFolder: Sendable {
@@ -43,7 +43,7 @@ public struct RunFolder: Sendable {
         let path = Self.normalized(path)
         self.path = path
         guard Self.holdsRun(path) else {
-            throw RunError(file: path, problem: "holds no run: there is no recipe.yaml", advice: "Check the path; `autodidact runs` lists what is there.")
+            throw RunError(file: path, problem: "holds no run: there is no recipe.yaml", advice: "Check the path; `autodidact runs list` lists what is there.")
         }
         lock = try RunLock("\(path)/.lock", run: path)
         let stored = try Self.storedRecipe(path)
@@ -72,12 +72,6 @@ public struct RunFolder: Sendable {
     public var lineagePath: String { "\(path)/lineage.json" }
     public var reportPath: String { "\(path)/report.html" }
     public var checkpointsPath: String { "\(path)/checkpoints" }
-
-    /// `checkpoints/0007`: what a `CheckpointRecord` holds.
-    public static func checkpointName(_ number: Int) -> String {
-        let digits = String(number)
-        return "checkpoints/" + String(repeating: "0", count: max(0, 4 - digits.count)) + digits
-    }
 
     /// Where something named relative to the run lies.
     public func location(of name: String) -> String { "\(path)/\(name)" }

@@ -73,14 +73,6 @@ public final class RunRecord: Sendable {
     /// The text of recipe.yaml.
     public func recipe() throws -> String { try folder?.recipe ?? RunFolder.storedRecipe(folderPath) }
 
-    /// Where the next checkpoint goes: after every recorded one, so that a name is never used twice.
-    public func nextCheckpointName() throws -> String {
-        let numbers = try checkpoints().compactMap { checkpoint in
-            checkpoint.path.split(separator: "/").dropFirst().first.flatMap { Int($0.prefix { $0.isNumber }) }
-        }
-        return RunFolder.checkpointName((numbers.max() ?? 0) + 1)
-    }
-
     // MARK: - What the parts of this type share
 
     func read<Result>(_ body: (Database) throws -> Result) throws -> Result { try withRunErrors(in: file) { try queue.read(body) } }

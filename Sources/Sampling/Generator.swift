@@ -224,7 +224,7 @@ public final class Generator {
     private func draw(_ sequences: inout [Sequence], _ logits: Tensor, rows: [Int], _ requests: [GenerationRequest]) throws {
         var users = [[Int]](repeating: [], count: logits.shape[0])
         for (index, row) in rows.enumerated() { users[row].append(index) }
-        let current = sequences
+        let (current, tokens) = (sequences, model.tokenizer.vocabularySize)
         var results = [Result<Draw, SamplingError>?](repeating: nil, count: sequences.count)
         var alternatives = [[(token: Int32, logProbability: Float)]](repeating: [], count: sequences.count)
         results.withUnsafeMutableBufferPointer { results in
@@ -233,7 +233,7 @@ public final class Generator {
                     for index in users[row] {
                         let sequence = current[index], request = requests[sequence.request]
                         let uniform = request.key.folding(sequence.sample).uniform(UInt64(sequence.draws.count))
-                        results[index] = Result { () throws(SamplingError) in try request.options.draw(values, uniform: uniform) }
+                        results[index] = Result { () throws(SamplingError) in try request.options.draw(values, uniform: uniform, candidates: tokens) }
                         if request.alternatives > 0 { alternatives[index] = Self.mostLikely(values, request.alternatives) }
                     }
                 }

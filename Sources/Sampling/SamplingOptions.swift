@@ -65,10 +65,13 @@ public struct SamplingOptions: Sendable, Codable, Equatable {
 
     private var truncates: Bool { topK > 0 || topP < 1 || minP > 0 || typicalP < 1 }
 
-    /// - Parameter uniform: in [0, 1).
-    public func draw(_ logits: UnsafeBufferPointer<Float>, uniform: Double) throws(SamplingError) -> Draw {
+    /// - Parameters:
+    ///   - uniform: in [0, 1).
+    ///   - candidates: only the first so many tokens may be drawn: a model can have more rows than its tokenizer has tokens.
+    public func draw(_ all: UnsafeBufferPointer<Float>, uniform: Double, candidates: Int? = nil) throws(SamplingError) -> Draw {
+        let normalizer = RowMath.logSumExp(all)
+        let logits = UnsafeBufferPointer(rebasing: all[..<min(all.count, candidates ?? all.count)])
         let best = RowMath.argmax(logits)
-        let normalizer = RowMath.logSumExp(logits)
         guard normalizer.isFinite, logits[best].isFinite else { throw .notFinite }
         if temperature == 0 { return Draw(token: Int32(best), logProbability: logits[best] - normalizer, behaviorLogProbability: 0) }
         if truncates {
@@ -76,7 +79,7 @@ public struct SamplingOptions: Sendable, Codable, Equatable {
             let token = law.token(at: uniform)
             return Draw(token: Int32(token), logProbability: logits[token] - normalizer, behaviorLogProbability: Float(fixedLog(law.probability(of: token))))
         }
-        let behavior = temperature == 1 ? normalizer : RowMath.logSumExp(logits, temperature: temperature)
+        let behavior = temperature == 1 && logits.count == all.count ? normalizer : RowMath.logSumExp(logits, temperature: temperature)
         var weights = logits.map { ($0 - logits[best]) / temperature }
         RowMath.exponentiate(&weights)
         let token = Self.invert(weights, uniform)

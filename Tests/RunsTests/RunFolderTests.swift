@@ -87,16 +87,15 @@ struct RunFolderTests {
                 try record.record(checkpoint(1, hash: "bb", parents: ["aa"]))
                 try record.close()
             }
-            for name in ["checkpoints/0001", "checkpoints/0002", "checkpoints/0003.tmp", "checkpoints/notes"] {
+            for name in ["checkpoints/0001-improve", "checkpoints/0002-improve", "checkpoints/0003-improve.tmp", "checkpoints/notes"] {
                 try files.createDirectory(atPath: "\(path)/\(name)", withIntermediateDirectories: true)
                 try Data([1]).write(to: URL(fileURLWithPath: "\(path)/\(name)/model.safetensors"))
             }
             try Data("{".utf8).write(to: URL(fileURLWithPath: "\(path)/lineage.json.tmp"))
             let record = try RunRecord(writing: RunFolder(opening: path))
-            #expect(try files.contentsOfDirectory(atPath: "\(path)/checkpoints").sorted() == ["0001", "notes"])
-            #expect(files.fileExists(atPath: "\(path)/checkpoints/0001/model.safetensors"))
+            #expect(try files.contentsOfDirectory(atPath: "\(path)/checkpoints").sorted() == ["0001-improve", "notes"])
+            #expect(files.fileExists(atPath: "\(path)/checkpoints/0001-improve/model.safetensors"))
             #expect(!files.fileExists(atPath: "\(path)/lineage.json.tmp"))
-            #expect(try record.nextCheckpointName() == "checkpoints/0002")
             try record.close()
         }
     }

@@ -127,7 +127,7 @@ struct RunRecordTests {
             try record.record(checkpoint(1, hash: "bb", parents: []))
             try record.record(checkpoint(1, hash: "bc", parents: []))
             var second = checkpoint(2, hash: "cc", parents: [])
-            second.path = "checkpoints/0001"
+            second.path = "checkpoints/0001-improve"
             #expect(runError { try record.record(second) }.contains("belongs to another checkpoint"))
         }
     }
@@ -232,7 +232,7 @@ struct RunRecordTests {
             let lineage = try record.lineage()
             #expect(lineage.nodes.map(\.kind) == [.model, .model, .data, .recipe, .code, .checkpoint, .checkpoint])
             #expect(lineage.edges.filter { $0.from == "cc" }.map(\.kind) == [.checkpoint, .model, .data, .recipe, .code])
-            #expect(lineage.nodes.last?.paths == ["checkpoints/0002"])
+            #expect(lineage.nodes.last?.paths == ["checkpoints/0002-improve"])
 
             let json = try JSON.read(path: "\(record.folderPath)/lineage.json")
             #expect(json["nodes"]?.array?.count == 7)

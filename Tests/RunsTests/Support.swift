@@ -77,8 +77,8 @@ func step(_ step: Int, iteration: Int = 1, phase: String = "improve", loss: Doub
 }
 
 func checkpoint(_ number: Int, step: Int = 20, hash: String, parents: [String]) -> CheckpointRecord {
-    CheckpointRecord(
-        training: TrainingKey(iteration: number, phase: "improve"), step: step, isFinal: true, path: RunFolder.checkpointName(number), weightsHash: hash, parents: parents)
+    let training = TrainingKey(iteration: number, phase: "improve")
+    return CheckpointRecord(training: training, step: step, isFinal: true, path: training.checkpointPath, weightsHash: hash, parents: parents)
 }
 
 /// What a short run leaves, in pieces that may be recorded in any order.

@@ -218,3 +218,22 @@ struct SamplingOptionsTests {
         #expect(decoded == options)
     }
 }
+
+@Suite("More rows than tokens")
+struct PaddedVocabularyTests {
+    @Test("a row that is no token is never drawn, and still counts in the model's own probability")
+    func paddedRows() throws {
+        let logits: [Float] = [1, 2, 0.5, 9]
+        try logits.withUnsafeBufferPointer { row in
+            #expect(try SamplingOptions.greedy.draw(row, uniform: 0, candidates: 3).token == 1)
+            for step in 0..<50 {
+                for options in [SamplingOptions(temperature: 1), SamplingOptions(temperature: 2, topK: 3), SamplingOptions(temperature: 0.5)] {
+                    let draw = try options.draw(row, uniform: Double(step) / 50, candidates: 3)
+                    #expect(draw.token < 3)
+                    #expect(abs(draw.logProbability - (logits[Int(draw.token)] - RowMath.logSumExp(row))) < 1e-6)
+                    #expect(draw.behaviorLogProbability > draw.logProbability)
+                }
+            }
+        }
+    }
+}
