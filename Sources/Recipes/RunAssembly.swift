@@ -17,14 +17,14 @@ extension RunPlan {
             star.stepGrowth = 1.2
             let optimizer = AdamWOptions(learningRate: 3e-3, beta2: 0.98, weightDecay: 1)
             let options = LoopOptions(
-                trainer: TrainerOptions(optimizer: optimizer, schedule: Schedule(.cosine, warmupSteps: 20)), batchSize: 32, maxSequences: 256, saveEvery: 500, warmUpSteps: 1700)
+                trainer: TrainerOptions(optimizer: optimizer, schedule: Schedule(.cosine, warmupSteps: 20)), batchSize: 32, maxSequences: 256, saveEvery: 500, warmUpSteps: 1200)
             let addition = ["digits": "1-4", "train-count": "2500", "shares": "{1: 0.05, 2: 0.2, 3: 0.35, 4: 0.4}"]
             var plan = RunPlan(
                 model: nil, fresh: FreshDecoder(), task: task, taskSettings: addition.merging(settings) { $1 },
                 recipe: try name == nil || name == STaR.name ? .star(star) : choice(name!), options: options)
             plan.workedExamples = 500
-            plan.workedLongest = 10
-            plan.workedHints = 300
+            plan.workedLongest = 20
+            plan.workedHints = 100
             return plan
         }
         let optimizer = AdamWOptions(learningRate: 5e-5, weightDecay: 0)
