@@ -46,17 +46,17 @@ public final class CPUBackend: Backend {
     }
 
     /// Scratch for every worker, made before the tiles start.
-    private func reserveScratch(_ count: Int) {
+    func reserveScratch(_ count: Int) {
         for worker in scratch.indices where (scratch[worker]?.count ?? 0) < count {
             scratch[worker] = nil
             scratch[worker] = allocator.allocate(count)
         }
     }
 
-    private func scratchPointer(_ worker: Int) -> UnsafeMutablePointer<Float> { scratch[worker]!.pointer }
+    func scratchPointer(_ worker: Int) -> UnsafeMutablePointer<Float> { scratch[worker]!.pointer }
 
     /// Runs `body` over `count` units in tiles of at least `grain`.
-    private func chunks(_ count: Int, grain: Int, _ body: (Range<Int>) -> Void) {
+    func chunks(_ count: Int, grain: Int, _ body: (Range<Int>) -> Void) {
         let size = max(grain, (count + pool.threads * 4 - 1) / (pool.threads * 4))
         pool.run((count + size - 1) / size) { tile, _ in body(tile * size..<min(count, (tile + 1) * size)) }
     }
@@ -90,7 +90,7 @@ public final class CPUBackend: Backend {
 
     // MARK: Matrices
 
-    private static let lanes = Int(ad_lanes)
+    static let lanes = Int(ad_lanes)
 
     public func matrixCount(outputs: Int, inputs: Int) -> Int { (outputs + Self.lanes - 1) / Self.lanes * Self.lanes * inputs }
 
@@ -424,216 +424,6 @@ public final class CPUBackend: Backend {
             count = blocks
         }
         return partial.reduce(0, +)
-    }
-
-    // MARK: Attention
-
-    private static func padded(_ count: Int) -> Int { (count + lanes - 1) / lanes * lanes }
-    private static let attentionRows = Int(ad_attention_rows)
-
-    /// Copies the keys of one head into panels and its values into padded rows.
-    private func pack(
-        _ sequence: AttentionPlan.Sequence, head: Int, heads: Int, headDim: Int, keys: UnsafePointer<Float>, keyPanels: UnsafeMutablePointer<Float>,
-        values: UnsafePointer<Float>, valueRows: UnsafeMutablePointer<Float>
-    ) {
-        let width = Self.padded(headDim)
-        var index = 0
-        for run in sequence.runs {
-            for row in run {
-                let at = (row * heads + head) * headDim
-                let panel = keyPanels + index / Self.lanes * Self.lanes * headDim + index % Self.lanes
-                for d in 0..<headDim { panel[d * Self.lanes] = keys[at + d] }
-                let out = valueRows + index * width
-                for d in 0..<headDim { out[d] = values[at + d] }
-                for d in headDim..<width { out[d] = 0 }
-                index += 1
-            }
-        }
-        // Lanes beyond the last key hold zeros: their scores are finite and then hidden.
-        while index % Self.lanes != 0 {
-            let panel = keyPanels + index / Self.lanes * Self.lanes * headDim + index % Self.lanes
-            for d in 0..<headDim { panel[d * Self.lanes] = 0 }
-            index += 1
-        }
-    }
-
-    /// Calls `body` for tiles of at most 24 queries with the visible keys of each.
-    private func tiles(
-        _ sequence: AttentionPlan.Sequence, runs: UnsafePointer<ad_kv_run>, runCount: Int, keyPanelStride: Int, valueRowStride: Int, headDim: Int, head: Int,
-        _ options: AttentionOptions, _ body: (_ row: Int, _ rows: Int, UnsafePointer<ad_attention>) -> Void
-    ) {
-        for row in stride(from: 0, to: sequence.queries.count, by: Self.attentionRows) {
-            sequence.first.withUnsafeBufferPointer { first in
-                sequence.last.withUnsafeBufferPointer { last in
-                    sequence.position.withUnsafeBufferPointer { position in
-                        var attention = ad_attention()
-                        attention.runs = runs
-                        attention.run_count = runCount
-                        attention.key_panel_stride = keyPanelStride
-                        attention.value_row_stride = valueRowStride
-                        attention.head_dim = headDim
-                        attention.scale = options.scale
-                        attention.first_key = first.baseAddress! + row
-                        attention.last_key = last.baseAddress! + row
-                        attention.query_position = position.baseAddress! + row
-                        if let bias = options.bias {
-                            attention.bias = UnsafePointer(bias.pointer) + head * bias.shape[1]
-                            attention.bias_reach = Int32(options.reach)
-                        }
-                        let rows = min(Self.attentionRows, sequence.queries.count - row)
-                        if let order = sequence.keyOrder, let limit = sequence.orderLimit {
-                            order.withUnsafeBufferPointer { order in
-                                limit.withUnsafeBufferPointer { limit in
-                                    attention.key_order = order.baseAddress!
-                                    attention.order_limit = limit.baseAddress! + row
-                                    body(sequence.queries.lowerBound + row, rows, &attention)
-                                }
-                            }
-                        } else {
-                            body(sequence.queries.lowerBound + row, rows, &attention)
-                        }
-                    }
-                }
-            }
-        }
-    }
-
-    public func attention(_ q: Tensor, _ k: Tensor, _ v: Tensor, _ plan: AttentionPlan, _ options: AttentionOptions, into out: Tensor) {
-        let (H, K, D) = (q.shape[1], k.shape[1], q.shape[2])
-        let longest = Self.padded(plan.sequences.map(\.keyCount).max() ?? 0)
-        reserveScratch(longest * (D + Self.padded(D) + Self.attentionRows))
-        pool.run(plan.sequences.count * K) { tile, worker in
-            let (sequence, head) = (plan.sequences[tile / K], tile % K)
-            let keyPanels = scratchPointer(worker), valueRows = keyPanels + longest * D, strip = valueRows + longest * Self.padded(D)
-            pack(sequence, head: head, heads: K, headDim: D, keys: k.pointer, keyPanels: keyPanels, values: v.pointer, valueRows: valueRows)
-            var run = ad_kv_run(keys: keyPanels, values: valueRows, count: sequence.keyCount)
-            for query in head * H / K..<(head + 1) * H / K {
-                tiles(sequence, runs: &run, runCount: 1, keyPanelStride: D * Self.lanes, valueRowStride: Self.padded(D), headDim: D, head: query, options) { row, rows, attention in
-                    let at = (row * H + query) * D
-                    kernels.attention(out.pointer + at, H * D, q.pointer + at, H * D, rows, attention, strip)
-                }
-            }
-        }
-    }
-
-    public func attentionBackward(
-        _ dout: Tensor, _ q: Tensor, _ k: Tensor, _ v: Tensor, _ out: Tensor, _ plan: AttentionPlan, _ options: AttentionOptions,
-        dq: Tensor, dk: Tensor, dv: Tensor, dBias: Tensor?
-    ) {
-        let (H, K, D) = (q.shape[1], k.shape[1], q.shape[2])
-        let width = Self.padded(D)
-        let longest = Self.padded(plan.sequences.map(\.keyCount).max() ?? 0)
-        // Key panels, value panels, key rows, value rows, the gradients of both, and two strips with their padded rows.
-        reserveScratch(longest * (2 * D + 4 * width + 2 * Self.attentionRows) + 2 * Self.attentionRows * Self.lanes)
-        let tasks = plan.groups.count * K
-        let biasWidth = dBias?.shape[1] ?? 0
-        // One table of partial sums per group and head, joined in the order of the groups.
-        let partials = dBias.map { _ in zeros([plan.groups.count, H, biasWidth]) }
-        pool.run(tasks) { tile, worker in
-            let (group, head) = (plan.groups[tile / K], tile % K)
-            let keyPanels = scratchPointer(worker), valuePanels = keyPanels + longest * D
-            let keyRows = valuePanels + longest * D, valueRows = keyRows + longest * width
-            let keyGradients = valueRows + longest * width, valueGradients = keyGradients + longest * width
-            let strip = valueGradients + longest * width
-            for index in group {
-                for run in plan.sequences[index].runs {
-                    for row in run {
-                        (dk.pointer + (row * K + head) * D).update(repeating: 0, count: D)
-                        (dv.pointer + (row * K + head) * D).update(repeating: 0, count: D)
-                    }
-                }
-            }
-            for index in group {
-                let sequence = plan.sequences[index]
-                pack(sequence, head: head, heads: K, headDim: D, keys: k.pointer, keyPanels: keyPanels, values: v.pointer, valueRows: valueRows)
-                pack(sequence, head: head, heads: K, headDim: D, keys: v.pointer, keyPanels: valuePanels, values: k.pointer, valueRows: keyRows)
-                exchange(sequence, head: head, heads: K, headDim: D, dk, dv, keyGradients, valueGradients, load: true)
-                var run = ad_kv_run(keys: keyPanels, values: valueRows, count: sequence.keyCount)
-                for query in head * H / K..<(head + 1) * H / K {
-                    tiles(sequence, runs: &run, runCount: 1, keyPanelStride: D * Self.lanes, valueRowStride: width, headDim: D, head: query, options) { row, rows, attention in
-                        let at = (row * H + query) * D
-                        let table = partials.map { $0.pointer + (tile / K * H + query) * biasWidth }
-                        kernels.attention_backward(
-                            dq.pointer + at, H * D, keyGradients, valueGradients, table, q.pointer + at, H * D, out.pointer + at, H * D, dout.pointer + at, H * D, rows,
-                            keyRows, valuePanels, attention, strip)
-                    }
-                }
-                exchange(sequence, head: head, heads: K, headDim: D, dk, dv, keyGradients, valueGradients, load: false)
-            }
-        }
-        if let dBias, let partials {
-            for group in plan.groups.indices {
-                kernels.add(dBias.pointer, dBias.pointer, partials.pointer + group * H * biasWidth, H * biasWidth)
-            }
-        }
-    }
-
-    /// Loads the running sums of a sequence's keys and values from the gradients, or stores them back: the chain goes on.
-    private func exchange(
-        _ sequence: AttentionPlan.Sequence, head: Int, heads: Int, headDim: Int, _ dk: Tensor, _ dv: Tensor, _ keys: UnsafeMutablePointer<Float>,
-        _ values: UnsafeMutablePointer<Float>, load: Bool
-    ) {
-        let width = Self.padded(headDim)
-        var index = 0
-        for run in sequence.runs {
-            for row in run {
-                let at = (row * heads + head) * headDim
-                for (flat, local) in [(dk.pointer + at, keys + index * width), (dv.pointer + at, values + index * width)] {
-                    if load {
-                        local.update(from: flat, count: headDim)
-                        (local + headDim).update(repeating: 0, count: width - headDim)
-                    } else {
-                        flat.update(from: local, count: headDim)
-                    }
-                }
-                index += 1
-            }
-        }
-    }
-
-    // MARK: KV cache
-
-    public func cacheBlockCounts(heads: Int, headDim: Int) -> (keys: Int, values: Int) {
-        (heads * headDim * Self.lanes, heads * Self.padded(headDim) * Self.lanes)
-    }
-
-    public func store(_ k: Tensor, _ v: Tensor, slots: [Int32], keys: Storage, values: Storage) {
-        let (K, D) = (k.shape[1], k.shape[2])
-        let width = Self.padded(D)
-        chunks(slots.count, grain: 8) { range in
-            for row in range {
-                let slot = Int(slots[row])
-                for head in 0..<K {
-                    let source = (row * K + head) * D
-                    let panel = keys.pointer + ((slot / Self.lanes * K + head) * D) * Self.lanes + slot % Self.lanes
-                    for d in 0..<D { panel[d * Self.lanes] = k.pointer[source + d] }
-                    (values.pointer + (slot * K + head) * width).update(from: v.pointer + source, count: D)
-                }
-            }
-        }
-    }
-
-    public func cachedAttention(_ q: Tensor, keys: Storage, values: Storage, heads K: Int, _ plan: AttentionPlan, _ options: AttentionOptions, into out: Tensor) {
-        let (H, D) = (q.shape[1], q.shape[2])
-        let width = Self.padded(D)
-        let columns = plan.sequences.map { $0.runs.reduce(0) { $0 + Self.padded($1.count) } }.max() ?? 0
-        reserveScratch(columns * Self.attentionRows)
-        pool.run(plan.sequences.count * H) { tile, worker in
-            let (sequence, head) = (plan.sequences[tile / H], tile % H)
-            let kvHead = head * K / H
-            let runs = sequence.runs.map { run in
-                precondition(run.lowerBound % Self.lanes == 0, "a run of cached keys starts at slot \(run.lowerBound)")
-                return ad_kv_run(
-                    keys: keys.pointer + (run.lowerBound / Self.lanes * K + kvHead) * D * Self.lanes, values: values.pointer + (run.lowerBound * K + kvHead) * width,
-                    count: run.count)
-            }
-            runs.withUnsafeBufferPointer { runs in
-                tiles(sequence, runs: runs.baseAddress!, runCount: runs.count, keyPanelStride: K * D * Self.lanes, valueRowStride: K * width, headDim: D, head: head, options) { row, rows, attention in
-                    let at = (row * H + head) * D
-                    kernels.attention(out.pointer + at, H * D, q.pointer + at, H * D, rows, attention, scratchPointer(worker))
-                }
-            }
-        }
     }
 }
 
