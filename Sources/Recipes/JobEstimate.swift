@@ -64,9 +64,12 @@ public struct JobEstimate: Sendable {
         let memory = MemoryPlan(model.decoder.configuration)
         let micro = min(options.trainer.microBatchTokens, Int(Double(options.batchSize) * (meanPrompt + meanCompletion)))
         let cache = Int(Double(options.maxSequences) * (meanPrompt + Double(environment.maxTokens)))
-        peakBytes = max(
+        let tensors = max(
             memory.bytesToTrain(microBatchTokens: micro, startingWeights: true, runner: options.trainer.runner),
             2 * memory.weightBytes + cache * memory.cacheBytesPerToken)
+        // Batches of many sizes leave the allocator with blocks in between (it keeps at most an eighth of what lives); the record,
+        // the tokenizer and the program itself take the rest.
+        peakBytes = tensors + tensors / 10 + (48 << 20)
     }
 }
 
