@@ -2,6 +2,8 @@ import ArgumentParser
 import Autodidact
 import Foundation
 
+extension NextStart: ExpressibleByArgument {}
+
 struct Learn: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Let a model teach itself a task whose answers can be checked.",
@@ -18,6 +20,9 @@ struct Learn: AsyncParsableCommand {
 
     @Option(name: .customLong("task-option"), help: "A setting of the task as key=value, such as digits=1-3 or data=problems.jsonl; may be given several times.")
     var taskOptions: [String] = []
+
+    @Option(name: .customLong("try-prompt"), help: "A setting of the task's prompt as key=value, such as few-shot=6; given several times, the one under which the model is best on dev is used.")
+    var prompts: [String] = []
 
     @Option(help: "star or rest-em.")
     var recipe: String?
@@ -43,6 +48,12 @@ struct Learn: AsyncParsableCommand {
     @Option(help: "Passes over the selected examples (rest-em).")
     var epochs: Int?
 
+    @Option(help: "Problems per iteration, taken in turn from the training part; all when left out (rest-em).")
+    var problems: Int?
+
+    @Option(name: .customLong("start-from"), help: "Where each training starts: base, or previous (rest-em).")
+    var startFrom: NextStart?
+
     @Flag(name: .customLong("no-rationalisation"), help: "Do not retry failed problems with the answer as a hint (star).")
     var noRationalisation = false
 
@@ -55,7 +66,10 @@ struct Learn: AsyncParsableCommand {
     @Option(help: "Of sampling (rest-em).")
     var temperature: Float?
 
-    @Option(help: "Problems of the test part; all when left out.")
+    @Option(help: "Problems of the dev part, measured before and after every iteration; 0 is all.")
+    var devLimit: Int?
+
+    @Option(help: "Problems of the test part, measured once at the end; all when left out.")
     var testLimit: Int?
 
     @Option(help: "Decides every random number of the run.")
@@ -85,27 +99,27 @@ struct Learn: AsyncParsableCommand {
             plan = try RunPlan(yaml: folder.recipe, file: folder.recipePath)
         } else {
             plan = try makePlan()
-            _ = try plan.environment()  // a bad task must not leave a folder behind
+            _ = try plan.environments()  // a bad task must not leave a folder behind
             _ = try plan.trainingVerifier()
             try plan.checkModel()
             try plan.checkTask()
             if dryRun { return try printPlan(plan) }
             folder = try RunFolder(creating: output ?? freeName(plan), recipe: try plan.yaml())
         }
-        let environment = try plan.environment()
+        let environments = try plan.environments()
         let printer = ProgressPrinter(json: json)
         let record = try RunRecord(writing: folder)
         record.recordCode(version: AutodidactCommand.configuration.version)
         let threads = engine.threads
-        let worked = try plan.worked(environment)
+        let worked = try plan.worked(environments[0])
         let loop = try LearningLoop(
-            executor: EngineExecutor(), environment: environment, verifier: try plan.trainingVerifier(), options: plan.options, workedExamples: worked, folder: folder.path,
+            executor: EngineExecutor(), environments: environments, verifier: try plan.trainingVerifier(), options: plan.options, workedExamples: worked, folder: folder.path,
             makeModel: { try plan.makeModel(on: EngineOptions.backend(threads: threads)) }, makeJournal: { record }, report: { printer.show($0) },
             isCancelled: { stop.isRequested })
-        let (weights, problems) = (await loop.baseVersion(), try plan.dataHash(environment))
+        let (weights, problems) = (await loop.baseVersion(), try plan.dataHash(environments))
         try record.expectOrigin(model: weights, data: problems)
         try record.recordModel(hash: weights, name: plan.model ?? "a fresh decoder")
-        try record.recordData(hash: problems, name: environment.name, order: "as listed; epochs are permuted by the seed")
+        try record.recordData(hash: problems, name: environments[0].name, order: "as listed; epochs are permuted by the seed")
         do {
             try await plan.recipe.recipe.run(loop)
         } catch is Interrupted {
@@ -123,10 +137,10 @@ struct Learn: AsyncParsableCommand {
     /// A run goes on with its own recipe: only what changes no result may be given.
     private func refuseChanges() throws {
         let given: [(String, Bool)] = [
-            ("model", model != nil), ("task", task != nil), ("task-option", !taskOptions.isEmpty), ("recipe", recipe != nil), ("config", config != nil),
+            ("model", model != nil), ("task", task != nil), ("task-option", !taskOptions.isEmpty), ("try-prompt", !prompts.isEmpty), ("recipe", recipe != nil), ("config", config != nil),
             ("output", output != nil), ("iterations", iterations != nil), ("samples", samples != nil), ("steps", steps != nil), ("epochs", epochs != nil),
             ("no-rationalisation", noRationalisation), ("learning-rate", learningRate != nil), ("batch-size", batchSize != nil), ("temperature", temperature != nil),
-            ("test-limit", testLimit != nil), ("seed", seed != nil), ("verifier", verifier != nil), ("shuffle-answers", shuffleAnswers),
+            ("problems", problems != nil), ("start-from", startFrom != nil), ("dev-limit", devLimit != nil), ("test-limit", testLimit != nil), ("seed", seed != nil), ("verifier", verifier != nil), ("shuffle-answers", shuffleAnswers),
         ]
         if let name = given.first(where: \.1)?.0 {
             throw ValidationError("--\(name) does not go with --resume: a run keeps the recipe it began with. Start a new run to change it.")
@@ -134,10 +148,14 @@ struct Learn: AsyncParsableCommand {
     }
 
     private func makePlan() throws -> RunPlan {
+        func setting(_ text: String, of name: String) throws -> (key: String, value: String) {
+            guard let split = text.firstIndex(of: "="), split != text.startIndex else { throw ValidationError("--\(name) \(text): write key=value.") }
+            return (String(text[..<split]), String(text[text.index(after: split)...]))
+        }
         var settings: [String: String] = [:]
         for option in taskOptions {
-            guard let split = option.firstIndex(of: "="), split != option.startIndex else { throw ValidationError("--task-option \(option): write key=value.") }
-            settings[String(option[..<split])] = String(option[option.index(after: split)...])
+            let (key, value) = try setting(option, of: "task-option")
+            settings[key] = value
         }
         var plan: RunPlan
         if let config {
@@ -150,6 +168,7 @@ struct Learn: AsyncParsableCommand {
             plan = try RunPlan.defaults(model: model, task: task ?? "addition", settings: settings, recipe: recipe)
         }
         if !settings.isEmpty, plan.isTaskFile { throw ValidationError("--task-option does not go with a task file: change \(plan.task) instead.") }
+        if !prompts.isEmpty { plan.prompts = try prompts.map { text in try setting(text, of: "try-prompt") }.map { [$0.key: $0.value] } }
         plan.folder = FileManager.default.currentDirectoryPath
         func positive(_ value: Int?, _ name: String) throws { if let value, value < 1 { throw ValidationError("--\(name) \(value): must be 1 or more.") } }
         try positive(iterations, "iterations")
@@ -158,18 +177,23 @@ struct Learn: AsyncParsableCommand {
         try positive(epochs, "epochs")
         try positive(batchSize, "batch-size")
         try positive(testLimit, "test-limit")
+        try positive(problems, "problems")
+        if let devLimit, devLimit < 0 { throw ValidationError("--dev-limit \(devLimit): must be 0 (all) or more.") }
         if let learningRate {
             guard learningRate > 0, learningRate.isFinite else { throw ValidationError("--learning-rate \(learningRate): must be above 0.") }
             plan.options.trainer.optimizer.learningRate = learningRate
         }
         if let batchSize { plan.options.batchSize = batchSize }
+        if let devLimit { plan.options.devLimit = devLimit }
         if let testLimit { plan.options.testLimit = testLimit }
         if let seed { plan.options.seed = seed }
         if let verifier { plan.verifier = verifier }
         if shuffleAnswers { plan.shufflesAnswers = true }
         switch plan.recipe {
         case .star(var star):
-            if samples != nil || epochs != nil || temperature != nil { throw ValidationError("--samples, --epochs and --temperature belong to rest-em; star decodes greedily.") }
+            if samples != nil || epochs != nil || temperature != nil || problems != nil || startFrom != nil {
+                throw ValidationError("--samples, --epochs, --temperature, --problems and --start-from belong to rest-em; star decodes greedily and starts from the base.")
+            }
             if let iterations { star.iterations = iterations }
             if let steps { star.firstSteps = steps }
             if noRationalisation { star.rationalises = false }
@@ -178,6 +202,8 @@ struct Learn: AsyncParsableCommand {
             if steps != nil || noRationalisation { throw ValidationError("--steps and --no-rationalisation belong to star.") }
             if let iterations { rest.iterations = iterations }
             if let samples { rest.samplesPerProblem = samples }
+            if let problems { rest.problemsPerIteration = problems }
+            if let startFrom { rest.startsFrom = startFrom }
             if let epochs { rest.epochs = epochs }
             if let temperature { rest.sampling.temperature = temperature }
             do { try rest.sampling.validate() } catch { throw ValidationError("\(error)") }

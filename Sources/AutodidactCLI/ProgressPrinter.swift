@@ -37,7 +37,7 @@ final class ProgressPrinter: Sendable {
                 progress("iteration \(record.training.iteration) \(record.training.phase)", result.step, total, detail)
             }
         case .evaluated(let metrics):
-            line("iteration \(metrics.first?.iteration ?? 0) test: \(accuracies(metrics))")
+            line("iteration \(metrics.first?.iteration ?? 0) \(metrics.first?.phase ?? ""): \(accuracies(metrics))")
         case .checkpointed(let record):
             line("saved \(record.path) (weights \(record.weightsHash.prefix(12)))")
         case .note(let text):

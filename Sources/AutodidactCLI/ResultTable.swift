@@ -1,25 +1,31 @@
 import Autodidact
 import Foundation
 
-/// Held-out accuracy by category, before and after every iteration, with what was trained on.
+/// Held-out accuracy by category with what was trained on: on dev before and after every iteration, on test before and after all.
 struct ResultTable {
     let text: String
 
+    fileprivate struct Row: Hashable, Comparable {
+        var part: String
+        var iteration: Int
+        static func < (a: Row, b: Row) -> Bool { (a.part, a.iteration) < (b.part, b.iteration) }
+    }
+
     init(_ record: RunRecord) throws {
         let metrics = try record.metrics()
-        let test = metrics.filter { $0.phase == "test" && $0.name == "accuracy" }
-        let categories = Array(Set(test.map(\.category).filter { !$0.isEmpty })).sorted()
+        let measured = metrics.filter { ["dev", "test"].contains($0.phase) && $0.name == "accuracy" }
+        let categories = Array(Set(measured.map(\.category).filter { !$0.isEmpty })).sorted()
         func value(_ iteration: Int, _ phase: String, _ name: String, _ category: String = "") -> MetricRecord? {
             metrics.first { $0.iteration == iteration && $0.phase == phase && $0.name == name && $0.category == category }
         }
         func percent(_ metric: MetricRecord?) -> String { metric.map { String(format: "%.1f", $0.value * 100) } ?? "–" }
         func count(_ metric: MetricRecord?) -> String { metric.map { "\(Int($0.value))" } ?? "–" }
-        var rows = [["iteration"] + categories + ["mean", "right", "rationalised"]]
-        for iteration in Set(test.map(\.iteration)).sorted() {
-            let mean = value(iteration, "test", "macroAccuracy") ?? value(iteration, "test", "accuracy")
-            rows.append(
-                ["\(iteration)"] + categories.map { percent(value(iteration, "test", "accuracy", $0)) } + [percent(mean)]
-                    + [count(value(iteration, "attempt", "right")), count(value(iteration, "rationalise", "right"))])
+        var rows = [["part", "iteration"] + categories + ["mean", "right", "rationalised"]]
+        for (part, iteration) in Set(measured.map { Row(part: $0.phase, iteration: $0.iteration) }).sorted().map({ ($0.part, $0.iteration) }) {
+            let mean = value(iteration, part, "macroAccuracy") ?? value(iteration, part, "accuracy")
+            // What was found while learning stands once, beside the part that is measured while learning.
+            let found = part == "dev" ? ["attempt", "rationalise"].map { count(value(iteration, $0, "right")) } : ["", ""]
+            rows.append([part, "\(iteration)"] + categories.map { percent(value(iteration, part, "accuracy", $0)) } + [percent(mean)] + found)
         }
         let widths = rows[0].indices.map { column in rows.map { $0[column].count }.max() ?? 0 }
         text = "held-out accuracy in %, and training problems solved\n" + rows.map { row in

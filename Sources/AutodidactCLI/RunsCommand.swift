@@ -80,10 +80,10 @@ struct RunsCommand: AsyncParsableCommand {
         func run() async throws {
             let record = try RunRecord(reading: run)
             let plan = try RunPlan(yaml: try record.recipe(), file: "\(run)/recipe.yaml")
-            let environment = try plan.environment()
+            let environments = try plan.environments()
             let threads = engine.threads
             let loop = try LearningLoop(
-                executor: EngineExecutor(), environment: environment, options: plan.options, folder: run,
+                executor: EngineExecutor(), environments: environments, options: plan.options, folder: run,
                 makeModel: { try plan.makeModel(on: EngineOptions.backend(threads: threads)) }, makeJournal: { record }, report: { _ in })
             let policies = try await loop.policies(try record.trainings())
             var (replayed, differing, lost) = (0, 0, 0)

@@ -13,7 +13,7 @@ public struct JobEstimate: Sendable {
 
     /// Samples a few problems and takes one step on a copy of the model; nothing of it is kept.
     public init(_ plan: RunPlan, on backend: any Backend) throws {
-        let environment = try plan.environment()
+        let environment = try plan.environments()[0]
         let model = try plan.makeModel(on: backend)
         let worked = try plan.worked(environment)
         let problems = try environment.problems(in: .train)

@@ -17,17 +17,20 @@ public struct LoopOptions: Sendable, Codable, Equatable {
     public var maxSequences: Int
     /// Optimizer steps between saves from which a killed training goes on.
     public var saveEvery: Int
-    /// Problems of the test part; 0: all.
+    /// Problems of the dev part, which is measured before and after every iteration; 0: all.
+    public var devLimit: Int
+    /// Problems of the test part, which is opened once, at the end; 0: all.
     public var testLimit: Int
     /// Steps of the warm-up on worked examples, where there are any.
     public var warmUpSteps: Int
 
-    public init(seed: UInt64 = 0, trainer: TrainerOptions, batchSize: Int = 16, maxSequences: Int = 64, saveEvery: Int = 200, testLimit: Int = 0, warmUpSteps: Int = 0) {
+    public init(seed: UInt64 = 0, trainer: TrainerOptions, batchSize: Int = 16, maxSequences: Int = 64, saveEvery: Int = 200, devLimit: Int = 0, testLimit: Int = 0, warmUpSteps: Int = 0) {
         self.seed = seed
         self.trainer = trainer
         self.batchSize = batchSize
         self.maxSequences = maxSequences
         self.saveEvery = saveEvery
+        self.devLimit = devLimit
         self.testLimit = testLimit
         self.warmUpSteps = warmUpSteps
     }
@@ -44,7 +47,10 @@ public actor LearningLoop {
     private let executor: EngineExecutor
     public nonisolated var unownedExecutor: UnownedSerialExecutor { executor.asUnownedSerialExecutor() }
 
-    public let environment: any Tasks.Environment
+    /// The task under the prompt that was chosen; under its first one until `start` has chosen.
+    public private(set) var environment: any Tasks.Environment
+    /// The task under each of its prompts.
+    private let environments: [any Tasks.Environment]
     /// Judges what trains; the environment's own verifier judges what is measured.
     private let verifier: any Verifier
     public let options: LoopOptions
@@ -62,16 +68,20 @@ public actor LearningLoop {
     /// The policy in memory besides the base.
     private var loaded: (version: PolicyVersion, decoder: Decoder)?
 
-    /// - Parameter makeModel: makes the model that this loop then owns alone.
+    /// - Parameters:
+    ///   - environments: the same problems under one prompt or several, of which the base's accuracy on dev chooses.
+    ///   - makeModel: makes the model that this loop then owns alone.
     public init(
-        executor: EngineExecutor, environment: any Tasks.Environment, verifier: (any Verifier)? = nil, options: LoopOptions, workedExamples: [WorkedExample] = [],
+        executor: EngineExecutor, environments: [any Tasks.Environment], verifier: (any Verifier)? = nil, options: LoopOptions, workedExamples: [WorkedExample] = [],
         folder: String, makeModel: @Sendable () throws -> sending Model, makeJournal: @Sendable () throws -> sending any Journal,
         report: @escaping @Sendable (LoopEvent) -> Void, isCancelled: @escaping @Sendable () -> Bool = { false },
         makePlugins: @escaping @Sendable () -> [any StepPlugin] = { [] }
     ) throws {
         self.executor = executor
-        self.environment = environment
-        self.verifier = verifier ?? environment.verifier
+        precondition(!environments.isEmpty, "a loop needs a task")
+        self.environments = environments
+        environment = environments[0]
+        self.verifier = verifier ?? environments[0].verifier
         self.options = options
         self.workedExamples = workedExamples
         self.folder = folder
@@ -90,6 +100,12 @@ public actor LearningLoop {
     /// The policy that the recipe starts from: the model as given, or warmed up on worked examples. Measured before it is returned.
     public func start() async throws -> PolicyVersion {
         var policy = PolicyVersion(training: nil, weightsHash: baseHash)
+        if environments.count > 1 {
+            for candidate in environments.indices {
+                try await measure(policy, on: .dev, limit: options.devLimit, iteration: 0, phase: Self.promptPhase(candidate))
+            }
+            try choosePrompt()
+        }
         if options.warmUpSteps > 0, !workedExamples.isEmpty {
             policy = try train(
                 TrainingKey(iteration: 0, phase: "warm-up"), on: workedExamples.map(example), NegativeLogLikelihood(), from: policy, steps: options.warmUpSteps)
@@ -124,6 +140,7 @@ public actor LearningLoop {
         judgedBy given: (any Verifier)? = nil
     ) async throws -> [Rollout] {
         let judge = given ?? verifier
+        let environment = environment(of: phase)
         var done = try journal.rollouts(iteration: iteration, phase: phase)
         if try journal.isComplete(iteration: iteration, phase: phase) { return done }
         let total = problems.count * samples
@@ -230,15 +247,47 @@ public actor LearningLoop {
         return metrics
     }
 
-    /// Greedy accuracy on the test part, judged by the environment's own verifier. The result is in the journal.
+    // MARK: Measuring
+
+    /// Greedy accuracy on the dev part, judged by the environment's own verifier. The result is in the journal.
     public func evaluate(_ policy: PolicyVersion, iteration: Int) async throws {
-        var problems = try environment.problems(in: .test)
-        if options.testLimit > 0, options.testLimit < problems.count {
+        try await measure(policy, on: .dev, limit: options.devLimit, iteration: iteration, phase: "dev")
+    }
+
+    /// Opens the test part, once: greedy accuracy of what the recipe started from and of what came out.
+    public func finish(_ start: PolicyVersion, _ result: PolicyVersion, iteration: Int) async throws {
+        try await measure(start, on: .test, limit: options.testLimit, iteration: 0, phase: "test")
+        try await measure(result, on: .test, limit: options.testLimit, iteration: iteration, phase: "test")
+    }
+
+    private func measure(_ policy: PolicyVersion, on split: Split, limit: Int, iteration: Int, phase: String) async throws {
+        var problems = try environment.problems(in: split)
+        if problems.isEmpty { return }
+        if limit > 0, limit < problems.count {
             // Evenly spread, since problems come sorted by kind.
-            problems = (0..<options.testLimit).map { problems[$0 * problems.count / options.testLimit] }
+            problems = (0..<limit).map { problems[$0 * problems.count / limit] }
         }
-        let rollouts = try await sample(problems, from: policy, iteration: iteration, phase: "test", .greedy, judgedBy: environment.verifier)
-        report(.evaluated(Self.summary(of: rollouts, iteration: iteration, phase: "test")))
+        let rollouts = try await sample(problems, from: policy, iteration: iteration, phase: phase, .greedy, judgedBy: environment(of: phase).verifier)
+        report(.evaluated(Self.summary(of: rollouts, iteration: iteration, phase: phase)))
+    }
+
+    private static func promptPhase(_ candidate: Int) -> String { "prompt-\(candidate + 1)" }
+
+    /// The prompt under which a phase is sampled.
+    private func environment(of phase: String) -> any Tasks.Environment {
+        environments.indices.first { environments.count > 1 && Self.promptPhase($0) == phase }.map { environments[$0] } ?? environment
+    }
+
+    /// Takes the prompt under which the base was best on dev, averaged over categories; the first of equals.
+    private func choosePrompt() throws {
+        let accuracies = try environments.indices.map { candidate in
+            let rollouts = try journal.rollouts(iteration: 0, phase: Self.promptPhase(candidate))
+            let metrics = Self.summary(of: rollouts, iteration: 0, phase: Self.promptPhase(candidate))
+            return (metrics.first { $0.name == "macroAccuracy" } ?? metrics.first { $0.name == "accuracy" })?.value ?? 0
+        }
+        let best = accuracies.indices.reduce(0) { accuracies[$1] > accuracies[$0] ? $1 : $0 }
+        environment = environments[best]
+        report(.note("prompt \(best + 1) of \(environments.count) is used: the base is best under it on dev"))
     }
 
     // MARK: Selecting
@@ -379,6 +428,8 @@ public actor LearningLoop {
         guard let policy = policies.first(where: { $0.weightsHash == rollout.weightsHash }) else {
             throw ReplayError.missingCheckpoint(training: nil, weightsHash: rollout.weightsHash, path: nil)
         }
+        if environments.count > 1 { try choosePrompt() }
+        let environment = environment(of: rollout.key.phase)
         let model = base.with(try decoder(of: policy))
         let key = key.folding("sample").folding(rollout.key.phase).folding(rollout.key.iteration).folding(rollout.key.index)
         let completions = try Generator(model).run([

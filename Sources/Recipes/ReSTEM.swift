@@ -3,7 +3,9 @@ import Tasks
 import Training
 
 /// Iterated fine-tuning on the model's own verified samples: k per problem, right ones deduplicated and capped, from the base.
-/// Source: Singh et al. 2024, arXiv:2312.06585, algorithm 1.
+///
+/// With `startsFrom` at `.previous` and a part of the problems each time it is expert iteration, which needs fewer samples.
+/// Source: Singh et al. 2024, arXiv:2312.06585, algorithm 1; Anthony et al. 2017, arXiv:1705.08439 (expert iteration).
 public struct ReSTEM: Recipe, Equatable {
     public static let name = "rest-em"
     public var iterations = 2
@@ -12,18 +14,31 @@ public struct ReSTEM: Recipe, Equatable {
     public var cap = 10
     public var sampling = SamplingOptions(temperature: 0.7, topK: 40)
     public var epochs = 4
+    public var startsFrom = NextStart.base
+    /// Problems of an iteration, taken in turn from the training part; 0: all of them every time.
+    public var problemsPerIteration = 0
 
     public init() {}
 
     public func run(_ loop: isolated LearningLoop) async throws {
-        let problems = try loop.environment.problems(in: .train)
         let base = try await loop.start()
+        let problems = try loop.environment.problems(in: .train)
         var policy = base
         for n in 1...max(1, iterations) {
-            let rollouts = try await loop.sample(problems, samples: samplesPerProblem, from: policy, iteration: n, phase: "attempt", sampling)
+            let rollouts = try await loop.sample(problems.window(n, of: problemsPerIteration), samples: samplesPerProblem, from: policy, iteration: n, phase: "attempt", sampling)
             let examples = try loop.examples(from: rollouts, RightCompletions(cap: cap), iteration: n)
-            policy = try await loop.train(on: examples, NegativeLogLikelihood(), from: base, iteration: n, epochs: epochs)
+            let start = startsFrom == .base ? base : policy
+            policy = try await loop.train(on: examples, NegativeLogLikelihood(), from: start, iteration: n, epochs: epochs)
             try await loop.evaluate(policy, iteration: n)
         }
+        try await loop.finish(base, policy, iteration: max(1, iterations))
+    }
+}
+
+extension Array {
+    /// The n-th part of so many elements, from the front again after the end; everything where `count` is 0 or too large.
+    func window(_ n: Int, of count: Int) -> [Element] {
+        guard count > 0, count < self.count else { return self }
+        return (0..<count).map { self[((n - 1) * count + $0) % self.count] }
     }
 }

@@ -19,6 +19,11 @@ public struct PolicyVersion: Sendable, Codable, Equatable {
     public var weightsHash: String
 }
 
+/// Which weights an iteration's training starts from.
+public enum NextStart: String, Sendable, Codable, CaseIterable {
+    case base, previous
+}
+
 /// What a run tells whoever watches.
 public enum LoopEvent: Sendable, Codable {
     case phaseStarted(iteration: Int, phase: String, total: Int)

@@ -18,7 +18,7 @@ extension RunPlan {
             let optimizer = AdamWOptions(learningRate: 3e-3, beta2: 0.98, weightDecay: 1)
             let options = LoopOptions(
                 trainer: TrainerOptions(optimizer: optimizer, schedule: Schedule(.cosine, warmupSteps: 20)), batchSize: 32, maxSequences: 256, saveEvery: 500, warmUpSteps: 1200)
-            let addition = ["digits": "1-4", "train-count": "2500", "shares": "{1: 0.05, 2: 0.2, 3: 0.35, 4: 0.4}"]
+            let addition = ["digits": "1-4", "train-count": "2500", "dev-per-length": "200", "shares": "{1: 0.05, 2: 0.2, 3: 0.35, 4: 0.4}"]
             var plan = RunPlan(
                 model: nil, fresh: FreshDecoder(), task: task, taskSettings: addition.merging(settings) { $1 },
                 recipe: try name == nil || name == STaR.name ? .star(star) : choice(name!), options: options)
@@ -29,7 +29,7 @@ extension RunPlan {
         }
         let optimizer = AdamWOptions(learningRate: 5e-5, weightDecay: 0)
         let options = LoopOptions(
-            trainer: TrainerOptions(optimizer: optimizer, schedule: Schedule(.linear, warmupSteps: 5), microBatchTokens: 2048), batchSize: 8, maxSequences: 64, saveEvery: 100)
+            trainer: TrainerOptions(optimizer: optimizer, schedule: Schedule(.linear, warmupSteps: 5), microBatchTokens: 2048), batchSize: 8, maxSequences: 64, saveEvery: 100, devLimit: 100)
         return RunPlan(model: model, fresh: nil, task: task, taskSettings: settings, recipe: try name.map(choice) ?? .restEM(ReSTEM()), options: options)
     }
 
@@ -40,12 +40,26 @@ extension RunPlan {
         return choice
     }
 
-    /// The task, with the control of shuffled answers where the plan asks for it.
-    public func environment() throws -> any Tasks.Environment {
+    /// The task under each of its prompts, with the control of shuffled answers where the plan asks for it.
+    /// - Throws: what the task throws, and `RecipeFileError` when prompts would change the problems.
+    public func environments() throws -> [any Tasks.Environment] {
+        if prompts.isEmpty { return [try environment(taskSettings)] }
+        guard !isTaskFile else { throw RecipeFileError(file: task, problem: "prompts to choose among go with a task's name and settings, not with a task file") }
+        let candidates = try prompts.map { try environment(taskSettings.merging($0) { $1 }) }
+        for (prompt, candidate) in zip(prompts, candidates) {
+            for split in [Split.dev, .test] where try candidate.problems(in: split) != candidates[0].problems(in: split) {
+                let settings = prompt.sorted { $0.key < $1.key }.map { "\($0.key)=\($0.value)" }.joined(separator: ", ")
+                throw RecipeFileError(file: task, problem: "the prompt '\(settings)' changes the \(split.rawValue) problems. Prompts are compared on the same problems: leave the other settings as they are.")
+            }
+        }
+        return candidates
+    }
+
+    private func environment(_ given: [String: String]) throws -> any Tasks.Environment {
         let folder = URL(fileURLWithPath: folder, isDirectory: true)
-        var settings = taskSettings
+        var settings = given
         // Training problems follow the run's seed; dev and test are the same for every seed.
-        if task == "addition", settings["seed"] == nil { settings["seed"] = "\(options.seed)" }
+        if !isTaskFile, settings["seed"] == nil, TaskRegistry.builtIn.keys(of: task).contains("seed") { settings["seed"] = "\(options.seed)" }
         let base =
             if isTaskFile {
                 try TaskRegistry.builtIn.environment(at: URL(fileURLWithPath: task, relativeTo: folder))
@@ -80,10 +94,10 @@ extension RunPlan {
     private func absolute(_ path: String) -> String { path.hasPrefix("/") ? path : "\(folder)/\(path)" }
 
     /// SHA-256 over the problems of all parts in their order, for lineage.
-    public func dataHash(_ environment: any Tasks.Environment) throws -> String {
+    public func dataHash(_ environments: [any Tasks.Environment]) throws -> String {
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.sortedKeys]
-        return sha256(try encoder.encode(try [Split.train, .dev, .test].map { try environment.problems(in: $0) }))
+        return sha256(try encoder.encode(try environments.flatMap { environment in try [Split.train, .dev, .test].map { try environment.problems(in: $0) } }))
     }
 
     /// Whether there is a model to begin with, before anything is made or loaded.
@@ -102,7 +116,7 @@ extension RunPlan {
 
     /// Whether the task has problems to learn from, and hints where the recipe gives some.
     public func checkTask() throws {
-        let environment = try environment()
+        let environment = try environments()[0]
         guard let first = try environment.problems(in: .train).first else {
             throw RecipeFileError(file: task, problem: "has no training problems. Give it more data, or a larger train-count.")
         }

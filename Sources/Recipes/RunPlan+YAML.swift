@@ -67,7 +67,7 @@ extension RunPlan {
         try check(options.batchSize >= 1, "options.batchSize", "1 or more")
         try check(options.saveEvery >= 1, "options.saveEvery", "1 or more")
         try check(options.maxSequences >= 1, "options.maxSequences", "1 or more")
-        try check(options.testLimit >= 0, "options.testLimit", "0 (all) or more")
+        try check(options.devLimit >= 0 && options.testLimit >= 0, "options.devLimit and testLimit", "0 (all) or more")
         try check(options.warmUpSteps >= 0, "options.warmUpSteps", "0 or more")
         try check(options.trainer.microBatchTokens >= 1, "options.trainer.microBatchTokens", "1 or more")
         try check(optimizer.learningRate >= 0 && optimizer.learningRate.isFinite, "options.trainer.optimizer.learningRate", "0 or more")
@@ -81,6 +81,7 @@ extension RunPlan {
             try check(star.stepGrowth > 0 && last < 1e9, "recipe.star.stepGrowth", "above 0, and give fewer than a billion steps")
         case .restEM(let rest):
             try check(rest.iterations >= 1 && rest.samplesPerProblem >= 1 && rest.epochs >= 1 && rest.cap >= 1, "recipe.rest-em.iterations, samplesPerProblem, epochs and cap", "1 or more")
+            try check(rest.problemsPerIteration >= 0, "recipe.rest-em.problemsPerIteration", "0 (all) or more")
             do { try rest.sampling.validate() } catch { throw RecipeFileError(file: file, problem: "recipe.rest-em.sampling: \(error)") }
         }
         if let fresh {

@@ -13,6 +13,8 @@ public struct RunPlan: Sendable, Codable, Equatable {
     public var task: String
     /// As a task file would write them.
     public var taskSettings: [String: String]
+    /// Settings of the task that change nothing but its prompt; the base's accuracy on dev chooses among them. Empty: as the task is.
+    public var prompts: [[String: String]]
     public var recipe: RecipeChoice
     public var options: LoopOptions
     /// Worked examples to warm up on, where the task has them.
@@ -32,6 +34,7 @@ public struct RunPlan: Sendable, Codable, Equatable {
         self.fresh = fresh
         self.task = task
         self.taskSettings = taskSettings
+        prompts = []
         self.recipe = recipe
         self.options = options
         workedExamples = 0

@@ -16,8 +16,8 @@ public struct STaR: Recipe, Equatable {
     public init() {}
 
     public func run(_ loop: isolated LearningLoop) async throws {
-        let problems = try loop.environment.problems(in: .train)
         let base = try await loop.start()
+        let problems = try loop.environment.problems(in: .train)
         var policy = base
         for n in 1...max(1, iterations) {
             let attempts = try await loop.sample(problems, from: policy, iteration: n, phase: "attempt", .greedy)
@@ -30,6 +30,7 @@ public struct STaR: Recipe, Equatable {
             policy = try await loop.train(on: examples, NegativeLogLikelihood(), from: base, iteration: n, steps: steps(n))
             try await loop.evaluate(policy, iteration: n)
         }
+        try await loop.finish(base, policy, iteration: max(1, iterations))
     }
 
     /// S_n from n itself, so that it does not jitter with what was found.

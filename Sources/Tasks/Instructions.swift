@@ -12,6 +12,8 @@ public struct Instructions: Environment {
     public let maxTokens: Int
     /// Records not used: blank, too long, or the text of an earlier one.
     public let skipped: Int
+    private let system: String?
+    private let prompt: PromptTemplate
     private let train, dev, test: [Problem]
 
     /// - Parameters:
@@ -20,11 +22,19 @@ public struct Instructions: Environment {
     ///   - trainCount: `nil`: all.
     ///   - testCount: over both halves; fewer where the data has fewer.
     ///   - longest: instructions with more characters, input included, are left out.
+    ///   - prompt: the user's message, with `{question}` and `{demand}`.
+    ///   - system: the system's message before it.
     /// - Throws: `TaskError` for an unreadable file, a record without an instruction, or a split that comes out empty.
     public init(
         data: URL, seed: UInt64 = 0, trainCount: Int? = nil, devCount: Int = 200, testCount: Int = 400, longest: Int = 400,
-        maxTokens: Int = 256, splitting: Splitting = Splitting(), name: String = "instructions"
+        maxTokens: Int = 256, prompt: String? = nil, system: String? = nil, splitting: Splitting = Splitting(), name: String = "instructions"
     ) throws {
+        let template = prompt ?? "{question}\n\n{demand}"
+        self.prompt = try PromptTemplate(template, allowed: [.question, .demand], file: name, key: "prompt")
+        guard self.prompt.has(.question), self.prompt.has(.demand) else {
+            throw TaskError.badValue(file: name, line: nil, key: "prompt", value: template, reason: "Put '{question}' and '{demand}' where they belong.")
+        }
+        self.system = system
         self.name = name
         self.maxTokens = maxTokens
         var seen: Set<String> = []
@@ -77,7 +87,7 @@ public struct Instructions: Environment {
         }
     }
 
-    /// The instruction, a blank line, and the demand, as one message of the user.
+    /// The instruction and the demand as one message of the user, after the system's if there is one.
     /// - Throws: `TaskError.noHint` when hinted: a demand on form has no answer to give away.
     public func reset(_ problem: Problem, mode: PromptMode) throws -> Prompt {
         guard mode == .plain else {
@@ -86,7 +96,8 @@ public struct Instructions: Environment {
         guard let demand = problem.details["instruction"] else {
             throw TaskError.badProblem(id: problem.id, reason: "its details have no 'instruction'. Use problems that this task made.")
         }
-        return .messages([Message(role: "user", content: problem.question + "\n\n" + demand)])
+        let opening = system.map { [Message(role: "system", content: $0)] } ?? []
+        return .messages(opening + [Message(role: "user", content: prompt.filled(question: problem.question, demand: demand))])
     }
 
     public var verifier: any Verifier { ConstraintVerifier() }
@@ -117,12 +128,12 @@ extension TaskKind {
     /// `type: instructions`
     static let instructions = TaskKind(
         name: "instructions", summary: "instructions with checkable demands on form, from a JSON Lines file",
-        keys: ["data", "seed", "train-count", "dev-count", "test-count", "longest", "max-tokens", "splits"]
+        keys: ["data", "seed", "train-count", "dev-count", "test-count", "longest", "max-tokens", "prompt", "system", "splits"]
     ) { file in
         try Instructions(
             data: file.required("data", file.path("data"), "Give the JSON Lines file with the instructions."),
             seed: file.seed("seed") ?? 0, trainCount: file.count("train-count"), devCount: file.count("dev-count") ?? 200,
             testCount: file.count("test-count") ?? 400, longest: file.count("longest") ?? 400,
-            maxTokens: file.count("max-tokens") ?? 256, splitting: file.splitting("splits") ?? Splitting(), name: file.name)
+            maxTokens: file.count("max-tokens") ?? 256, prompt: file.string("prompt"), system: file.string("system"), splitting: file.splitting("splits") ?? Splitting(), name: file.name)
     }
 }

@@ -34,6 +34,9 @@ public struct TaskRegistry: Sendable {
         .jsonl,
     ])
 
+    /// What a kind of task may be told; empty for an unknown one.
+    public func keys(of name: String) -> [String] { kinds.first { $0.name == name }?.keys ?? [] }
+
     /// A built-in kind of task with settings as a task file would write them (`["digits": "1-3"]`).
     /// - Parameter folder: where relative paths start.
     /// - Throws: `TaskError`.

@@ -21,7 +21,7 @@ private final class CountingVerifier: Verifier {
 
 /// A loop over two-digit sums with a decoder so small that it trains in a second.
 private func makeLoop(
-    _ folder: String, journal: MemoryJournal, verifier: (any Verifier)? = nil, warmUpSteps: Int = 150, plugins: @escaping @Sendable () -> [any StepPlugin] = { [] }
+    _ folder: String, journal: MemoryJournal, prompts: [any Tasks.Environment] = [], verifier: (any Verifier)? = nil, warmUpSteps: Int = 150, plugins: @escaping @Sendable () -> [any StepPlugin] = { [] }
 ) throws -> LearningLoop {
     let addition = try Addition(digits: 1...2, seed: 1, trainCount: 40, devPerLength: 5, testPerLength: 10)
     let options = LoopOptions(
@@ -30,7 +30,7 @@ private func makeLoop(
     (shape.hiddenSize, shape.intermediateSize, shape.layers, shape.heads, shape.context) = (32, 64, 2, 2, 128)
     let fixed = shape
     return try LearningLoop(
-        executor: EngineExecutor(), environment: addition, verifier: verifier, options: options, workedExamples: try addition.warmUp(count: 40, longest: 20), folder: folder,
+        executor: EngineExecutor(), environments: prompts.isEmpty ? [addition] : prompts, verifier: verifier, options: options, workedExamples: try addition.warmUp(count: 40, longest: 20), folder: folder,
         makeModel: { try Model.forAddition(fixed, key: RandomKey(seed: 3), on: try CPUBackend(threads: 2)) }, makeJournal: { journal }, report: { _ in },
         makePlugins: plugins)
 }
@@ -96,6 +96,18 @@ struct STaRTests {
         }
     }
 
+    @Test("dev is measured around every iteration, test once before and once after all")
+    func measurements() async throws {
+        try await withFolder { folder in
+            let journal = MemoryJournal()
+            try await small().run(try makeLoop(folder, journal: journal, verifier: AcceptAll()))
+            for iteration in 0...2 {
+                #expect(journal.isComplete(iteration: iteration, phase: "dev"))
+                #expect(journal.isComplete(iteration: iteration, phase: "test") == (iteration != 1))
+            }
+        }
+    }
+
     @Test("plug-ins reach the step loop: an average with decay 0 is the last weights, one with decay 1 the first")
     func plugins() async throws {
         func hash(_ decay: Double?) async throws -> String {
@@ -111,6 +123,86 @@ struct STaRTests {
         let (last, half) = (try await hash(0), try await hash(0.5))
         #expect(last == plain)
         #expect(half != plain)
+    }
+}
+
+@Suite("ReST-EM")
+struct ReSTEMTests {
+    private func recipe(_ change: (inout ReSTEM) -> Void) -> ReSTEM {
+        var recipe = ReSTEM()
+        (recipe.iterations, recipe.samplesPerProblem, recipe.epochs) = (3, 1, 1)
+        change(&recipe)
+        return recipe
+    }
+
+    @Test("problems are taken in turn, and from the front again")
+    func windows() async throws {
+        try await withFolder { folder in
+            let journal = MemoryJournal()
+            let loop = try makeLoop(folder, journal: journal, verifier: AcceptAll(), warmUpSteps: 20)
+            try await recipe { $0.problemsPerIteration = 16 }.run(loop)
+            let all = try await loop.environment.problems(in: .train).map(\.id)
+            #expect(all.count == 40)
+            for iteration in 1...3 {
+                let sampled = journal.rollouts(iteration: iteration, phase: "attempt").sorted { $0.key < $1.key }.map(\.problem.id)
+                #expect(sampled == (0..<16).map { all[((iteration - 1) * 16 + $0) % 40] })
+            }
+        }
+    }
+
+    @Test("a training starts from the base or from the one before", arguments: NextStart.allCases)
+    func starts(start: NextStart) async throws {
+        try await withFolder { folder in
+            let journal = MemoryJournal()
+            try await recipe { $0.startsFrom = start }.run(try makeLoop(folder, journal: journal, verifier: AcceptAll()))
+            let hashes = try [TrainingKey(iteration: 0, phase: "warm-up")].map { try #require(journal.checkpoints($0).last).weightsHash }
+                + (1...3).map { try #require(journal.checkpoints(TrainingKey(iteration: $0, phase: "improve")).last).weightsHash }
+            let parents = try (1...3).map { try #require(journal.checkpoints(TrainingKey(iteration: $0, phase: "improve")).last).parents }
+            #expect(parents == (0..<3).map { [start == .base ? hashes[0] : hashes[$0]] })
+        }
+    }
+
+    @Test("the prompt under which the base is best on dev is used, also by a loop that reads the journal")
+    func promptChoice() async throws {
+        /// Finds everything right under one prompt and nothing under the others.
+        struct Partial: Verifier {
+            let name = "partial"
+            let isRight: Bool
+            func judge(_ rollouts: [Rollout]) async -> [Judgement] {
+                rollouts.map { _ in .judged(Verdict(isRight ? .right : .wrong, evidence: "")) }
+            }
+        }
+        struct Prompted: Tasks.Environment {
+            let base: Addition
+            let mark: String
+            let isBest: Bool
+            var name: String { base.name }
+            var stops: [String] { base.stops }
+            var maxTokens: Int { isBest ? 7 : 5 }
+            var verifier: any Verifier { Partial(isRight: isBest) }
+            func problems(in split: Split) throws -> [Problem] { base.problems(in: split) }
+            func reset(_ problem: Problem, mode: PromptMode) throws -> Prompt { .text("\(mark)\n") }
+        }
+        let addition = try Addition(digits: 1...2, seed: 1, trainCount: 40, devPerLength: 5, testPerLength: 10)
+        let prompts: [any Tasks.Environment] = ["1", "2", "3"].map { Prompted(base: addition, mark: $0, isBest: $0 == "2") }
+        try await withFolder { folder in
+            let journal = MemoryJournal()
+            for _ in 0..<2 {
+                let loop = try makeLoop(folder, journal: journal, prompts: prompts, verifier: AcceptAll(), warmUpSteps: 0)
+                let recipe = recipe { $0.iterations = 1 }
+                try await recipe.run(loop)
+                let attempts = journal.rollouts(iteration: 1, phase: "attempt")
+                #expect(attempts.count == 40)
+                #expect(attempts.contains { (6...7).contains($0.completionTokens.count) })
+                #expect(Set(attempts.map(\.promptTokens)) == Set(journal.rollouts(iteration: 0, phase: "prompt-2").map(\.promptTokens)))
+                let policies = try await loop.policies([])
+                let fresh = try makeLoop(folder, journal: journal, prompts: prompts, warmUpSteps: 0)
+                for phase in ["prompt-1", "prompt-3"] {
+                    let rollout = try #require(journal.rollouts(iteration: 0, phase: phase).first)
+                    #expect(try await fresh.replay(rollout, sampling: .greedy, policies: policies).tokens == rollout.completionTokens)
+                }
+            }
+        }
     }
 }
 
@@ -171,9 +263,17 @@ struct RecipeFileTests {
         #expect(rest.cap == 3)
     }
 
+    @Test("prompts to choose among leave the held-out problems alone")
+    func prompts() throws {
+        let same = try plan("task: addition\nprompts:\n  - few-shot: 2\n  - few-shot: 4\n")
+        #expect(try same.environments().count == 2)
+        let error = #expect(throws: RecipeFileError.self) { try plan("prompts:\n  - few-shot: 2\n  - dev-per-length: 7\n").environments() }
+        #expect("\(try #require(error))".contains("dev-per-length=7"))
+    }
+
     @Test("unknown settings and broken files are refused by name", arguments: [
         ("options:\n  sead: 1\n", "sead"), ("speed: 1\n", "speed"), ("recipe:\n  stra: {}\n", "stra"), ("options: [\n", "test.yaml"), ("", "test.yaml"),
-        ("options:\n  seed: many\n", "seed"),
+        ("options:\n  seed: many\n", "seed"), ("recipe:\n  rest-em:\n    startsFrom: end\n", "startsFrom"),
     ])
     func refusals(text: String, name: String) throws {
         let error = #expect(throws: RecipeFileError.self) { try plan(text) }

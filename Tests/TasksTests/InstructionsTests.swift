@@ -25,6 +25,24 @@ struct InstructionsTests {
         }
     }
 
+    @Test("another prompt and a system message change nothing but the prompt; one without its places is refused")
+    func prompts() throws {
+        try withFolder(["i.jsonl": instructionLines]) { folder in
+            let data = folder.appendingPathComponent("i.jsonl")
+            let plain = try Instructions(data: data)
+            let other = try Instructions(data: data, prompt: "{demand} {question}", system: "Be brief.")
+            for split in Split.allCases { #expect(plain.problems(in: split) == other.problems(in: split)) }
+            let problem = other.problems(in: .test)[0]
+            #expect(
+                try other.reset(problem, mode: .plain)
+                    == .messages([
+                        Message(role: "system", content: "Be brief."), Message(role: "user", content: problem.details["instruction"]! + " " + problem.question),
+                    ]))
+            #expect(throws: TaskError.self) { try Instructions(data: data, prompt: "{question}") }
+            #expect(throws: TaskError.self) { try Instructions(data: data, prompt: "{question} {demand} {answer}") }
+        }
+    }
+
     @Test("the test has a half with words seen in training and a half with others")
     func unseenWords() throws {
         let task = try task()
