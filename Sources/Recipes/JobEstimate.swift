@@ -6,96 +6,157 @@ import Training
 
 /// What a run will take, from its plan and a short measurement on this machine.
 public struct JobEstimate: Sendable {
-    public var sampledTokens: Int
-    public var trainedTokens: Int
-    public var peakBytes: Int
-    public var seconds: Double
+    public private(set) var sampledTokens = 0
+    public private(set) var trainedTokens = 0
+    public private(set) var peakBytes: Int
+    public private(set) var seconds = 0.0
 
-    /// Samples a few problems and takes one step on a copy of the model; nothing of it is kept.
-    public init(_ plan: RunPlan, on backend: any Backend) throws {
-        let environment = try plan.environments()[0]
+    /// Samples and judges a few problems and takes a step on a copy of the model; nothing of it is kept.
+    ///
+    /// The shares of right answers are taken to grow evenly from what the model can do now to everything.
+    public init(_ plan: RunPlan, on backend: any Backend) async throws {
+        let environments = try plan.environments()
+        let environment = environments[0]
+        let options = plan.options
         let model = try plan.makeModel(on: backend)
         let worked = try plan.worked(environment)
         let problems = try environment.problems(in: .train)
-        var testCount = try environment.problems(in: .test).count
-        if plan.options.testLimit > 0 { testCount = min(testCount, plan.options.testLimit) }
-        let options = plan.options
         guard !problems.isEmpty else { throw RecipeFileError(file: plan.task, problem: "has no training problems") }
-        let shape = plan.recipe.shape(problems: problems.count, options: options, worked: worked.count)
+        func measured(_ split: Split, _ limit: Int) throws -> Int {
+            let count = try environment.problems(in: split).count
+            return limit > 0 ? min(limit, count) : count
+        }
+        let (dev, test) = (try measured(.dev, options.devLimit), try measured(.test, options.testLimit))
+        let shape = plan.recipe.shape(problems: problems.count)
 
-        // A batch as full as the run's, of problems from all over the list.
-        let sequences = min(options.maxSequences, problems.count * shape.samples)
-        let distinct = max(1, sequences / shape.samples)
-        let prompts = try (0..<distinct).map { try model.encode(environment.reset(problems[$0 * problems.count / distinct], mode: .plain)) }
-        let isFresh = plan.model == nil
-        // A model that knows nothing yet does not end its answers: their length comes from the worked examples.
-        let lengths = worked.map { model.tokenizer.encode($0.completion).count + 1 }
-        let probed = isFresh ? 24 : environment.maxTokens
-        let generator = Generator(model)
-        generator.maxSequences = options.maxSequences
+        let probe = try await Probe(plan, environment, model, problems: problems, worked: worked, samples: shape.samples)
+        // Growing from the probe's share, over the iterations.
+        let grown = (0..<shape.iterations).map { Double($0) / Double(shape.iterations) }
+        let choosing = environments.count > 1 ? environments.count * dev : 0
+        var sequences = [(count: Double(choosing + dev + test), grown: 0.0), (Double(test), 1)]
+        sequences += grown.map { (Double(shape.problems * shape.samples) * (shape.retriesFailures ? 1.5 - 0.5 * $0 : 1) + Double(dev), $0) }
+        for (count, grown) in sequences {
+            let length = probe.length + (probe.rightLength - probe.length) * grown
+            sampledTokens += Int(count * length)
+            seconds += count * probe.secondsPerSequence * (length / probe.length)
+        }
+
+        var steps = options.warmUpSteps
+        switch shape.training {
+        case .steps(let count): steps += count
+        case .epochs(let epochs):
+            let limit = probe.distinctShare * Double(shape.samples)
+            for share in grown {
+                let selected = Double(shape.problems) * (probe.selectedPerProblem + (limit - probe.selectedPerProblem) * share)
+                steps += (Int(selected + Double(worked.count)) * epochs + options.batchSize - 1) / options.batchSize
+            }
+        }
+        let trainer = Trainer(model.decoder.copy(), objective: NegativeLogLikelihood(), options: options.trainer, totalSteps: 3)
+        // The first step also takes its memory from the system.
+        _ = try trainer.step(probe.examples)
         let clock = ContinuousClock()
         let began = clock.now
-        let completions = try generator.run(prompts.enumerated().map { index, tokens in
-            GenerationRequest(
-                promptTokens: tokens, samples: shape.samples, options: plan.recipe.sampling(of: "attempt"), maxTokens: probed, stopTokens: isFresh ? [] : model.stopTokens,
-                stopStrings: isFresh ? [] : environment.stops, key: RandomKey(seed: options.seed).folding("estimate").folding(index))
-        })
-        let samplingSeconds = (clock.now - began).inSeconds
-        let drawn = completions.reduce(0) { $0 + $1.tokens.count }
-        let meanCompletion = isFresh && !lengths.isEmpty ? Double(lengths.reduce(0, +)) / Double(max(1, lengths.count)) : Double(drawn) / Double(completions.count)
-        let meanPrompt = Double(prompts.reduce(0) { $0 + $1.count }) / Double(prompts.count)
+        for _ in 0..<2 { _ = try trainer.step(probe.examples) }
+        seconds += (clock.now - began).inSeconds / 2 * Double(steps)
+        let batchTokens = probe.examples.reduce(0) { $0 + $1.promptTokens.count + $1.completionTokens.count }
+        trainedTokens = steps * batchTokens
 
-        let examples = (0..<options.batchSize).map { index -> Example in
-            let completion = completions[index % completions.count].tokens
-            return Example(promptTokens: prompts[index % prompts.count], completionTokens: Array((0..<max(1, Int(meanCompletion))).map { completion[$0 % completion.count] }))
-        }
-        let trainer = Trainer(model.decoder.copy(), objective: NegativeLogLikelihood(), options: options.trainer, totalSteps: 2)
-        // The first step also takes its memory from the system.
-        _ = try trainer.step(examples)
-        let trainingBegan = clock.now
-        _ = try trainer.step(examples)
-        let stepSeconds = (clock.now - trainingBegan).inSeconds
-
-        let measured = (shape.iterations + 1) * testCount
-        let completionCount = shape.completions + measured
-        sampledTokens = Int(Double(completionCount) * meanCompletion)
-        trainedTokens = Int(Double(shape.steps * options.batchSize) * (meanPrompt + meanCompletion))
-        seconds = samplingSeconds / Double(drawn) * Double(sampledTokens) + stepSeconds * Double(shape.steps)
         let memory = MemoryPlan(model.decoder.configuration)
-        let micro = min(options.trainer.microBatchTokens, Int(Double(options.batchSize) * (meanPrompt + meanCompletion)))
-        let cache = Int(Double(options.maxSequences) * (meanPrompt + Double(environment.maxTokens)))
+        let cache = Int(Double(options.maxSequences) * (probe.promptLength + Double(environment.maxTokens)))
         let tensors = max(
-            memory.bytesToTrain(microBatchTokens: micro, startingWeights: true, runner: options.trainer.runner),
+            memory.bytesToTrain(microBatchTokens: min(options.trainer.microBatchTokens, batchTokens), startingWeights: true, runner: options.trainer.runner),
             2 * memory.weightBytes + cache * memory.cacheBytesPerToken)
         // Batches of many sizes leave the allocator with blocks in between (it keeps at most an eighth of what lives); the record,
         // the tokenizer and the program itself take the rest.
         peakBytes = tensors + tensors / 10 + (48 << 20)
     }
+
+    /// One full batch of completions, judged.
+    private struct Probe {
+        var promptLength: Double
+        /// Tokens of a completion, and of one that may train.
+        var length, rightLength: Double
+        var secondsPerSequence: Double
+        /// Examples that a problem gives.
+        var selectedPerProblem: Double
+        /// Of the right completions, those that are no repeats.
+        var distinctShare: Double
+        /// A batch like those that will be trained.
+        var examples: [Example]
+
+        init(_ plan: RunPlan, _ environment: any Tasks.Environment, _ model: Model, problems: [Problem], worked: [WorkedExample], samples: Int) async throws {
+            let options = plan.options
+            // A model that knows nothing yet does not end its answers: their length comes from the worked examples.
+            let isFresh = plan.model == nil
+            let workedLengths = worked.map { Double(model.tokenizer.encode($0.completion).count + 1) }
+            // From all over the list.
+            let count = max(1, min(problems.count, options.maxSequences / samples))
+            let chosen = (0..<count).map { problems[$0 * problems.count / count] }
+            let prompts = try chosen.map { try model.encode(environment.reset($0, mode: .plain)) }
+            let generator = Generator(model)
+            generator.maxSequences = options.maxSequences
+            let clock = ContinuousClock()
+            let began = clock.now
+            let completions = try generator.run(prompts.enumerated().map { index, tokens in
+                GenerationRequest(
+                    promptTokens: tokens, samples: samples, options: plan.recipe.sampling(of: "attempt"), maxTokens: isFresh ? 24 : environment.maxTokens,
+                    stopTokens: isFresh ? [] : model.stopTokens, stopStrings: isFresh ? [] : environment.stops, key: RandomKey(seed: options.seed).folding("estimate").folding(index))
+            })
+            secondsPerSequence = (clock.now - began).inSeconds / Double(completions.count)
+            promptLength = Self.mean(prompts.map { Double($0.count) })
+            length = Self.mean(completions.map { Double($0.tokens.count) })
+
+            let rollouts = completions.map { completion in
+                Rollout(
+                    key: RolloutKey(iteration: 0, phase: "estimate", index: completion.request, sample: completion.sample), problem: chosen[completion.request], mode: .plain,
+                    promptTokens: prompts[completion.request], completionTokens: completion.tokens, finishReason: completion.finishReason, text: completion.text,
+                    logProbabilities: [], behaviorLogProbabilities: [], temperatures: [], weightsHash: "")
+            }
+            let verifier = try plan.trainingVerifier() ?? environment.verifier
+            let right = zip(rollouts, await verifier.judge(rollouts)).compactMap { rollout, judgement in
+                if case .judged(let verdict) = judgement, verdict.outcome == .right { rollout } else { nil }
+            }
+            let distinct = right.grouped().flatMap { $0.deduplicated() }
+            selectedPerProblem = Double(distinct.count) / Double(count)
+            distinctShare = right.isEmpty ? 1 : Double(distinct.count) / Double(right.count)
+            var pairs = (distinct.isEmpty ? rollouts : distinct).map { ($0.promptTokens, $0.completionTokens) }
+            if isFresh, !worked.isEmpty {
+                secondsPerSequence *= Self.mean(workedLengths) / length
+                length = Self.mean(workedLengths)
+                pairs = worked.map { (model.tokenizer.encode($0.prompt, addSpecialTokens: true), model.tokenizer.encode($0.completion)) }
+            }
+            rightLength = Self.mean(pairs.map { Double($0.1.count) })
+            examples = (0..<options.batchSize).map { index in
+                let (prompt, completion) = pairs[index * pairs.count / options.batchSize % pairs.count]
+                return Example(promptTokens: prompt, completionTokens: completion)
+            }
+        }
+
+        private static func mean(_ values: [Double]) -> Double { values.isEmpty ? 0 : max(1, values.reduce(0, +) / Double(values.count)) }
+    }
 }
 
 extension RecipeChoice {
-    /// How much a recipe samples and trains, as far as its settings say; the selection is taken to keep every problem once.
+    /// How much a recipe samples and trains, as far as its settings say.
     struct Shape {
+        enum Training { case steps(Int), epochs(Int) }
         var iterations: Int
+        /// Of an iteration.
+        var problems: Int
         var samples: Int
-        /// Over the whole run, without measurements.
-        var completions: Int
-        /// Optimizer steps over the whole run.
-        var steps: Int
+        /// Whether what failed is tried again.
+        var retriesFailures: Bool
+        var training: Training
     }
 
-    func shape(problems: Int, options: LoopOptions, worked: Int) -> Shape {
+    func shape(problems: Int) -> Shape {
         switch self {
         case .star(let star):
             let steps = (1...max(1, star.iterations)).reduce(0) { $0 + star.steps($1) }
-            // Half of the problems are tried twice, until the model solves nearly all.
-            return Shape(
-                iterations: star.iterations, samples: 1, completions: star.iterations * problems * (star.rationalises ? 3 : 2) / 2, steps: steps + options.warmUpSteps)
+            return Shape(iterations: star.iterations, problems: problems, samples: 1, retriesFailures: rationalises, training: .steps(steps))
         case .restEM(let rest):
-            let examples = problems + worked
-            return Shape(
-                iterations: rest.iterations, samples: rest.samplesPerProblem, completions: rest.iterations * problems * rest.samplesPerProblem,
-                steps: rest.iterations * ((examples * rest.epochs + options.batchSize - 1) / options.batchSize) + options.warmUpSteps)
+            let window = rest.problemsPerIteration > 0 ? min(problems, rest.problemsPerIteration) : problems
+            return Shape(iterations: rest.iterations, problems: window, samples: rest.samplesPerProblem, retriesFailures: rationalises, training: .epochs(rest.epochs))
         }
     }
 }

@@ -14,6 +14,8 @@ public struct ReSTEM: Recipe, Equatable {
     public var cap = 10
     public var sampling = SamplingOptions(temperature: 0.7, topK: 40)
     public var epochs = 4
+    /// Whether problems that no sample solved are tried once more with a hint, as STaR does.
+    public var rationalises = false
     public var startsFrom = NextStart.base
     /// Problems of an iteration, taken in turn from the training part; 0: all of them every time.
     public var problemsPerIteration = 0
@@ -25,7 +27,11 @@ public struct ReSTEM: Recipe, Equatable {
         let problems = try loop.environment.problems(in: .train)
         var policy = base
         for n in 1...max(1, iterations) {
-            let rollouts = try await loop.sample(problems.window(n, of: problemsPerIteration), samples: samplesPerProblem, from: policy, iteration: n, phase: "attempt", sampling)
+            var rollouts = try await loop.sample(problems.window(n, of: problemsPerIteration), samples: samplesPerProblem, from: policy, iteration: n, phase: "attempt", sampling)
+            if rationalises {
+                let failed = rollouts.grouped().filter { !$0.contains(where: \.isRight) }.map { $0[0].problem }
+                rollouts += try await loop.sample(failed, mode: .hinted, from: policy, iteration: n, phase: "rationalise", sampling)
+            }
             let examples = try loop.examples(from: rollouts, RightCompletions(cap: cap), iteration: n)
             let start = startsFrom == .base ? base : policy
             policy = try await loop.train(on: examples, NegativeLogLikelihood(), from: start, iteration: n, epochs: epochs)

@@ -120,9 +120,9 @@ extension RunPlan {
         guard let first = try environment.problems(in: .train).first else {
             throw RecipeFileError(file: task, problem: "has no training problems. Give it more data, or a larger train-count.")
         }
-        if case .star(let star) = recipe, star.rationalises {
+        if recipe.rationalises {
             do { _ = try environment.reset(first, mode: .hinted) } catch {
-                throw RecipeFileError(file: task, problem: "has no answers to show as hints: use --recipe rest-em, or --no-rationalisation.")
+                throw RecipeFileError(file: task, problem: "has nothing to show as hints: use --no-rationalisation.")
             }
         }
     }

@@ -57,9 +57,17 @@ public enum RecipeChoice: Sendable, Codable, Equatable {
         }
     }
 
+    /// Whether failed problems are tried again with a hint.
+    var rationalises: Bool {
+        switch self {
+        case .star(let recipe): recipe.rationalises
+        case .restEM(let recipe): recipe.rationalises
+        }
+    }
+
     /// How a phase of the recipe samples; measurements are greedy.
     public func sampling(of phase: String) -> SamplingOptions {
-        if case .restEM(let recipe) = self, phase == "attempt" { return recipe.sampling }
+        if case .restEM(let recipe) = self, ["attempt", "rationalise"].contains(phase) { return recipe.sampling }
         return .greedy
     }
 

@@ -103,6 +103,42 @@ public enum Constraint: Codable, Sendable, Equatable {
         }
     }
 
+    // MARK: - Showing
+
+    /// What a demonstration answers; its answers are about nothing else.
+    static let demonstratedQuestion = "Why do people like apples?"
+
+    /// An answer to `demonstratedQuestion` that meets the demand, as a hint.
+    public var demonstration: String {
+        let sentences = [
+            "Apples are sweet and fresh.", "They are easy to carry.", "They keep well for weeks.", "Children love them in pies.", "They grow in many places.",
+            "A good apple costs little.", "They go well with cheese.", "Many kinds taste different.",
+        ]
+        var (keys, bullets) = ([String](), 0)
+        var (opening, ending, middle) = ("", "", "")
+        for part in parts {
+            switch part {
+            case .json(let wanted): keys = wanted
+            case .bullets(let count): bullets = count
+            case .startsWith(let phrase): opening = phrase
+            case .endsWith(let phrase): ending = phrase
+            case .contains(let word): middle = "They make me think of \(word)."
+            case .atMostWords, .lowercase, .noCommas, .all: break
+            }
+        }
+        let said = (middle.isEmpty ? [] : [middle]) + sentences
+        let body =
+            if !keys.isEmpty {
+                "{" + keys.enumerated().map { "\"\($1)\": \"\(said[$0 % said.count])\"" }.joined(separator: ", ") + "}"
+            } else if bullets > 0 {
+                (0..<bullets).map { "- \(said[$0 % said.count])" }.joined(separator: "\n")
+            } else {
+                ([sentences[0]] + (middle.isEmpty ? [] : [middle])).joined(separator: " ")
+            }
+        let text = [opening, body, ending].filter { !$0.isEmpty }.joined(separator: bullets > 0 ? "\n" : " ")
+        return parts.contains(.lowercase) ? text.lowercased() : text
+    }
+
     // MARK: - Checking
 
     /// Whether a text meets every demand and says something besides.

@@ -87,17 +87,19 @@ public struct Instructions: Environment {
         }
     }
 
-    /// The instruction and the demand as one message of the user, after the system's if there is one.
-    /// - Throws: `TaskError.noHint` when hinted: a demand on form has no answer to give away.
+    /// The instruction and the demand as one message of the user, after the system's if there is one. Hinted, an exchange in
+    /// which the same is demanded and done comes first.
     public func reset(_ problem: Problem, mode: PromptMode) throws -> Prompt {
-        guard mode == .plain else {
-            throw TaskError.noHint(task: name, problem: problem.id, reason: "a demand on form has no answer to give away. Use a recipe without rationalisation.")
+        guard let demand = problem.details["instruction"], let encoded = problem.details["constraint"] else {
+            throw TaskError.badProblem(id: problem.id, reason: "its details have no 'instruction' and 'constraint'. Use problems that this task made.")
         }
-        guard let demand = problem.details["instruction"] else {
-            throw TaskError.badProblem(id: problem.id, reason: "its details have no 'instruction'. Use problems that this task made.")
+        func ask(_ question: String, _ demand: String) -> Message { Message(role: "user", content: prompt.filled(question: question, demand: demand)) }
+        var messages = system.map { [Message(role: "system", content: $0)] } ?? []
+        if mode == .hinted {
+            // In the control, what is checked is not what is asked for; the hint shows what is checked.
+            messages += [ask(Constraint.demonstratedQuestion, demand), Message(role: "assistant", content: try Constraint(encoded: encoded).demonstration)]
         }
-        let opening = system.map { [Message(role: "system", content: $0)] } ?? []
-        return .messages(opening + [Message(role: "user", content: prompt.filled(question: problem.question, demand: demand))])
+        return .messages(messages + [ask(problem.question, demand)])
     }
 
     public var verifier: any Verifier { ConstraintVerifier() }

@@ -1,7 +1,9 @@
 /// A task whose training answers are wrong on purpose: a control that must stay at chance on held-out problems.
 ///
-/// Answers are permuted among the training problems of one category. Dev and test problems, prompts and the verifier are
-/// the base task's; a hinted prompt shows the wrong answer. Rationales are taken out, because they would tell the truth.
+/// Answers are permuted among the training problems of one category; where problems have demands on form instead of answers,
+/// the demands that are checked are permuted, among all problems, and those that are asked for stay. Dev and test problems,
+/// prompts and the verifier are the base task's; a hinted prompt shows the wrong answer. Rationales are taken out, because they
+/// would tell the truth.
 public struct ShuffledAnswers: Environment {
     public let base: any Environment
     /// Training problems left out because no problem of their category could lend them another answer.
@@ -12,23 +14,24 @@ public struct ShuffledAnswers: Environment {
     public init(_ base: any Environment, seed: UInt64) throws {
         let problems = try base.problems(in: .train)
         var members: [String: [Int]] = [:]
+        var truths: [String] = []
         for (index, problem) in problems.enumerated() {
-            guard problem.answer != nil else {
+            guard let truth = problem.checked else {
                 throw TaskError.badProblem(id: problem.id, reason: "it has no answer, so task '\(base.name)' has nothing to shuffle. Use this control with a task of questions and answers.")
             }
-            members[problem.category, default: []].append(index)
+            truths.append(CanonicalAnswer.canonical(truth))
+            members[problem.answer == nil ? "" : problem.category, default: []].append(index)
         }
         var changed: [Problem?] = problems.map { $0 }
         for category in members.keys.sorted() {
             let places = members[category]!
-            let truths = places.map { CanonicalAnswer.canonical(problems[$0].answer!) }
             var generator = SeededGenerator(seed: seed, label: "shuffled answers \(category)")
-            let lenders = Self.derangement(of: truths, using: &generator)
-            for (position, place) in places.enumerated() {
-                if truths[lenders[position]] == truths[position] {
+            let lenders = Self.derangement(of: places.map { truths[$0] }, using: &generator).map { places[$0] }
+            for (place, lender) in zip(places, lenders) {
+                if truths[lender] == truths[place] {
                     changed[place] = nil
                 } else {
-                    changed[place]!.answer = problems[places[lenders[position]]].answer
+                    changed[place]!.checked = problems[lender].checked
                     changed[place]!.details["rationale"] = nil
                 }
             }
@@ -64,5 +67,13 @@ public struct ShuffledAnswers: Environment {
             }
         }
         return lenders
+    }
+}
+
+extension Problem {
+    /// What a completion is checked against: the answer, or the demand on its form.
+    fileprivate var checked: String? {
+        get { answer ?? details["constraint"] }
+        set { if answer != nil { answer = newValue } else { details["constraint"] = newValue } }
     }
 }

@@ -90,11 +90,57 @@ struct InstructionsTests {
         }
     }
 
-    @Test("there is no hint to give, and broken data is named with its line")
-    func errors() throws {
+    @Test("a hint is an exchange in which the same is demanded and done")
+    func hints() throws {
         let task = try task()
-        let problem = task.problems(in: .train)[0]
-        #expect(taskError { _ = try task.reset(problem, mode: .hinted) }.contains("no answer to give away"))
+        for problem in Split.allCases.flatMap({ task.problems(in: $0) }) {
+            guard case .messages(let plain) = try task.reset(problem, mode: .plain), case .messages(let hinted) = try task.reset(problem, mode: .hinted) else {
+                Issue.record("no messages")
+                return
+            }
+            #expect(hinted.map(\.role) == ["user", "assistant", "user"] && hinted.last == plain.last)
+            #expect(hinted[0].content.contains(problem.details["instruction"]!))
+            let constraint = try Constraint(encoded: problem.details["constraint"]!)
+            let (isMet, evidence) = constraint.check(hinted[1].content)
+            #expect(isMet, "\(hinted[1].content): \(evidence)")
+        }
+    }
+
+    @Test("an answer that repeats the demand, or the hint, is wrong")
+    func copies() async throws {
+        func verdict(_ text: String, mode: PromptMode) async throws -> Verdict.Outcome? {
+            let problem = Problem(
+                id: "p", question: "Name a river.",
+                details: ["constraint": try Constraint.endsWith(phrase: "The end.").encoded(), "instruction": "The last words of the answer must be \"The end.\" with nothing after them."])
+            let rollout = Rollout(
+                key: RolloutKey(iteration: 1, phase: "attempt", index: 0), problem: problem, mode: mode, promptTokens: [1], completionTokens: [2], finishReason: .stop,
+                text: text, logProbabilities: [], behaviorLogProbabilities: [], temperatures: [], weightsHash: "")
+            guard case .judged(let verdict)? = await ConstraintVerifier().judge([rollout]).first else { return nil }
+            return verdict.outcome
+        }
+        #expect(try await verdict("The Nile is a long river. The end.", mode: .plain) == .right)
+        #expect(try await verdict("The last words of the answer must be The end.", mode: .plain) == .wrong)
+        #expect(try await verdict("Apples are sweet and fresh. The end.", mode: .hinted) == .wrong)
+        #expect(try await verdict("Apples are sweet and fresh. The end.", mode: .plain) == .right)
+    }
+
+    @Test("the control checks another demand than the one that is asked for, and hints at that")
+    func shuffled() throws {
+        let task = try task()
+        let control = try ShuffledAnswers(task, seed: 3)
+        let originals = Dictionary(uniqueKeysWithValues: task.problems(in: .train).map { ($0.id, $0) })
+        let changed = try control.problems(in: .train)
+        #expect(changed.count > 200)
+        for problem in changed {
+            let original = try #require(originals[problem.id])
+            #expect(problem.details["constraint"] != original.details["constraint"])
+            #expect(try control.reset(problem, mode: .plain) == task.reset(original, mode: .plain))
+        }
+        #expect(try control.problems(in: .test) == task.problems(in: .test))
+    }
+
+    @Test("broken data is named with its line")
+    func errors() throws {
         try withFolder(["a.jsonl": "{\"instruction\":\"x\"}\n{\"instrucion\":\"y\"}\n", "b.jsonl": "{\n"]) { folder in
             let (a, b) = (folder.appendingPathComponent("a.jsonl"), folder.appendingPathComponent("b.jsonl"))
             #expect(taskError { _ = try Instructions(data: a) }.hasPrefix("a.jsonl:2: no field 'instruction'; did you mean 'instrucion'?"))
