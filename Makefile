@@ -2,7 +2,7 @@
 SWIFT_FLAGS = -c release
 AUTODIDACT = .build/release/autodidact
 
-.PHONY: learn test test-long build setup
+.PHONY: learn test test-long build setup docs bench
 
 setup:
 	@bash scripts/setup.sh
@@ -22,3 +22,14 @@ test:
 ## Long learning runs: the claims of README, each a resumable cell.
 test-long: build
 	python3 Tests/learning_check.py $(AUTODIDACT)
+
+## The reference of the library, from its comments.
+docs: build
+	bash scripts/docs.sh
+
+## The engine's speed and memory on a real model; Benchmarks/engine.py tells how to run PyTorch beside it.
+bench:
+	@bash scripts/setup.sh models
+	swift build $(SWIFT_FLAGS) --product autodidact
+	swift build $(SWIFT_FLAGS) --product engine-bench
+	python3 Benchmarks/engine.py

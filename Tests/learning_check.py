@@ -92,7 +92,7 @@ jobs = {
     "addition": job([], {**accept_all, **shuffled, "no-rationalisation": ["--no-rationalisation"]}, check_addition, seeds=(3, 4, 5)),
     "sums": job(["--config", "examples/sums.yaml", *pretrained], accept_all, check_sums, needs=(model,)),
     "instructions": job(
-        ["--config", "examples/instructions.yaml", *pretrained, "--task-option", f"data={data}/alpaca.jsonl"], accept_all, check_instructions,
+        ["--config", "examples/instructions.yaml", *pretrained, "--task-option", f"data={data}/alpaca.jsonl"], shuffled, check_instructions,
         needs=(model, f"{data}/alpaca.jsonl")),
 }
 
