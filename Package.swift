@@ -28,6 +28,7 @@ let package = Package(
         .target(name: "Runs", dependencies: ["Recipes", .product(name: "GRDB", package: "GRDB.swift")]),
         .target(name: "Autodidact", dependencies: ["Runs"]),
         .executableTarget(name: "AutodidactCLI", dependencies: ["Autodidact", .product(name: "ArgumentParser", package: "swift-argument-parser")]),
+        .executableTarget(name: "engine-bench", dependencies: ["Autodidact"], path: "Benchmarks/Engine"),
         .testTarget(name: "ModelFilesTests", dependencies: ["ModelFiles"]),
         .testTarget(name: "TasksTests", dependencies: ["Tasks", "Sampling"]),
         .testTarget(name: "EvaluationTests", dependencies: ["Evaluation"]),

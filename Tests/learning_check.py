@@ -79,12 +79,23 @@ def check_instructions(results):
             yield f"{name}: 55 % must be met where words and phrases are unseen"
 
 
+def check_word_problems(results):
+    return []  # reported, whatever it is
+
+
 def job(options, controls, check, seeds=(0, 1, 2), needs=()):
     cells = {f"seed-{seed}": [*options, "--seed", str(seed)] for seed in seeds}
     cells |= {name: [*options, "--seed", str(seeds[0]), *extra] for name, extra in controls.items()}
     return {"cells": cells, "check": check, "needs": needs}
 
 
+parser = argparse.ArgumentParser()
+parser.add_argument("executable")
+parser.add_argument("--jobs", default="", help="all when left out")
+parser.add_argument("--cells", default="")
+parser.add_argument("--missing", action="store_true")
+parser.add_argument("--folder", default="runs/learning-check")
+arguments = parser.parse_args()
 accept_all = {"accept-all": ["--verifier", "accept-all"]}
 shuffled = {"shuffled-answers": ["--shuffle-answers"]}
 pretrained = ["--model", model]
@@ -94,15 +105,14 @@ jobs = {
     "instructions": job(
         ["--config", "examples/instructions.yaml", *pretrained, "--task-option", f"data={data}/alpaca.jsonl"], shuffled, check_instructions,
         needs=(model, f"{data}/alpaca.jsonl")),
+    # From the model as it is, and from the one that has learnt sums.
+    "word-problems": {
+        "cells": {name: ["--config", "examples/word-problems.yaml", "--model", start, "--task-option", f"data={data}/addsub.jsonl", *extra] for name, start, extra in [
+            ("seed-0", model, []), ("after-sums", f"{arguments.folder}/sums-seed-0/checkpoints/0003-improve", []), ("shuffled-answers", model, ["--shuffle-answers"])]},
+        "check": check_word_problems, "needs": (model, f"{data}/addsub.jsonl", f"{arguments.folder}/sums-seed-0/checkpoints/0003-improve"),
+    },
 }
 
-parser = argparse.ArgumentParser()
-parser.add_argument("executable")
-parser.add_argument("--jobs", default=",".join(jobs))
-parser.add_argument("--cells", default="")
-parser.add_argument("--missing", action="store_true")
-parser.add_argument("--folder", default="runs/learning-check")
-arguments = parser.parse_args()
 executable = os.path.abspath(arguments.executable)
 os.makedirs(arguments.folder, exist_ok=True)
 commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True).stdout.strip()
@@ -129,7 +139,7 @@ def measure(name, cell, options):
         accuracy.setdefault(phase, {}).setdefault(str(iteration), {})["macro" if kind == "macroAccuracy" else category or "all"] = [value, count]
     right = {f"{iteration} {phase}": [value, count] for phase, iteration, value, count in query(
         database, "select phase, iteration, value, count from metrics where name = 'right' and category = '' and phase in ('attempt', 'rationalise')")}
-    shown = " ".join(["autodidact", "learn", *options]).replace(model, "$MODEL").replace(data, "$DATA")
+    shown = " ".join(["autodidact", "learn", *options]).replace(model, "$MODEL").replace(data, "$DATA").replace(arguments.folder, "$RUNS")
     result = {
         "cell": cell, "command": shown, "commit": commit, "processors": os.cpu_count(), "seconds": round(time.time() - began, 1),
         "accuracy": accuracy, "right": right,
@@ -158,7 +168,7 @@ def line(cell, result):
 
 
 failures = []
-for name in arguments.jobs.split(","):
+for name in arguments.jobs.split(",") if arguments.jobs else jobs:
     if name not in jobs:
         sys.exit(f"unknown job '{name}'; known: {', '.join(jobs)}")
     missing = [path for path in jobs[name]["needs"] if not os.path.exists(path)]

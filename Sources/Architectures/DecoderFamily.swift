@@ -1,7 +1,7 @@
 import ModelFiles
 
 /// What a family file provides: data and exceptions, no mechanism.
-protocol DecoderFamily: Sendable {
+public protocol DecoderFamily: Sendable {
     /// `model_type` of config.json.
     var modelType: String { get }
     /// `general.architecture` of GGUF files, where llama.cpp has the layout.
@@ -14,7 +14,7 @@ let decoderFamilies: [any DecoderFamily] = [Llama()]
 
 extension DecoderFamily {
     /// Settings of training, of the library and of generation, which do not change what the model computes.
-    var harmlessFields: Set<String> {
+    public var harmlessFields: Set<String> {
         [
             "architectures", "model_type", "transformers_version", "torch_dtype", "dtype", "use_cache", "initializer_range", "attention_dropout", "hidden_dropout",
             "pretraining_tp", "output_attentions", "output_hidden_states", "return_dict", "torchscript", "id2label", "label2id", "problem_type", "num_labels",
@@ -29,7 +29,7 @@ extension DecoderFamily {
     }
 
     /// The sizes that nearly every decoder names alike, with limits that keep a hostile file from asking for the moon.
-    func decoderSizes(_ fields: ConfigFields, modelType: String) throws -> DecoderConfiguration {
+    public func decoderSizes(_ fields: ConfigFields, modelType: String) throws -> DecoderConfiguration {
         let hidden = try fields.int("hidden_size", range: 1...(1 << 17))
         let heads = try fields.int("num_attention_heads", range: 1...(1 << 12))
         let kvHeads = try fields.optionalInt("num_key_value_heads", range: 1...(1 << 12)) ?? heads

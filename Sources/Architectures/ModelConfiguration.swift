@@ -2,7 +2,7 @@ import ModelFiles
 
 extension DecoderConfiguration {
     /// Reads a `config.json`.
-    /// - Throws: `ModelFileError` that names the field which is missing, out of range or not understood.
+    /// - Throws: `ModelFileError` that names the field which is missing, out of range or not understood; `UnsupportedFamily`.
     public init(_ fields: ConfigFields) throws {
         let type = try fields.string("model_type")
         guard let family = decoderFamilies.first(where: { $0.modelType == type }) else {

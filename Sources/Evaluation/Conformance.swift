@@ -21,9 +21,8 @@ public struct Conformance: Sendable {
     /// Runs the model of a fixture folder on its `io.safetensors`: hidden states, logits, loss, every gradient, greedy ids.
     ///
     /// Limits are those of the fixtures' README: logits and hidden states 1e-4 + 1e-4·|reference|, loss 2e-5, gradients
-    /// 1e-4 of the tensor's largest entry + 1e-6.
-    /// - Parameter configFile: `config.json`, or the same model under older key names.
-    /// - Throws: `UnsupportedFamily`, and what reading a model throws.
+    /// 1e-4 of the tensor's largest entry + 1e-6. `configFile` is `config.json`, or the same model under older key names.
+    /// - Throws: `UnsupportedFamily`, what reading a model throws, and `ModelFileError` for references that do not fit the model.
     public init(folder: String, configFile: String = "config.json", on backend: any Backend) throws {
         self.folder = folder
         deviations = []
@@ -41,11 +40,11 @@ public struct Conformance: Sendable {
         let V = Int64(decoder.configuration.vocabularySize), labels = try io.integers("labels")
         let labelsFit = decoder.configuration.labelCount.map { count in labels.count == B && labels.allSatisfy { 0..<Int64(count) ~= $0 } }
             ?? (labels.count == ids.count && labels.allSatisfy { $0 == -100 || 0..<V ~= $0 })
-        guard mask.count == ids.count, ids.allSatisfy({ 0..<V ~= $0 }), labelsFit else {
+        // Real tokens only, and where each of them stands in the padded arrays.
+        let places = mask.count == ids.count ? (0..<B).map { b in (0..<T).map { b * T + $0 }.filter { mask[$0] == 1 } } : []
+        guard !places.isEmpty, !places.contains(where: \.isEmpty), ids.allSatisfy({ 0..<V ~= $0 }), labelsFit else {
             throw ModelFileError(file: io.path, problem: "token ids, mask or labels do not fit the model", advice: "Make the reference again.")
         }
-        // Real tokens only, and where each of them stands in the padded arrays.
-        let places = (0..<B).map { b in (0..<T).map { b * T + $0 }.filter { mask[$0] == 1 } }
         let batch = RaggedBatch(places.map { $0.map { Int32(ids[$0]) } })
         let flat = places.joined().map { $0 }
 
@@ -55,7 +54,7 @@ public struct Conformance: Sendable {
         let hidden = decoder.hiddenStates(batch, Pass(tape: tape, probe: probe))
         for (name, values) in probe.seen {
             guard io.info(name) != nil else { continue }
-            compare(name, values, try rows(io, name, flat), allowed: { 1e-4 + 1e-4 * abs($0) })
+            try compare(name, values, try rows(io, name, flat, of: B * T), allowed: { 1e-4 + 1e-4 * abs($0) })
         }
 
         let loss: Double
@@ -63,20 +62,21 @@ public struct Conformance: Sendable {
             let last = batch.spans.map { Int32($0.rows.upperBound - 1) }
             let logits = decoder.labelLogits(hidden, rows: last)!
             let values = logits.read()
-            compare("logits", values, try io.floats("logits"), allowed: { 1e-4 + 1e-4 * abs($0) })
+            try compare("logits", values, try io.floats("logits"), allowed: { 1e-4 + 1e-4 * abs($0) })
             loss = backwardLabels(logits, values, labels, tape)
         } else {
-            compare("logits", decoder.head.logits(hidden).read(), try rows(io, "logits", flat), allowed: { 1e-4 + 1e-4 * abs($0) })
+            try compare("logits", decoder.head.logits(hidden).read(), try rows(io, "logits", flat, of: B * T), allowed: { 1e-4 + 1e-4 * abs($0) })
             loss = backwardTokens(decoder, hidden, batch, places, labels, tape)
         }
-        compare("loss", [Float(loss)], try io.floats("loss"), allowed: { _ in 2e-5 })
+        try compare("loss", [Float(loss)], try io.floats("loss"), allowed: { _ in 2e-5 })
         for parameter in decoder.parameters.parameters {
             let reference = try io.floats("grad.\(parameter.name)")
             let largest = Double(reference.map(abs).max() ?? 0)
-            compare("grad.\(parameter.name)", gradients.read(parameter), reference, allowed: { _ in 1e-4 * largest + 1e-6 })
+            try compare("grad.\(parameter.name)", gradients.read(parameter), reference, allowed: { _ in 1e-4 * largest + 1e-6 })
         }
         if let info = io.info("greedy.ids") {
             let expected = try io.integers("greedy.ids")
+            guard info.shape.count == 2, info.shape[0] == B else { throw misfit("greedy.ids", info.shape) }
             let count = info.shape[1]
             for (b, span) in batch.spans.enumerated() {
                 var tokens = Array(batch.tokens[span.rows])
@@ -100,15 +100,21 @@ public struct Conformance: Sendable {
         }
     }
 
+    private func misfit(_ name: String, _ shape: [Int]) -> ModelFileError {
+        ModelFileError(file: "\(folder)/io.safetensors", problem: "'\(name)' has shape \(shape), which does not fit the model or the token ids", advice: "Make the reference again.")
+    }
+
     /// The rows of a padded reference that are real.
-    private func rows(_ io: SafetensorsFile, _ name: String, _ flat: [Int]) throws -> [Float] {
+    private func rows(_ io: SafetensorsFile, _ name: String, _ flat: [Int], of count: Int) throws -> [Float] {
         let values = try io.floats(name)
-        let width = io.info(name)!.shape.last!
+        let shape = io.info(name)!.shape
+        let width = values.count / count
+        guard values.count == count * width else { throw misfit(name, shape) }
         return flat.flatMap { values[$0 * width..<($0 + 1) * width] }
     }
 
-    private mutating func compare(_ quantity: String, _ values: [Float], _ reference: [Float], allowed: (Double) -> Double) {
-        precondition(values.count == reference.count, "\(quantity): \(values.count) values against \(reference.count)")
+    private mutating func compare(_ quantity: String, _ values: [Float], _ reference: [Float], allowed: (Double) -> Double) throws {
+        guard values.count == reference.count else { throw misfit(quantity, [reference.count]) }
         var worst = Deviation(quantity: quantity, absolute: 0, share: 0)
         for (value, expected) in zip(values, reference) {
             let difference = abs(Double(value) - Double(expected))

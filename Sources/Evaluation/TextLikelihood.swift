@@ -14,7 +14,7 @@ public struct TextLikelihood: Sendable, Equatable {
     /// The first token is not scored unless a BOS token precedes it.
     public var tokenLogProbabilities: [Float]
 
-    /// - Parameter ids: no longer than the context; the first is only read.
+    /// Scores `ids`, which are no longer than the context; the first is only read. `bytes` is the length of the whole text in UTF-8.
     public init(of ids: [Int32], bytes: Int, under decoder: Decoder) {
         tokens = ids.count
         guard ids.count > 1 else {

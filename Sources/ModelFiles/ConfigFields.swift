@@ -74,7 +74,7 @@ public final class ConfigFields {
     /// `nil` where the field is missing or null.
     public func optionalBool(_ name: String) throws -> Bool? { try json(name).map { try bool(name, $0) } }
 
-    /// - Parameter choices: the permitted values; `nil` permits all.
+    /// A string, one of `choices`; `nil` permits all.
     public func string(_ name: String, oneOf choices: [String]? = nil) throws -> String {
         try string(name, try required(name), choices)
     }

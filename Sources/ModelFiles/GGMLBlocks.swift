@@ -18,6 +18,7 @@ extension DType {
     /// up to the roundings of ggml's reference.
     /// - Parameters:
     ///   - source: `count / blockSize * bytesPerBlock` readable bytes, at any alignment, little-endian.
+    ///   - count: elements, not bytes or blocks.
     ///   - destination: room for `count` floats; does not overlap `source`.
     /// - Precondition: `isExpandable`, and `count` is a multiple of `blockSize`.
     public func expand(_ source: UnsafeRawPointer, count: Int, into destination: UnsafeMutablePointer<Float>) {

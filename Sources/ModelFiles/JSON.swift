@@ -13,9 +13,9 @@ public enum JSON: Sendable {
     case object(JSONObject)
 
     /// Parses one JSON text: strict RFC 8259, UTF-8, no byte-order mark, no duplicate keys, at most 128 levels.
-    /// - Parameters:
-    ///   - source: what to call the text in an error, usually the path of the file.
-    ///   - firstLine: the number of the first line of `bytes`, where they are one line of a longer file.
+    ///
+    /// Errors call the text `source`, usually the path of the file, and count its lines from `firstLine`, which is not 1 where
+    /// `bytes` are one line of a longer file.
     /// - Throws: `JSONError` with line and column.
     public static func parse(_ bytes: UnsafeRawBufferPointer, source: String, firstLine: Int = 1) throws -> JSON {
         var parser = JSONParser(bytes, source: source, firstLine: firstLine)

@@ -18,6 +18,7 @@ public final class SafetensorsWriter {
     private var writtenBytes = 0
 
     /// - Parameters:
+    ///   - path: of the finished file, in a folder that exists.
     ///   - tensors: in the order in which `append` will deliver them; types are those of safetensors.
     ///   - metadata: strings for the header, written in the order of their keys.
     /// - Throws: `ModelFileError` for a name given twice, a type the format does not know, or the system's refusal.

@@ -29,7 +29,7 @@ public struct JobEstimate: Sendable {
         let (dev, test) = (try measured(.dev, options.devLimit), try measured(.test, options.testLimit))
         let shape = plan.recipe.shape(problems: problems.count)
 
-        let probe = try await Probe(plan, environment, model, problems: problems, worked: worked, samples: shape.samples)
+        let probe = try await Probe(plan, environment, model, problems: problems, worked: worked, shape: shape)
         // Growing from the probe's share, over the iterations.
         let grown = (0..<shape.iterations).map { Double($0) / Double(shape.iterations) }
         let choosing = environments.count > 1 ? environments.count * dev : 0
@@ -45,7 +45,7 @@ public struct JobEstimate: Sendable {
         switch shape.training {
         case .steps(let count): steps += count
         case .epochs(let epochs):
-            let limit = probe.distinctShare * Double(shape.samples)
+            let limit = min(Double(shape.cap), probe.distinctShare * Double(shape.samples))
             for share in grown {
                 let selected = Double(shape.problems) * (probe.selectedPerProblem + (limit - probe.selectedPerProblem) * share)
                 steps += (Int(selected + Double(worked.count)) * epochs + options.batchSize - 1) / options.batchSize
@@ -84,8 +84,8 @@ public struct JobEstimate: Sendable {
         /// A batch like those that will be trained.
         var examples: [Example]
 
-        init(_ plan: RunPlan, _ environment: any Tasks.Environment, _ model: Model, problems: [Problem], worked: [WorkedExample], samples: Int) async throws {
-            let options = plan.options
+        init(_ plan: RunPlan, _ environment: any Tasks.Environment, _ model: Model, problems: [Problem], worked: [WorkedExample], shape: RecipeChoice.Shape) async throws {
+            let (options, samples) = (plan.options, shape.samples)
             // A model that knows nothing yet does not end its answers: their length comes from the worked examples.
             let isFresh = plan.model == nil
             let workedLengths = worked.map { Double(model.tokenizer.encode($0.completion).count + 1) }
@@ -117,7 +117,7 @@ public struct JobEstimate: Sendable {
                 if case .judged(let verdict) = judgement, verdict.outcome == .right { rollout } else { nil }
             }
             let distinct = right.grouped().flatMap { $0.deduplicated() }
-            selectedPerProblem = Double(distinct.count) / Double(count)
+            selectedPerProblem = Double(distinct.grouped().reduce(0) { $0 + min(shape.cap, $1.count) }) / Double(count)
             distinctShare = right.isEmpty ? 1 : Double(distinct.count) / Double(right.count)
             var pairs = (distinct.isEmpty ? rollouts : distinct).map { ($0.promptTokens, $0.completionTokens) }
             if isFresh, !worked.isEmpty {
@@ -144,6 +144,8 @@ extension RecipeChoice {
         /// Of an iteration.
         var problems: Int
         var samples: Int
+        /// Examples that a problem gives at most.
+        var cap: Int
         /// Whether what failed is tried again.
         var retriesFailures: Bool
         var training: Training
@@ -153,10 +155,10 @@ extension RecipeChoice {
         switch self {
         case .star(let star):
             let steps = (1...max(1, star.iterations)).reduce(0) { $0 + star.steps($1) }
-            return Shape(iterations: star.iterations, problems: problems, samples: 1, retriesFailures: rationalises, training: .steps(steps))
+            return Shape(iterations: star.iterations, problems: problems, samples: 1, cap: 1, retriesFailures: rationalises, training: .steps(steps))
         case .restEM(let rest):
             let window = rest.problemsPerIteration > 0 ? min(problems, rest.problemsPerIteration) : problems
-            return Shape(iterations: rest.iterations, problems: window, samples: rest.samplesPerProblem, retriesFailures: rationalises, training: .epochs(rest.epochs))
+            return Shape(iterations: rest.iterations, problems: window, samples: rest.samplesPerProblem, cap: rest.cap, retriesFailures: rationalises, training: .epochs(rest.epochs))
         }
     }
 }

@@ -69,8 +69,17 @@ public actor LearningLoop {
     private var loaded: (version: PolicyVersion, decoder: Decoder)?
 
     /// - Parameters:
+    ///   - executor: runs everything that this loop does.
     ///   - environments: the same problems under one prompt or several, of which the base's accuracy on dev chooses.
+    ///   - verifier: judges what trains; `nil`: the environment's own, which always judges what is measured.
+    ///   - options: what every recipe shares.
+    ///   - workedExamples: for the warm-up; without any there is none.
+    ///   - folder: the run's; checkpoints go there.
     ///   - makeModel: makes the model that this loop then owns alone.
+    ///   - makeJournal: makes the journal; the run goes on from what it holds.
+    ///   - report: hears of progress as it happens.
+    ///   - isCancelled: looked at before every decoding step and after every training step; true ends the run with `Interrupted`.
+    ///   - makePlugins: fresh plug-ins for every training.
     public init(
         executor: EngineExecutor, environments: [any Tasks.Environment], verifier: (any Verifier)? = nil, options: LoopOptions, workedExamples: [WorkedExample] = [],
         folder: String, makeModel: @Sendable () throws -> sending Model, makeJournal: @Sendable () throws -> sending any Journal,

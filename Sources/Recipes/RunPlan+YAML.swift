@@ -35,8 +35,8 @@ extension RunPlan {
 
     /// The plan of a recipe file: what it leaves out has the defaults of its model, task and recipe.
     ///
-    /// - Parameters:
-    ///   - model, task, recipe: from the command line, which overrides the file.
+    /// `model`, `task`, `recipe` and the task's `settings` come from the command line, which overrides the file. Another recipe
+    /// than the file's has default settings. Errors call the text `file`.
     public static func reading(
         _ text: String, file: String, model: String?, task: String?, recipe: String?, settings: [String: String]
     ) throws -> RunPlan {

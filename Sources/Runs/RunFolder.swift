@@ -37,7 +37,8 @@ public struct RunFolder: Sendable {
     }
 
     /// Opens a run to go on with it.
-    /// - Parameter recipe: what is about to be run; `nil` takes what the folder holds.
+    ///
+    /// `recipe` is what is about to be run; `nil` takes what the folder holds.
     /// - Throws: `RunError` naming the keys that differ when the run was made with another recipe.
     public init(opening path: String, recipe: String? = nil) throws {
         let path = Self.normalized(path)

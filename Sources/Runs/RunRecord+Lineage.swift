@@ -3,15 +3,13 @@ import ModelFiles
 import Recipes
 
 extension RunRecord {
-    /// A model that the run starts from, or refers to.
-    /// - Parameter hash: as in `CheckpointRecord.parents`.
+    /// A model that the run starts from, or refers to; its hash is as in `CheckpointRecord.parents`.
     public func recordModel(hash: String, name: String) throws {
         try write { db in try db.run("INSERT OR REPLACE INTO models (hash, name) VALUES (?, ?)", [Stored.text(hash), Stored.text(name)]) }
         try writeLineage()
     }
 
-    /// Problems or text that the run learns from.
-    /// - Parameter order: how they are ordered, in words or as a hash of the order.
+    /// Problems or text that the run learns from; `order` says how they are ordered, in words or as a hash of the order.
     public func recordData(hash: String, name: String, order: String) throws {
         try write { db in
             try db.run("INSERT OR REPLACE INTO data (hash, name, ordering) VALUES (?, ?, ?)", [Stored.text(hash), Stored.text(name), Stored.text(order)])

@@ -77,8 +77,7 @@ extension RunRecord {
         ).first
     }
 
-    /// The first rollouts of a phase with a given outcome.
-    /// - Parameter outcome: `nil` for any.
+    /// The first rollouts of a phase of one iteration, at most `limit`, with a given outcome; `nil` for any.
     public func sample(iteration: Int, phase: String, outcome: Verdict.Outcome? = nil, limit: Int = 10) throws -> [Rollout] {
         var condition = "iteration = ? AND phase = ?"
         var arguments: [(any DatabaseValueConvertible)?] = [iteration, Stored.text(phase)]
@@ -90,8 +89,9 @@ extension RunRecord {
     }
 
     /// Problems that a phase met in its first and in its last iteration: those that changed from wrong to right, stayed wrong,
-    /// stayed right and changed from right to wrong, in turn.
-    /// - Parameter phase: `nil` takes "test", "dev" or "attempt", else the first that came back.
+    /// stayed right and changed from right to wrong, in turn, at most `limit` together.
+    ///
+    /// Without a phase: "test", "dev" or "attempt", else the first that came back.
     public func beforeAfter(phase: String? = nil, limit: Int = 12) throws -> [BeforeAfter] {
         let spans = try rows(
             "rollouts", "SELECT phase, MIN(iteration) AS first, MAX(iteration) AS last FROM rollouts GROUP BY phase HAVING first < last ORDER BY phase"

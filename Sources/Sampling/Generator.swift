@@ -88,11 +88,12 @@ public final class Generator {
 
     /// Completes every request.
     /// - Parameters:
+    ///   - requests: prompts of at least one token, shorter than the model's context; options may differ.
     ///   - onToken: sees each token as it is drawn.
     ///   - onFinish: sees each completion as it ends; the order depends on lengths.
     ///   - isCancelled: looked at before every step; true ends the run with what has finished so far.
     /// - Returns: completions in the order of requests and samples.
-    /// - Throws: `SamplingError`.
+    /// - Throws: `SamplingError`, and what `onFinish` throws.
     @discardableResult
     public func run(
         _ requests: [GenerationRequest], onToken: (_ request: Int, _ sample: Int, _ token: Int32) -> Void = { _, _, _ in },

@@ -66,6 +66,7 @@ public struct SamplingOptions: Sendable, Codable, Equatable {
     private var truncates: Bool { topK > 0 || topP < 1 || minP > 0 || typicalP < 1 }
 
     /// - Parameters:
+    ///   - all: the logits of one position, as the model gave them.
     ///   - uniform: in [0, 1).
     ///   - candidates: only the first so many tokens may be drawn: a model can have more rows than its tokenizer has tokens.
     public func draw(_ all: UnsafeBufferPointer<Float>, uniform: Double, candidates: Int? = nil) throws(SamplingError) -> Draw {

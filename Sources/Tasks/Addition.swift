@@ -43,13 +43,16 @@ public struct Addition: Environment {
 
     /// - Parameters:
     ///   - digits: the lengths of the operands, within 1...18.
+    ///   - form: with a scratchpad or directly; also decides where a completion stops.
     ///   - seed: which of the training pairs are drawn and in which order; dev and test are the same for all seeds.
     ///   - trainCount: training problems over all lengths; fewer where the lengths have fewer.
     ///   - shares: each length's share of the training problems, to any sum; lengths left out get none. Empty: equal shares.
     ///     What a short length cannot fill goes to the others.
-    ///   - testPerLength: held-out problems of each length, fewer where it has fewer (15 of the 55 one-digit pairs).
+    ///   - devPerLength: dev problems of each length, fewer where it has fewer (4 of the 55 one-digit pairs).
+    ///   - testPerLength: test problems of each length, fewer where it has fewer (15 of the 55 one-digit pairs).
     ///   - fewShot: worked examples before each problem, from the warm-up part, shortest first.
     ///   - maxTokens: `nil`: as many as the longest right answer has characters, and 16 more.
+    ///   - name: of the task, in records and errors.
     /// - Throws: `TaskError.badValue`.
     public init(
         digits: ClosedRange<Int>, form: Form = .scratchpad, seed: UInt64 = 0, trainCount: Int = 10_000,
@@ -142,6 +145,7 @@ public struct Addition: Environment {
     /// - Parameters:
     ///   - count: at most 500 problems, so twice as many examples; fewer where the lengths have fewer.
     ///   - longest: at most 20 problems of the longest length.
+    ///   - seed: which pairs are drawn and in which order; `nil` takes the task's own.
     public func warmUp(count: Int = 500, longest: Int = 20, seed: UInt64? = nil) throws -> [WorkedExample] {
         guard (0...500).contains(count) else {
             throw TaskError.badValue(file: name, line: nil, key: "warm-up count", value: "\(count)", reason: "Choose 0 to 500; more would be supervised training.")

@@ -17,13 +17,17 @@ public struct Instructions: Environment {
     private let train, dev, test: [Problem]
 
     /// - Parameters:
-    ///   - data: JSON Lines with `instruction` (or `prompt`) and, if there is one, `input`; other fields are not read.
+    ///   - data: JSON Lines with `instruction` (or `prompt`) and, if there are any, `input` and `id`; other fields are not read.
     ///   - seed: which demand each training instruction gets, and their order.
     ///   - trainCount: `nil`: all.
+    ///   - devCount: fewer where the data has fewer.
     ///   - testCount: over both halves; fewer where the data has fewer.
     ///   - longest: instructions with more characters, input included, are left out.
-    ///   - prompt: the user's message, with `{question}` and `{demand}`.
+    ///   - maxTokens: the most that an answer may take.
+    ///   - prompt: the user's message, with `{question}` and `{demand}`; `nil`: the two with a blank line between them.
     ///   - system: the system's message before it.
+    ///   - splitting: the shares of dev and test, and which instructions stay together.
+    ///   - name: of the task, in records and errors; it also begins the ids of records without one.
     /// - Throws: `TaskError` for an unreadable file, a record without an instruction, or a split that comes out empty.
     public init(
         data: URL, seed: UInt64 = 0, trainCount: Int? = nil, devCount: Int = 200, testCount: Int = 400, longest: Int = 400,

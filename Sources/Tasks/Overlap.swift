@@ -35,8 +35,8 @@ public struct Overlap: Codable, Sendable, Equatable, CustomStringConvertible {
 
     /// The held-out problems that share a run of `words` words with the training text (GPT-3's rule, 13 words).
     ///
-    /// A question with fewer words counts when all of it occurs. Case and punctuation are ignored.
-    /// - Parameter training: everything trained on, self-generated text included.
+    /// A question with fewer words counts when all of it occurs. Case and punctuation are ignored. The training text is
+    /// everything trained on, self-generated text included.
     /// - Returns: ids, in the order of `problems`.
     public static func contaminated(_ problems: [Problem], by training: [String], words length: Int = 13) -> [String] {
         precondition(length > 0, "a run of \(length) words")

@@ -10,7 +10,7 @@ public struct TaskKind: Sendable {
     public let keys: [String]
     let make: @Sendable (TaskFile) throws -> any Environment
 
-    /// - Parameter make: reads the settings; the keys are already checked.
+    /// A kind of task whose `make` reads the settings of a task file; the file's keys are already checked.
     public init(name: String, summary: String, keys: [String], make: @escaping @Sendable (TaskFile) throws -> any Environment) {
         self.name = name
         self.summary = summary
@@ -37,8 +37,9 @@ public struct TaskRegistry: Sendable {
     /// What a kind of task may be told; empty for an unknown one.
     public func keys(of name: String) -> [String] { kinds.first { $0.name == name }?.keys ?? [] }
 
-    /// A built-in kind of task with settings as a task file would write them (`["digits": "1-3"]`).
-    /// - Parameter folder: where relative paths start.
+    /// A task of one of these kinds, with settings as a task file would write them (`["digits": "1-3"]`).
+    ///
+    /// Relative paths start at `folder`.
     /// - Throws: `TaskError`.
     public func environment(
         named name: String, settings: [String: String] = [:], folder: URL = URL(fileURLWithPath: FileManager.default.currentDirectoryPath)

@@ -33,7 +33,7 @@ public final class CPUBackend: Backend {
 
     /// - Parameters:
     ///   - threads: all processors when nil.
-    ///   - kernels: a variant by name; the fastest tested one when nil.
+    ///   - name: which kernels, "portable" or "avx2"; the fastest tested ones when nil.
     public init(threads: Int? = nil, kernels name: String? = nil) throws(BackendError) {
         if let name {
             guard let table = ad_kernels_named(name) else { throw .unknownKernels(name) }

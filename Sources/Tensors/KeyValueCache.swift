@@ -76,7 +76,9 @@ public final class KeyValueCache {
 extension AttentionPlan {
     /// A plan over cache slots: for each sequence its query rows, the blocks that hold its keys, and how many keys.
     ///
-    /// - Parameter blocks: block numbers with the keys used in each; queries are the last keys.
+    /// - Parameters:
+    ///   - sequences: rows of the queries, which are the last keys, and block numbers with the keys used in each.
+    ///   - window: how many keys a query sees at most, its own included; `nil` for all up to its own.
     public init(cached sequences: [(queries: Range<Int>, blocks: [(block: Int, count: Int)])], window: Int? = nil) {
         self.sequences = sequences.map { sequence in
             var runs: [Range<Int>] = []

@@ -158,7 +158,7 @@ public final class ParameterBuffers {
     private var storages: [ObjectIdentifier: Storage] = [:]
     private var trained: Set<ObjectIdentifier>
 
-    /// - Parameter isTrainable: parameters that it refuses are frozen; a segment with none costs no memory.
+    /// All values begin at 0. Parameters that `isTrainable` refuses are frozen; a segment that holds only frozen ones costs no memory.
     public init(of parameters: ParameterSet, where isTrainable: (Parameter) -> Bool = { _ in true }) {
         self.parameters = parameters
         trained = Set(parameters.parameters.filter(isTrainable).map { ObjectIdentifier($0) })

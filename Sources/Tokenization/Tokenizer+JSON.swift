@@ -14,6 +14,7 @@ extension Tokenizer {
     /// Reads a `tokenizer.json` as huggingface/tokenizers writes it.
     ///
     /// - Parameters:
+    ///   - tokenizerJSON: the whole file; its model must be byte-pair encoding.
     ///   - tokenizerConfig: the `tokenizer_config.json` beside it, which names BOS and EOS and may hold the chat template.
     ///   - source: the file, for error messages.
     /// - Throws: `TokenizerError`.

@@ -58,9 +58,10 @@ public final class Tokenizer: Sendable {
 
     // MARK: Encoding
 
-    /// - Parameters:
-    ///   - addSpecialTokens: puts the tokens of the post-processor (such as BOS) around the text.
-    ///   - parseSpecial: recognises special tokens written in the text; false treats them as text.
+    /// The ids of a text.
+    ///
+    /// `addSpecialTokens` puts the tokens of the post-processor (such as BOS) around the text. `parseSpecial` recognises
+    /// special tokens written in the text; false treats them as text.
     public func encode(_ text: String, addSpecialTokens: Bool = false, parseSpecial: Bool = true) -> [Int32] {
         let bytes = Array(text.utf8)
         var ids: [Int32] = []

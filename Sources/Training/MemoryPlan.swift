@@ -24,7 +24,8 @@ public struct MemoryPlan: Sendable {
     }
 
     /// Weights, gradients and two moments; what the backward pass keeps; the widest moment of a block and of the head.
-    /// - Parameter startingWeights: whether the weights that training began with stay beside those being trained.
+    ///
+    /// With `startingWeights`, the weights that training began with stay beside those being trained.
     public func bytesToTrain(microBatchTokens tokens: Int, startingWeights: Bool = false, runner: BlockRunner = .plain) -> Int {
         let state = (startingWeights ? 5 : 4) * weightBytes
         let perLayer = keptFloatsPerTokenAndLayer * Self.float

@@ -36,7 +36,7 @@ public struct TermSum: Sendable {
 public protocol Objective: Sendable {
     /// From the data of the whole global batch, before the first forward pass.
     func counts(_ examples: [Example]) -> [TermCount]
-    /// - Parameter laws: one per trained token of the example.
+    /// The terms of one example, with one law for each of its trained tokens.
     func sums(_ example: Example, _ laws: [RowLaw]) -> [TermSum]
 }
 

@@ -68,6 +68,40 @@ struct ConformanceGoldenTests {
         try writer.finish()
         #expect(try !Conformance(folder: copy, on: CPUBackend(threads: 1)).conforms)
     }
+
+    @Test("a reference that does not fit the model is an error that names the tensor", arguments: ["logits", "hidden", "grad.", "loss", "attention_mask", "greedy.ids"])
+    func misfit(prefix: String) throws {
+        let folder = try #require(Fixtures.folders("models").first { name in
+            (try? JSON.read(path: "\(Fixtures.root)/models/\(name)/config.json")["model_type"]?.string) == "llama"
+        })
+        let source = "\(Fixtures.root)/models/\(folder)"
+        let copy = FileManager.default.temporaryDirectory.appendingPathComponent("misfit-\(UUID().uuidString)").path
+        defer { try? FileManager.default.removeItem(atPath: copy) }
+        try FileManager.default.createDirectory(atPath: copy, withIntermediateDirectories: true)
+        for file in ["config.json", "model.safetensors"] { try FileManager.default.copyItem(atPath: "\(source)/\(file)", toPath: "\(copy)/\(file)") }
+        let io = try SafetensorsFile(path: "\(source)/io.safetensors")
+        let chosen = try #require(io.tensors.first { $0.name.hasPrefix(prefix) }).name
+        let count = { (shape: [Int]) in shape.reduce(1, *) }
+        // The chosen tensor has one value too many.
+        let writer = try SafetensorsWriter(
+            path: "\(copy)/io.safetensors", tensors: io.tensors.map { ($0.name, $0.dtype, $0.name == chosen ? [count($0.shape) + 1] : $0.shape) })
+        for tensor in io.tensors {
+            let isChosen = tensor.name == chosen
+            if let floats = try? io.floats(tensor.name) {
+                try writer.append(floats + (isChosen ? [0] : []))
+            } else {
+                let integers = try io.integers(tensor.name) + (isChosen ? [0] : [])
+                if "\(tensor.dtype)".hasSuffix("32") {
+                    try integers.map { Int32($0) }.withUnsafeBytes { try writer.append($0) }
+                } else {
+                    try integers.withUnsafeBytes { try writer.append($0) }
+                }
+            }
+        }
+        try writer.finish()
+        let error = #expect(throws: ModelFileError.self) { try Conformance(folder: copy, on: CPUBackend(threads: 1)) }
+        #expect("\(try #require(error))".contains("io.safetensors") && "\(error!)".contains(prefix == "attention_mask" ? "mask" : chosen))
+    }
 }
 
 @Suite("Malformed Golden configurations", .enabled(if: FileManager.default.fileExists(atPath: "\(Fixtures.root)/quant/malformed"), "no malformed fixtures: set AUTODIDACT_FIXTURES"))

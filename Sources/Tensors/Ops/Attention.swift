@@ -2,7 +2,10 @@
 ///
 /// - Parameters:
 ///   - q: `[N, heads, headDim]`.
-///   - k, v: `[keys, kvHeads, headDim]`; query head h reads key/value head h·kvHeads/heads.
+///   - k: `[keys, kvHeads, headDim]`; query head h reads key/value head h·kvHeads/heads.
+///   - v: `[keys, kvHeads, headDim]`.
+///   - plan: which rows of `k` and `v` each row of `q` sees.
+///   - options: the scale, and the bias by distance where there is one.
 /// - Returns: `[N, heads, headDim]`. A query that sees no key gets 0.
 public func attention(_ q: Tensor, _ k: Tensor, _ v: Tensor, _ plan: AttentionPlan, _ options: AttentionOptions) -> Tensor {
     precondition(q.shape.count == 3 && k.shape.count == 3 && k.shape == v.shape && q.shape[2] == k.shape[2] && q.shape[1] % k.shape[1] == 0,

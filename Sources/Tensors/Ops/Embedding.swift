@@ -1,6 +1,6 @@
-/// Rows of a table, one per token.
+/// Rows of a table `[vocabulary, width]`, one per token.
 ///
-/// - Parameter tape: records the lookup where the table trains; later ops find the tape through the result.
+/// The tape records the lookup where the table trains; later ops find the tape through the result.
 /// - Returns: `[tokens, width]`.
 public func embedding(_ tokens: [Int32], _ table: Parameter, tape: Tape?) -> Tensor {
     let y = table.backend.empty([tokens.count, table.shape[1]])

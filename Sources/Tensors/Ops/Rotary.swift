@@ -7,8 +7,11 @@ public struct RotaryTables {
     public let interleaved: Bool
 
     /// - Parameters:
+    ///   - positions: one per row.
     ///   - frequencies: one per rotated pair; angles are position · frequency in float32, as published models were trained with.
     ///   - magnitude: both tables are multiplied by it (yarn, longrope).
+    ///   - interleaved: pairs are the entries 2i and 2i + 1; otherwise i and i + rotated/2.
+    ///   - backend: holds the tables.
     public init(positions: [Int32], frequencies: [Float], magnitude: Float = 1, interleaved: Bool = false, on backend: any Backend) {
         var cosines: [Float] = []
         var sines: [Float] = []
@@ -37,9 +40,7 @@ public func fixedLog(_ x: Double) -> Double { ad_log(x) }
 public func fixedExp(_ x: Double) -> Double { ad_exp(x) }
 public func fixedCos(_ x: Double) -> Double { ad_cos(x) }
 
-/// Turns the first entries of every head by its row's angles.
-///
-/// - Parameter x: `[N, heads, headDim]`.
+/// Turns the first entries of every head of `[N, heads, headDim]` by its row's angles.
 public func rotate(_ x: Tensor, _ tables: RotaryTables) -> Tensor {
     let y = x.backend.empty(x.shape)
     x.backend.rotate(x, cosines: tables.cosines, sines: tables.sines, interleaved: tables.interleaved, direction: 1, into: y)

@@ -24,9 +24,10 @@ public struct ChatTemplate: Sendable {
         body = try parser.template()
     }
 
-    /// - Parameters:
-    ///   - addGenerationPrompt: ends the text where the assistant's next message starts.
-    ///   - bosToken: what `bos_token` stands for in the template; nil leaves it undefined. The same for `eosToken`.
+    /// The conversation as text.
+    ///
+    /// With `addGenerationPrompt` it ends where the assistant's next message starts. `bosToken` and `eosToken` are what
+    /// `bos_token` and `eos_token` stand for in the template; nil leaves them undefined.
     /// - Throws: `ChatTemplateError`.
     public func render(
         messages: [(role: String, content: String)], addGenerationPrompt: Bool, bosToken: String? = nil, eosToken: String? = nil
