@@ -33,6 +33,7 @@ let package = Package(
         .testTarget(name: "TasksTests", dependencies: ["Tasks", "Sampling"]),
         .testTarget(name: "EvaluationTests", dependencies: ["Evaluation"]),
         .testTarget(name: "EndToEndTests", dependencies: ["Autodidact", "AutodidactCLI"]),
+        .testTarget(name: "GuidesTests", dependencies: ["Autodidact", "Tasks"]),
         .testTarget(name: "RunsTests", dependencies: ["Runs"]),
         .testTarget(name: "SamplingTests", dependencies: ["Sampling", "Training"]),
         .testTarget(name: "TrainingTests", dependencies: ["Training", "Tasks"]),

@@ -70,15 +70,7 @@ struct BadInputTests {
         .enabled(if: getuid() == 0 && Places.exists("/bin/mount"), "a small file system can only be mounted by root"))
     func fullDisk() throws {
         try Places.withFolder { folder in
-            func shell(_ command: String) throws -> Int32 {
-                let process = Process()
-                process.executableURL = URL(fileURLWithPath: "/bin/sh")
-                process.arguments = ["-c", command]
-                process.standardError = FileHandle.nullDevice
-                try process.run()
-                process.waitUntilExit()
-                return process.terminationStatus
-            }
+            func shell(_ command: String) throws -> Int32 { try Child(["-c", command], executable: "/bin/sh", in: folder).wait().status }
             let disk = "\(folder)/disk"
             try FileManager.default.createDirectory(atPath: disk, withIntermediateDirectories: true)
             // A sandbox may forbid mounting even to root.

@@ -30,31 +30,64 @@ struct Finished {
     var error: String
 }
 
+/// The built executable, or another, at work in a folder.
+///
+/// Spawned and awaited by the system's own calls: Foundation's `Process` can wait for ever for a child that has ended while another
+/// one was being started.
+final class Child {
+    private(set) var identifier: pid_t = 0
+    private let out: String
+    private let err: String
+
+    init(_ arguments: [String], executable: String = Places.executable, in folder: String, environment extra: [String: String] = [:]) throws {
+        // Files, not pipes: nobody has to read while the process runs.
+        (out, err) = ("\(folder)/.stdout-\(UUID().uuidString)", "\(folder)/.stderr-\(UUID().uuidString)")
+        #if canImport(Darwin)
+            var actions: posix_spawn_file_actions_t?
+        #else
+            var actions = posix_spawn_file_actions_t()
+        #endif
+        posix_spawn_file_actions_init(&actions)
+        defer { posix_spawn_file_actions_destroy(&actions) }
+        posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0)
+        posix_spawn_file_actions_addopen(&actions, 1, out, O_WRONLY | O_CREAT | O_TRUNC, 0o600)
+        posix_spawn_file_actions_addopen(&actions, 2, err, O_WRONLY | O_CREAT | O_TRUNC, 0o600)
+        let environment = ProcessInfo.processInfo.environment.merging(extra) { $1 }
+        // The shell goes to the folder and becomes the executable: not every system can spawn elsewhere.
+        let shell = "/bin/sh"
+        var argv = ([shell, "-c", "cd \"$0\" && exec \"$@\"", folder, executable] + arguments).map { strdup($0) } + [nil]
+        var envp = environment.map { strdup("\($0.key)=\($0.value)") } + [nil]
+        defer { for text in argv + envp { free(text) } }
+        let code = posix_spawn(&identifier, shell, &actions, nil, &argv, &envp)
+        guard code == 0 else { throw POSIXError(POSIXErrorCode(rawValue: code) ?? .ENOENT) }
+    }
+
+    func signal(_ number: Int32) { kill(identifier, number) }
+
+    /// What it printed; the status is the exit code, or the number of the signal that ended it.
+    func wait() -> Finished {
+        var status: Int32 = 0
+        while waitpid(identifier, &status, 0) == -1, errno == EINTR {}
+        defer { for path in [out, err] { try? FileManager.default.removeItem(atPath: path) } }
+        func text(_ path: String) -> String { String(decoding: FileManager.default.contents(atPath: path) ?? Data(), as: UTF8.self) }
+        let signal = status & 0x7f
+        return Finished(status: signal != 0 ? signal : (status >> 8) & 0xff, output: text(out), error: text(err))
+    }
+}
+
 /// Runs the built executable.
-/// - Parameter kill: seconds after which it is killed as by a power cut.
+/// - Parameters:
+///   - arguments: of the command line, the verb first.
+///   - folder: where it works.
+///   - extra: what is added to this process's environment.
+///   - kill: seconds after which it is killed as by a power cut.
+///   - interrupt: seconds after which it gets Ctrl-C.
 func autodidact(_ arguments: [String], in folder: String, environment extra: [String: String] = [:], killAfter kill: Double? = nil, interruptAfter interrupt: Double? = nil) throws -> Finished {
-    let process = Process()
-    process.executableURL = URL(fileURLWithPath: Places.executable)
-    process.arguments = arguments
-    process.currentDirectoryURL = URL(fileURLWithPath: folder)
-    process.environment = ProcessInfo.processInfo.environment.merging(extra) { $1 }
-    // Files, not pipes: nobody has to read while the process runs.
-    let (out, err) = ("\(folder)/.stdout-\(UUID().uuidString)", "\(folder)/.stderr-\(UUID().uuidString)")
-    for path in [out, err] { _ = FileManager.default.createFile(atPath: path, contents: nil) }
-    defer { for path in [out, err] { try? FileManager.default.removeItem(atPath: path) } }
-    process.standardOutput = try FileHandle(forWritingTo: URL(fileURLWithPath: out))
-    process.standardError = try FileHandle(forWritingTo: URL(fileURLWithPath: err))
-    process.standardInput = FileHandle.nullDevice
-    try process.run()
-    if let kill {
-        Thread.sleep(forTimeInterval: kill)
-        Foundation.kill(process.processIdentifier, SIGKILL)
+    let child = try Child(arguments, in: folder, environment: extra)
+    for (seconds, signal) in [(kill, SIGKILL), (interrupt, SIGINT)] {
+        guard let seconds else { continue }
+        Thread.sleep(forTimeInterval: seconds)
+        child.signal(signal)
     }
-    if let interrupt {
-        Thread.sleep(forTimeInterval: interrupt)
-        Foundation.kill(process.processIdentifier, SIGINT)
-    }
-    process.waitUntilExit()
-    func text(_ path: String) -> String { String(decoding: FileManager.default.contents(atPath: path) ?? Data(), as: UTF8.self) }
-    return Finished(status: process.terminationStatus, output: text(out), error: text(err))
+    return child.wait()
 }
