@@ -86,6 +86,7 @@ extension DecoderConfiguration {
             ("vocab_size", .integer(Int64(vocabularySize))),
         ]
         if let scaling = rope.json { members.append(("rope_scaling", scaling)) }
+        if let slidingWindow { members.append(("sliding_window", .integer(Int64(slidingWindow)))) }
         if let id = bosTokenID { members.append(("bos_token_id", .integer(Int64(id)))) }
         if let first = eosTokenIDs.first {
             members.append(("eos_token_id", eosTokenIDs.count == 1 ? .integer(Int64(first)) : .array(eosTokenIDs.map { .integer(Int64($0)) })))

@@ -69,7 +69,7 @@ struct RunsCommand: AsyncParsableCommand {
         @Option(help: "Only this iteration.")
         var iteration: Int?
 
-        @Option(help: "Only this phase (attempt, rationalise, test).")
+        @Option(help: "Only this phase (attempt, rationalise, dev, test, prompt-1 …).")
         var phase: String?
 
         @Option(help: "At most this many rollouts of each phase, evenly spread; 0 is all.")

@@ -14,7 +14,7 @@ public struct ReSTEM: Recipe, Equatable {
     public var cap = 10
     public var sampling = SamplingOptions(temperature: 0.7, topK: 40)
     public var epochs = 4
-    /// Whether problems that no sample solved are tried once more with a hint, as STaR does.
+    /// Whether problems that no sample solved are tried again as often with a hint, as STaR does.
     public var rationalises = false
     public var startsFrom = NextStart.base
     /// Problems of an iteration, taken in turn from the training part; 0: all of them every time.
@@ -30,7 +30,7 @@ public struct ReSTEM: Recipe, Equatable {
             var rollouts = try await loop.sample(problems.window(n, of: problemsPerIteration), samples: samplesPerProblem, from: policy, iteration: n, phase: "attempt", sampling)
             if rationalises {
                 let failed = rollouts.grouped().filter { !$0.contains(where: \.isRight) }.map { $0[0].problem }
-                rollouts += try await loop.sample(failed, mode: .hinted, from: policy, iteration: n, phase: "rationalise", sampling)
+                rollouts += try await loop.sample(failed, mode: .hinted, samples: samplesPerProblem, from: policy, iteration: n, phase: "rationalise", sampling)
             }
             let examples = try loop.examples(from: rollouts, RightCompletions(cap: cap), iteration: n)
             let start = startsFrom == .base ? base : policy
