@@ -17,9 +17,7 @@ final class ProgressPrinter: Sendable {
 
     func show(_ event: LoopEvent) {
         if style == .json {
-            let encoder = JSONEncoder()
-            encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
-            if let data = try? encoder.encode(event) { printLine(String(decoding: data, as: UTF8.self)) }
+            try? printJSON(event)
             return
         }
         switch event {

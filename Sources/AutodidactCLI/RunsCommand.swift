@@ -9,11 +9,30 @@ struct RunsCommand: AsyncParsableCommand {
     struct List: AsyncParsableCommand {
         static let configuration = CommandConfiguration(abstract: "The runs in a folder.")
 
-        @Argument(help: "Where the runs are.")
-        var folder: String = "runs"
+        @Argument(help: "Where the runs are; runs when left out.")
+        var folder: String?
+
+        @Flag(help: "One JSON object a line instead of text.")
+        var json = false
+
+        private struct Line: Encodable {
+            var path, state: String
+            var iteration, checkpoints, steps: Int
+            var accuracy: Double?
+        }
 
         func run() async throws {
+            if let folder, !FileManager.default.fileExists(atPath: folder) { throw ValidationError("\(folder): no such folder. Give the folder that holds the runs.") }
+            let folder = folder ?? "runs"
             let runs = RunSummary.list(in: folder)
+            if json {
+                return try runs.forEach {
+                    try printJSON(
+                        Line(
+                            path: $0.path, state: $0.state.description, iteration: $0.iterations.last ?? 0, checkpoints: $0.checkpoints, steps: $0.steps,
+                            accuracy: $0.accuracy?.value))
+                }
+            }
             if runs.isEmpty { printLine("no runs in \(folder)") }
             for run in runs {
                 let accuracy = run.accuracy.map { String(format: "%.1f %%", $0.value * 100) } ?? "–"
@@ -31,9 +50,21 @@ struct RunsCommand: AsyncParsableCommand {
         @Flag(help: "Print the digest of everything in the record except times.")
         var digest = false
 
+        @Flag(help: "One JSON object with every metric and checkpoint instead of text.")
+        var json = false
+
+        private struct Whole: Encodable {
+            var path, state: String
+            var metrics: [MetricRecord]
+            var checkpoints: [CheckpointRecord]
+        }
+
         func run() async throws {
             let record = try RunRecord(reading: run)
             if digest { return printLine(try record.digest()) }
+            let state = RunSummary(of: run).state
+            if json { return try printJSON(Whole(path: record.folderPath, state: state.description, metrics: record.metrics(), checkpoints: record.checkpoints())) }
+            printLine("\(record.folderPath) is \(state)" + (state == .interrupted ? ". Go on with: autodidact learn --resume \(record.folderPath)" : ""))
             printLine(try ResultTable(record).text)
             for checkpoint in try record.checkpoints() {
                 printLine("\(checkpoint.path)  iteration \(checkpoint.training.iteration) \(checkpoint.training.phase), \(checkpoint.step) steps, weights \(checkpoint.weightsHash)")

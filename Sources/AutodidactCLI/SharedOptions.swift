@@ -62,3 +62,10 @@ func printNow(_ text: String) {
 }
 
 func printLine(_ text: String = "") { printNow(text + "\n") }
+
+/// One line.
+func printJSON(_ value: some Encodable) throws {
+    let encoder = JSONEncoder()
+    encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
+    printLine(String(decoding: try encoder.encode(value), as: UTF8.self))
+}

@@ -25,11 +25,51 @@ public enum NextStart: String, Sendable, Codable, CaseIterable {
 }
 
 /// What a run tells whoever watches.
-public enum LoopEvent: Sendable, Codable {
+public enum LoopEvent: Sendable {
     case phaseStarted(iteration: Int, phase: String, total: Int)
     case sampled(iteration: Int, phase: String, done: Int, total: Int, right: Int, cutOff: Int, tokensPerSecond: Double)
     case stepped(StepRecord, total: Int)
     case evaluated([MetricRecord])
     case checkpointed(CheckpointRecord)
     case note(String)
+}
+
+extension LoopEvent: Encodable {
+    private struct Key: CodingKey {
+        var stringValue: String
+        var intValue: Int? { nil }
+        init(_ name: String) { stringValue = name }
+        init?(stringValue: String) { self.init(stringValue) }
+        init?(intValue: Int) { nil }
+    }
+
+    /// One flat object whose `event` says what happened.
+    public func encode(to encoder: any Encoder) throws {
+        var object = encoder.container(keyedBy: Key.self)
+        func put(_ values: (name: String, value: any Encodable)...) throws {
+            for (name, value) in values { try object.encode(value, forKey: Key(name)) }
+        }
+        switch self {
+        case .phaseStarted(let iteration, let phase, let total):
+            try put(("event", "phase"), ("iteration", iteration), ("phase", phase), ("total", total))
+        case .sampled(let iteration, let phase, let done, let total, let right, let cutOff, let tokensPerSecond):
+            try put(
+                ("event", "sampled"), ("iteration", iteration), ("phase", phase), ("done", done), ("total", total), ("right", right), ("cutOff", cutOff),
+                ("tokensPerSecond", tokensPerSecond))
+        case .stepped(let record, let total):
+            let result = record.result
+            try put(
+                ("event", "step"), ("iteration", record.training.iteration), ("phase", record.training.phase), ("step", result.step), ("total", total), ("loss", result.loss),
+                ("gradientNorm", result.gradientNorm), ("learningRate", result.learningRate), ("entropy", result.entropy), ("trainedTokens", result.trainedTokens),
+                ("computedTokens", result.computedTokens), ("seconds", record.seconds))
+        case .evaluated(let metrics):
+            try put(("event", "measured"), ("iteration", metrics.first?.iteration ?? 0), ("phase", metrics.first?.phase ?? ""), ("metrics", metrics))
+        case .checkpointed(let record):
+            try put(
+                ("event", "checkpoint"), ("iteration", record.training.iteration), ("phase", record.training.phase), ("step", record.step), ("path", record.path),
+                ("weightsHash", record.weightsHash), ("parents", record.parents))
+        case .note(let text):
+            try put(("event", "note"), ("text", text))
+        }
+    }
 }

@@ -2,8 +2,30 @@ import Autodidact
 import Foundation
 import Testing
 
-/// A run of a few seconds that passes through every phase: warm-up, sampling, judging, training, checkpoints, measuring.
-private let smallRun = """
+/// Runs of a few seconds that pass through every phase: choosing a prompt, warm-up, sampling, judging, training, checkpoints, measuring.
+enum SmallRun: String, CaseIterable, Sendable {
+    case star
+    case restEM = "rest-em"
+
+    var recipe: String {
+        switch self {
+        case .star: smallOptions + "\nrecipe:\n  star: {iterations: 2, firstSteps: 25}\n"
+        case .restEM:
+            // More room for an answer is a prompt like any other here: it leaves the problems alone.
+            smallOptions + """
+
+                prompts:
+                  - {max-tokens: 30}
+                  - {max-tokens: 60}
+                recipe:
+                  rest-em: {iterations: 2, samplesPerProblem: 2, problemsPerIteration: 25, epochs: 2, rationalises: true, startsFrom: previous}
+
+                """
+        }
+    }
+}
+
+private let smallOptions = """
     options:
       warmUpSteps: 120
       saveEvery: 9
@@ -27,10 +49,6 @@ private let smallRun = """
       train-count: "60"
       test-per-length: "20"
       shares: "{1: 1, 2: 1}"
-    recipe:
-      star:
-        iterations: 2
-        firstSteps: 25
     """
 
 @Suite("A killed run", .enabled(if: Places.exists(Places.executable), "no \(Places.executable): build the product autodidact first"), .serialized)
@@ -49,10 +67,10 @@ struct KillTests {
         return result
     }
 
-    @Test("ends, once resumed, with the bits of one that was never killed: 20 random instants, and the one between rename and row")
-    func killedAtRandomInstants() throws {
+    @Test("ends, once resumed, with the bits of one that was never killed: 20 random instants, and the one between rename and row", arguments: SmallRun.allCases)
+    func killedAtRandomInstants(small: SmallRun) throws {
         try Places.withFolder { folder in
-            try smallRun.write(toFile: "\(folder)/small.yaml", atomically: true, encoding: .utf8)
+            try small.recipe.write(toFile: "\(folder)/small.yaml", atomically: true, encoding: .utf8)
             let whole = try autodidact(["learn", "--config", "small.yaml", "--output", "whole", "--threads", "2"], in: folder)
             try #require(whole.status == 0, "\(whole.error)")
             let expected = try fingerprint("\(folder)/whole")
@@ -71,7 +89,7 @@ struct KillTests {
 
             var generator = SystemRandomNumberGenerator()
             var (kills, attempt) = (0, 0)
-            while kills < 20 {
+            while kills < (small == .star ? 20 : 8) {
                 attempt += 1
                 let name = "killed-\(attempt)"
                 var status: Int32 = -1
@@ -99,7 +117,7 @@ struct KillTests {
     @Test("a run that is interrupted saves, says how to go on, and ends with the same bits")
     func interrupted() throws {
         try Places.withFolder { folder in
-            try smallRun.write(toFile: "\(folder)/small.yaml", atomically: true, encoding: .utf8)
+            try SmallRun.star.recipe.write(toFile: "\(folder)/small.yaml", atomically: true, encoding: .utf8)
             let whole = try autodidact(["learn", "--config", "small.yaml", "--output", "whole"], in: folder)
             try #require(whole.status == 0, "\(whole.error)")
             let stopped = try autodidact(["learn", "--config", "small.yaml", "--output", "stopped"], in: folder, interruptAfter: 0.6)
@@ -111,12 +129,16 @@ struct KillTests {
         }
     }
 
-    @Test("every rollout replays from the checkpoint that sampled it, and is scored with the bits that were recorded")
-    func replay() throws {
+    @Test("every rollout replays from the checkpoint that sampled it, and is scored with the bits that were recorded", arguments: SmallRun.allCases)
+    func replay(small: SmallRun) throws {
         try Places.withFolder { folder in
-            try smallRun.write(toFile: "\(folder)/small.yaml", atomically: true, encoding: .utf8)
-            let learn = try autodidact(["learn", "--config", "small.yaml", "--output", "run"], in: folder)
+            try small.recipe.write(toFile: "\(folder)/small.yaml", atomically: true, encoding: .utf8)
+            let learn = try autodidact(["learn", "--config", "small.yaml", "--output", "run", "--json"], in: folder)
             try #require(learn.status == 0, "\(learn.error)")
+            let events = try learn.output.split(separator: "\n").map { try JSON.parse(String($0), source: "events")["event"]?.string }
+            #expect(Set(events) == Set(["phase", "sampled", "step", "measured", "checkpoint"]).union(small == .restEM ? ["note"] : []))
+            let shown = try autodidact(["runs", "show", "run", "--json"], in: folder)
+            #expect(try JSON.parse(shown.output, source: "show")["state"]?.string == "finished")
             let replay = try autodidact(["runs", "replay", "run", "--limit", "0"], in: folder)
             #expect(replay.status == 0 && replay.output.contains(" 0 differ"), "\(replay.output)\(replay.error)")
 
