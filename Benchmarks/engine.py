@@ -12,7 +12,6 @@ import re
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 
 cache = os.environ.get("AUTODIDACT_CACHE", os.path.expanduser("~/.cache/autodidact"))
@@ -22,6 +21,8 @@ parser.add_argument("--rounds", type=int, default=3)
 parser.add_argument("--torch", help="a Python with torch and transformers")
 parser.add_argument("--folder", help="the same model as a Hugging Face folder")
 arguments = parser.parse_args()
+if bool(arguments.torch) != bool(arguments.folder):
+    parser.error("--torch and --folder go together")
 build = ".build/release"
 if not os.path.exists(arguments.model):
     sys.exit(f"{arguments.model} is missing: run scripts/setup.sh models, or name a model with --model")
@@ -62,14 +63,16 @@ def first_token():
 
 for _ in range(5):
     add("ours", "first token, s", first_token())
-for round in range(arguments.rounds):
+for _ in range(arguments.rounds):
     for work in ("train", "generate", "score"):
         for line in lines([f"{build}/engine-bench", arguments.model, work]):
             add("ours", name(line, work), value(line))
     if arguments.torch:
-        for line in lines([arguments.torch, "../shared/peers/peers_torch.py", arguments.folder]):
-            if line["what"] in ("generate", "train_full", "peak_rss_gb"):
+        for line in lines([arguments.torch, "../shared/peers/peers_torch.py", arguments.folder, str(os.cpu_count())]):
+            if line["what"] in ("generate", "train_full"):
                 add("torch", name(line, "train"), value(line))
+            elif line["what"] == "peak_rss_gb":  # of all its work in one process, so there is no ratio
+                add("torch", name(line, "all its work,"), value(line))
 
 commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True).stdout.strip()
 result = {"command": "python3 " + " ".join(["Benchmarks/engine.py", *sys.argv[1:]]), "commit": commit, "processors": os.cpu_count(), "figures": {}}

@@ -2,14 +2,15 @@
 
     python3 Tests/learning_check.py AUTODIDACT [--jobs sums,instructions] [--cells seed-0] [--missing] [--folder runs/learning-check]
 
-A job is a list of cells, and a cell is one run: a finished one is not run again, an interrupted one goes on. With --missing, cells
-whose result is in Benchmarks/results already are left out. Results are written to Benchmarks/results/JOB.json after each cell, with
-command and commit. Exits 1 when a claim does not hold.
+A job is a list of cells, and a cell is one run: a finished one is not run again, an interrupted one goes on. Results are written to
+Benchmarks/results/JOB.json after each cell, with command and commit; those of cells that were not chosen stay. With --missing, cells whose
+result is there already, for the same command and recipe file, are left out. Exits 1 when a claim does not hold.
 
 Jobs with a pretrained model need the one that scripts/setup.sh fetches, and public data: AUTODIDACT_CACHE and AUTODIDACT_DATA say where
 they are. Without them they are skipped by name.
 """
 import argparse
+import hashlib
 import json
 import math
 import os
@@ -34,6 +35,11 @@ def ends(result, category="macro"):
     return [share(result, "test", iteration, category) for iteration in (iterations[0], iterations[-1])]
 
 
+def headline(result):
+    """Over all problems for instructions and problems without kinds; for sums the mean over the lengths."""
+    return "macro" if "macro" in result["accuracy"]["test"]["0"] and "unseen" not in result else "all"
+
+
 def two_errors(before, after):
     (p, n), (q, m) = before, after
     return 2 * math.sqrt(p * (1 - p) / n + q * (1 - q) / m)
@@ -45,7 +51,7 @@ def check_addition(results):
         if name.startswith("seed"):
             if not (before[0] < 0.10 and after[0] >= 0.75 and ends(result)[1][0] >= 0.92):
                 yield f"{name}: the longest length must rise from below 10 % to 75 %, the mean to 92 %"
-            if result["seconds"] > 300:
+            if result["seconds"] > 300 and "resumed" not in result:
                 yield f"{name}: took {result['seconds']} s, more than five minutes"
         elif name != "no-rationalisation":
             before, after = ends(result, "all")
@@ -58,7 +64,7 @@ def check_control(results, category):
         before, after = ends(result, category)
         if not name.startswith("seed") and after[0] - before[0] >= 0.05:
             yield f"{name}: a control gained {100 * (after[0] - before[0]):.1f} points, 5 or more"
-        if name.startswith("seed") and result["seconds"] > 75 * 60:
+        if name.startswith("seed") and result["seconds"] > 75 * 60 and "resumed" not in result:
             yield f"{name}: took {result['seconds'] / 60:.0f} minutes, more than 75"
 
 
@@ -122,8 +128,23 @@ def query(database, text):
     return database.execute(text).fetchall()
 
 
+def identity(options):
+    """What a result must have been made with to stand for a cell: the command, and the recipe file's content."""
+    recipe = open(options[options.index("--config") + 1], "rb").read() if "--config" in options else b""
+    shown = " ".join(["autodidact", "learn", *options]).replace(model, "$MODEL").replace(data, "$DATA").replace(arguments.folder, "$RUNS")
+    return {"command": shown, "recipe": hashlib.sha256(recipe).hexdigest()[:12]}
+
+
+def is_of(result, options):
+    return all(result.get(key) == value for key, value in identity(options).items())
+
+
 def measure(name, cell, options):
     run = f"{arguments.folder}/{name}-{cell}"
+    begun = f"{run}.cell.json"
+    if os.path.exists(begun) and not is_of(json.load(open(begun)), options):
+        sys.exit(f"{run} was begun with another command or recipe: take it away, or choose another --folder")
+    json.dump(identity(options), open(begun, "w"))
     if os.path.exists(f"{run}/result.json"):
         return json.load(open(f"{run}/result.json"))
     resumed = os.path.exists(f"{run}/recipe.yaml")
@@ -139,9 +160,8 @@ def measure(name, cell, options):
         accuracy.setdefault(phase, {}).setdefault(str(iteration), {})["macro" if kind == "macroAccuracy" else category or "all"] = [value, count]
     right = {f"{iteration} {phase}": [value, count] for phase, iteration, value, count in query(
         database, "select phase, iteration, value, count from metrics where name = 'right' and category = '' and phase in ('attempt', 'rationalise')")}
-    shown = " ".join(["autodidact", "learn", *options]).replace(model, "$MODEL").replace(data, "$DATA").replace(arguments.folder, "$RUNS")
     result = {
-        "cell": cell, "command": shown, "commit": commit, "processors": os.cpu_count(), "seconds": round(time.time() - began, 1),
+        "cell": cell, **identity(options), "commit": commit, "processors": os.cpu_count(), "seconds": round(time.time() - began, 1),
         "accuracy": accuracy, "right": right,
     }
     if resumed:
@@ -156,7 +176,7 @@ def measure(name, cell, options):
 
 
 def line(cell, result):
-    category = "all" if "unseen" in result else "macro"
+    category = headline(result)
     before, after = ends(result, category)
     text = f"{cell:20} {category} {before[0]:6.1%} -> {after[0]:6.1%}"
     longest = max((key for key in result["accuracy"]["test"]["0"] if key.isdigit()), default=None)
@@ -165,6 +185,19 @@ def line(cell, result):
     if "unseen" in result:
         text += "   unseen words " + " -> ".join(f"{value:6.1%}" for value, _ in result["unseen"])
     return f"{text}   {result['seconds']:.0f} s"
+
+
+def interval(results):
+    """95 % over seeds and problems: the variance between seeds, by Student's t, beside that of the test problems, which all seeds share."""
+    category = headline(results[0])
+    values = [ends(result, category)[1][0] for result in results]
+    mean = statistics.mean(values)
+    student = {2: 12.71, 3: 4.30, 4: 3.18, 5: 2.78}.get(len(values), 2.6)
+    last = results[0]["accuracy"]["test"][max(results[0]["accuracy"]["test"], key=int)]
+    parts = [last["all"]] if category == "all" else [value for key, value in last.items() if key not in ("all", "macro")]
+    problems = sum(p * (1 - p) / n for p, n in parts) / len(parts) ** 2
+    width = math.sqrt(student**2 * statistics.variance(values) / len(values) + 1.96**2 * problems)
+    return f"{len(values)} seeds, mean {mean:.1%}, 95 % interval over seeds and problems {max(0, mean - width):.1%} to {min(1, mean + width):.1%}"
 
 
 failures = []
@@ -176,21 +209,18 @@ for name in arguments.jobs.split(",") if arguments.jobs else jobs:
         print(f"{name}: skipped, {', '.join(missing)} is missing", flush=True)
         continue
     path = f"Benchmarks/results/{name}.json"
-    results = {result["cell"]: result for result in json.load(open(path))} if arguments.missing and os.path.exists(path) else {}
-    for cell, options in jobs[name]["cells"].items():
-        if cell not in results and (not arguments.cells or cell in arguments.cells.split(",")):
+    cells = jobs[name]["cells"]
+    known = json.load(open(path)) if os.path.exists(path) else []
+    results = {result["cell"]: result for result in known if result["cell"] in cells and is_of(result, cells[result["cell"]])}
+    for cell, options in cells.items():
+        if not (arguments.missing and cell in results) and (not arguments.cells or cell in arguments.cells.split(",")):
             results[cell] = measure(name, cell, options)
         if cell in results:
             print(name, line(cell, results[cell]), flush=True)
-            ordered = [results[known] for known in jobs[name]["cells"] if known in results]
-            json.dump(ordered, open(path, "w"), indent=1)
-    seeds = [ends(result, "all" if "unseen" in result else "macro")[1][0] for cell, result in results.items() if cell.startswith("seed")]
+            json.dump([results[each] for each in cells if each in results], open(path, "w"), indent=1)
+    seeds = [result for cell, result in results.items() if cell.startswith("seed")]
     if len(seeds) > 1:
-        # Over problems and seeds: the spread between seeds adds to that of the test problems.
-        problems = ends(next(iter(results.values())), "all")[1][1]
-        mean, spread = statistics.mean(seeds), statistics.stdev(seeds)
-        error = math.sqrt(spread**2 / len(seeds) + mean * (1 - mean) / problems)
-        print(f"{name}: {len(seeds)} seeds, mean {mean:.1%}, 95 % interval over problems and seeds {max(0, mean - 2 * error):.1%} to {min(1, mean + 2 * error):.1%}", flush=True)
+        print(f"{name}: {interval(seeds)}", flush=True)
     failures += [f"{name} {failure}" for failure in jobs[name]["check"](results)]
 for failure in failures:
     print("FAILED", failure)

@@ -140,7 +140,7 @@ struct Learn: AsyncParsableCommand {
             ("model", model != nil), ("task", task != nil), ("task-option", !taskOptions.isEmpty), ("try-prompt", !prompts.isEmpty), ("recipe", recipe != nil), ("config", config != nil),
             ("output", output != nil), ("iterations", iterations != nil), ("samples", samples != nil), ("steps", steps != nil), ("epochs", epochs != nil),
             ("rationalisation", rationalisation != nil), ("learning-rate", learningRate != nil), ("batch-size", batchSize != nil), ("temperature", temperature != nil),
-            ("problems", problems != nil), ("start-from", startFrom != nil), ("dev-limit", devLimit != nil), ("test-limit", testLimit != nil), ("seed", seed != nil), ("verifier", verifier != nil), ("shuffle-answers", shuffleAnswers),
+            ("problems", problems != nil), ("start-from", startFrom != nil), ("dev-limit", devLimit != nil), ("test-limit", testLimit != nil), ("seed", seed != nil), ("verifier", verifier != nil), ("shuffle-answers", shuffleAnswers), ("dry-run", dryRun),
         ]
         if let name = given.first(where: \.1)?.0 {
             throw ValidationError("--\(name) does not go with --resume: a run keeps the recipe it began with. Start a new run to change it.")
@@ -210,6 +210,7 @@ struct Learn: AsyncParsableCommand {
             do { try rest.sampling.validate() } catch { throw ValidationError("\(error)") }
             plan.recipe = .restEM(rest)
         }
+        try plan.validate(file: "the command line")
         return plan
     }
 

@@ -62,7 +62,9 @@ public struct JobEstimate: Sendable {
         trainedTokens = steps * batchTokens
 
         let memory = MemoryPlan(model.decoder.configuration)
-        let cache = Int(Double(options.maxSequences) * (probe.promptLength + Double(environment.maxTokens)))
+        // An answer ends with the context at the latest.
+        let longest = min(Double(model.decoder.configuration.maxPositionEmbeddings), probe.promptLength + Double(environment.maxTokens))
+        let cache = Int(Double(options.maxSequences) * longest)
         let tensors = max(
             memory.bytesToTrain(microBatchTokens: min(options.trainer.microBatchTokens, batchTokens), startingWeights: true, runner: options.trainer.runner),
             2 * memory.weightBytes + cache * memory.cacheBytesPerToken)

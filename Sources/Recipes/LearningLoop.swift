@@ -49,10 +49,11 @@ public actor LearningLoop {
 
     /// The task under the prompt that was chosen; under its first one until `start` has chosen.
     public private(set) var environment: any Tasks.Environment
+    private var hasChosen = false
     /// The task under each of its prompts.
     private let environments: [any Tasks.Environment]
-    /// Judges what trains; the environment's own verifier judges what is measured.
-    private let verifier: any Verifier
+    /// Judges what trains, nil: the environment's own, which always judges what is measured.
+    private let verifier: (any Verifier)?
     public let options: LoopOptions
     public let key: RandomKey
     private let base: Model
@@ -90,7 +91,7 @@ public actor LearningLoop {
         precondition(!environments.isEmpty, "a loop needs a task")
         self.environments = environments
         environment = environments[0]
-        self.verifier = verifier ?? environments[0].verifier
+        self.verifier = verifier
         self.options = options
         self.workedExamples = workedExamples
         self.folder = folder
@@ -109,15 +110,17 @@ public actor LearningLoop {
     /// The policy that the recipe starts from: the model as given, or warmed up on worked examples. Measured before it is returned.
     public func start() async throws -> PolicyVersion {
         var policy = PolicyVersion(training: nil, weightsHash: baseHash)
+        if options.warmUpSteps > 0, !workedExamples.isEmpty {
+            policy = try train(
+                TrainingKey(iteration: 0, phase: "warm-up"), on: workedExamples.map(example), NegativeLogLikelihood(), from: policy, steps: options.warmUpSteps)
+        }
         if environments.count > 1 {
             for candidate in environments.indices {
                 try await measure(policy, on: .dev, limit: options.devLimit, iteration: 0, phase: Self.promptPhase(candidate))
             }
-            try choosePrompt()
-        }
-        if options.warmUpSteps > 0, !workedExamples.isEmpty {
-            policy = try train(
-                TrainingKey(iteration: 0, phase: "warm-up"), on: workedExamples.map(example), NegativeLogLikelihood(), from: policy, steps: options.warmUpSteps)
+            let best = try choosePrompt()
+            try journal.record([MetricRecord(iteration: 0, phase: Self.promptPhase(best), name: "chosen", value: 1)])
+            report(.note("prompt \(best + 1) of \(environments.count) is used: the model is best under it on dev"))
         }
         try await evaluate(policy, iteration: 0)
         return policy
@@ -148,8 +151,8 @@ public actor LearningLoop {
         _ problems: [Problem], mode: PromptMode = .plain, samples: Int = 1, from policy: PolicyVersion, iteration: Int, phase: String, _ sampling: SamplingOptions,
         judgedBy given: (any Verifier)? = nil
     ) async throws -> [Rollout] {
-        let judge = given ?? verifier
         let environment = environment(of: phase)
+        let judge = given ?? verifier ?? environment.verifier
         var done = try journal.rollouts(iteration: iteration, phase: phase)
         if try journal.isComplete(iteration: iteration, phase: phase) { return done }
         let total = problems.count * samples
@@ -287,16 +290,15 @@ public actor LearningLoop {
         environments.indices.first { environments.count > 1 && Self.promptPhase($0) == phase }.map { environments[$0] } ?? environment
     }
 
-    /// Takes the prompt under which the base was best on dev, averaged over categories; the first of equals.
-    private func choosePrompt() throws {
-        let accuracies = try environments.indices.map { candidate in
-            let rollouts = try journal.rollouts(iteration: 0, phase: Self.promptPhase(candidate))
-            let metrics = Self.summary(of: rollouts, iteration: 0, phase: Self.promptPhase(candidate))
-            return (metrics.first { $0.name == "macroAccuracy" } ?? metrics.first { $0.name == "accuracy" })?.value ?? 0
-        }
-        let best = accuracies.indices.reduce(0) { accuracies[$1] > accuracies[$0] ? $1 : $0 }
+    /// Takes the prompt under which most of dev was right before learning; the first of equals. Over all problems alike: a category
+    /// with four of them must not decide.
+    @discardableResult
+    private func choosePrompt() throws -> Int {
+        let right = try environments.indices.map { try journal.rollouts(iteration: 0, phase: Self.promptPhase($0)).count(where: \.isRight) }
+        let best = right.indices.reduce(0) { right[$1] > right[$0] ? $1 : $0 }
         environment = environments[best]
-        report(.note("prompt \(best + 1) of \(environments.count) is used: the base is best under it on dev"))
+        hasChosen = true
+        return best
     }
 
     // MARK: Selecting
@@ -372,6 +374,7 @@ public actor LearningLoop {
         let saved = ResumeState(path: "\(folder)/resume.safetensors")
         try saved.restore(trainer, training: training, start: start.weightsHash)
 
+        order = (-1, [])  // of an earlier training, with its own key
         let orderKey = key.folding("order").folding(training.phase).folding(training.iteration)
         let clock = ContinuousClock()
         while trainer.optimizer.steps < steps {
@@ -437,7 +440,7 @@ public actor LearningLoop {
         guard let policy = policies.first(where: { $0.weightsHash == rollout.weightsHash }) else {
             throw ReplayError.missingCheckpoint(training: nil, weightsHash: rollout.weightsHash, path: nil)
         }
-        if environments.count > 1 { try choosePrompt() }
+        if environments.count > 1, !hasChosen { try choosePrompt() }
         let environment = environment(of: rollout.key.phase)
         let model = base.with(try decoder(of: policy))
         let key = key.folding("sample").folding(rollout.key.phase).folding(rollout.key.iteration).folding(rollout.key.index)

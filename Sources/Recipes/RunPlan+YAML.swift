@@ -57,16 +57,17 @@ extension RunPlan {
     }
 
     /// - Throws: `RecipeFileError` that names the first setting out of its range.
-    private func validate(file: String) throws {
+    public func validate(file: String) throws {
         func check(_ ok: Bool, _ key: String, _ allowed: String) throws {
             if !ok { throw RecipeFileError(file: file, problem: "'\(key)' must be \(allowed)") }
         }
         let optimizer = options.trainer.optimizer
+        let many = 1_000_000
         try check(schema == 1, "schema", "1: this program knows no other")
         try check(workedExamples >= 0 && workedLongest >= 0 && workedHints >= 0, "workedExamples, workedLongest and workedHints", "0 or more")
-        try check(options.batchSize >= 1, "options.batchSize", "1 or more")
+        try check((1...many).contains(options.batchSize), "options.batchSize", "1 to \(many)")
         try check(options.saveEvery >= 1, "options.saveEvery", "1 or more")
-        try check(options.maxSequences >= 1, "options.maxSequences", "1 or more")
+        try check((1...many).contains(options.maxSequences), "options.maxSequences", "1 to \(many)")
         try check(options.devLimit >= 0 && options.testLimit >= 0, "options.devLimit and testLimit", "0 (all) or more")
         try check(options.warmUpSteps >= 0, "options.warmUpSteps", "0 or more")
         try check(options.trainer.microBatchTokens >= 1, "options.trainer.microBatchTokens", "1 or more")
@@ -76,11 +77,12 @@ extension RunPlan {
         try check(optimizer.weightDecay >= 0 && optimizer.weightDecay.isFinite, "options.trainer.optimizer.weightDecay", "0 or more")
         switch recipe {
         case .star(let star):
-            try check(star.iterations >= 1 && star.firstSteps >= 1, "recipe.star.iterations and firstSteps", "1 or more")
+            try check((1...many).contains(star.iterations) && star.firstSteps >= 1, "recipe.star.iterations and firstSteps", "1 or more, the iterations at most \(many)")
             let last = (1...star.iterations).reduce(Double(star.firstSteps)) { steps, n in n > 1 ? steps * star.stepGrowth : steps }
             try check(star.stepGrowth > 0 && last < 1e9, "recipe.star.stepGrowth", "above 0, and give fewer than a billion steps")
         case .restEM(let rest):
-            try check(rest.iterations >= 1 && rest.samplesPerProblem >= 1 && rest.epochs >= 1 && rest.cap >= 1, "recipe.rest-em.iterations, samplesPerProblem, epochs and cap", "1 or more")
+            let counts = [rest.iterations, rest.samplesPerProblem, rest.epochs, rest.cap]
+            try check(counts.allSatisfy((1...many).contains), "recipe.rest-em.iterations, samplesPerProblem, epochs and cap", "1 to \(many)")
             try check(rest.problemsPerIteration >= 0, "recipe.rest-em.problemsPerIteration", "0 (all) or more")
             do { try rest.sampling.validate() } catch { throw RecipeFileError(file: file, problem: "recipe.rest-em.sampling: \(error)") }
         }

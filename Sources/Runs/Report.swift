@@ -75,7 +75,8 @@ public struct Report: Sendable {
 
     private var accuracyByCategory: [Plot.Series] {
         let parts = accuracies.filter { !$0.category.isEmpty }
-        let phase = parts.contains { $0.phase == "test" } ? "test" : parts.first?.phase
+        // The curve needs every iteration, and test is measured at the ends only.
+        let phase = ["dev", "test"].first { phase in parts.contains { $0.phase == phase } } ?? parts.first?.phase
         return Self.series(parts.filter { $0.phase == phase }.map { ($0.category, Self.point($0)) })
     }
 

@@ -27,7 +27,7 @@ public struct RunSummary: Equatable, Sendable {
     public var path: String
     public var state: State
     public var iterations: [Int]
-    /// The accuracy measured last, over all categories; of "test" where there is one.
+    /// The accuracy measured last, over all categories: on test once it was opened, on dev before.
     public var accuracy: MetricRecord?
     public var checkpoints: Int
     public var steps: Int
@@ -42,7 +42,7 @@ public struct RunSummary: Equatable, Sendable {
             let record = try RunRecord(reading: path)
             iterations = try record.iterations()
             let accuracies = try record.metrics().filter { $0.name == "accuracy" && $0.category.isEmpty }
-            accuracy = accuracies.last { $0.phase == "test" } ?? accuracies.last
+            accuracy = accuracies.last { $0.phase == "test" } ?? accuracies.last { $0.phase == "dev" }
             checkpoints = try record.checkpoints().count
             steps = try record.stepCount()
             state = isRunning ? .running : try record.isFinished ? .finished : .interrupted

@@ -108,12 +108,15 @@ public enum Constraint: Codable, Sendable, Equatable {
     /// What a demonstration answers; its answers are about nothing else.
     static let demonstratedQuestion = "Why do people like apples?"
 
+    /// What a demonstration says: so short that every demand on length is met, and about apples, so that copies are known.
+    static let demonstratedSentences = [
+        "Apples taste sweet.", "Apples travel easily.", "Apples keep well.", "Children love apples.", "Apples grow widely.", "Apples cost little.", "Cheese suits apples.",
+        "Apples bake nicely.",
+    ]
+
     /// An answer to `demonstratedQuestion` that meets the demand, as a hint.
     public var demonstration: String {
-        let sentences = [
-            "Apples are sweet and fresh.", "They are easy to carry.", "They keep well for weeks.", "Children love them in pies.", "They grow in many places.",
-            "A good apple costs little.", "They go well with cheese.", "Many kinds taste different.",
-        ]
+        let sentences = Self.demonstratedSentences
         var (keys, bullets) = ([String](), 0)
         var (opening, ending, middle) = ("", "", "")
         for part in parts {
@@ -122,7 +125,7 @@ public enum Constraint: Codable, Sendable, Equatable {
             case .bullets(let count): bullets = count
             case .startsWith(let phrase): opening = phrase
             case .endsWith(let phrase): ending = phrase
-            case .contains(let word): middle = "They make me think of \(word)."
+            case .contains(let word): middle = "Apples remind me of \(word)."
             case .atMostWords, .lowercase, .noCommas, .all: break
             }
         }
@@ -133,7 +136,7 @@ public enum Constraint: Codable, Sendable, Equatable {
             } else if bullets > 0 {
                 (0..<bullets).map { "- \(said[$0 % said.count])" }.joined(separator: "\n")
             } else {
-                ([sentences[0]] + (middle.isEmpty ? [] : [middle])).joined(separator: " ")
+                ([sentences[0], sentences[1]] + (middle.isEmpty ? [] : [middle])).joined(separator: " ")
             }
         let text = [opening, body, ending].filter { !$0.isEmpty }.joined(separator: bullets > 0 ? "\n" : " ")
         return parts.contains(.lowercase) ? text.lowercased() : text

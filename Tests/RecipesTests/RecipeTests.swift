@@ -128,6 +128,35 @@ struct STaRTests {
 
 @Suite("ReST-EM")
 struct ReSTEMTests {
+    /// Trains on the same examples again and again, less than an epoch each time.
+    private struct Repeated: Recipe {
+        static let name = "repeated"
+        var iterations: Int
+
+        func run(_ loop: isolated LearningLoop) async throws {
+            var policy = try await loop.start()
+            let rollouts = try await loop.sample(Array(loop.environment.problems(in: .train).prefix(20)), from: policy, iteration: 1, phase: "attempt", .greedy)
+            let examples = try loop.examples(from: rollouts, RightCompletions(), iteration: 1)
+            for iteration in 1...iterations {
+                policy = try await loop.train(on: examples, NegativeLogLikelihood(), from: policy, iteration: iteration, steps: 2)
+            }
+        }
+    }
+
+    @Test("a training that a new process takes up sees its examples in the order that the old one would have used")
+    func ordersAfterResume() async throws {
+        func hash(stopping: Bool) async throws -> String {
+            try await withFolder { folder in
+                let journal = MemoryJournal()
+                if stopping { try await Repeated(iterations: 1).run(try makeLoop(folder, journal: journal, verifier: AcceptAll())) }
+                try await Repeated(iterations: 2).run(try makeLoop(folder, journal: journal, verifier: AcceptAll()))
+                return try #require(journal.checkpoints(TrainingKey(iteration: 2, phase: "improve")).last).weightsHash
+            }
+        }
+        let (whole, resumed) = (try await hash(stopping: false), try await hash(stopping: true))
+        #expect(whole == resumed)
+    }
+
     private func recipe(_ change: (inout ReSTEM) -> Void) -> ReSTEM {
         var recipe = ReSTEM()
         (recipe.iterations, recipe.samplesPerProblem, recipe.epochs) = (3, 1, 1)

@@ -34,6 +34,16 @@ struct ConstraintTests {
         (.all([.atMostWords(count: 8), .bullets(count: 2)]), "- light\n- water and air", "- light\n- water and air and soil and love"),
     ]
 
+    @Test("every demonstration meets its demand, whatever the pool makes", arguments: [true, false])
+    func demonstrations(isSeen: Bool) {
+        var generator = SeededGenerator(seed: 5, label: "demonstrations")
+        for _ in 0..<4000 {
+            let constraint = (isSeen ? ConstraintPool.seen : .unseen).constraint(withWords: !isSeen, using: &generator)
+            let (isMet, evidence) = constraint.check(constraint.demonstration)
+            #expect(isMet, "\(constraint): \(evidence)")
+        }
+    }
+
     @Test("each kind has a text that meets it and one that does not", arguments: cases.indices)
     func rightAndWrong(index: Int) {
         let (constraint, right, wrong) = Self.cases[index]

@@ -108,10 +108,11 @@ struct InstructionsTests {
 
     @Test("an answer that repeats the demand, or the hint, is wrong")
     func copies() async throws {
-        func verdict(_ text: String, mode: PromptMode) async throws -> Verdict.Outcome? {
+        func verdict(
+            _ text: String, mode: PromptMode = .plain, _ constraint: Constraint = .endsWith(phrase: "The end."), phrasing: Int = 1, question: String = "Name a river."
+        ) async throws -> Verdict.Outcome? {
             let problem = Problem(
-                id: "p", question: "Name a river.",
-                details: ["constraint": try Constraint.endsWith(phrase: "The end.").encoded(), "instruction": "The last words of the answer must be \"The end.\" with nothing after them."])
+                id: "p", question: question, details: ["constraint": try constraint.encoded(), "instruction": constraint.instruction(phrasing: phrasing)])
             let rollout = Rollout(
                 key: RolloutKey(iteration: 1, phase: "attempt", index: 0), problem: problem, mode: mode, promptTokens: [1], completionTokens: [2], finishReason: .stop,
                 text: text, logProbabilities: [], behaviorLogProbabilities: [], temperatures: [], weightsHash: "")
@@ -120,8 +121,16 @@ struct InstructionsTests {
         }
         #expect(try await verdict("The Nile is a long river. The end.", mode: .plain) == .right)
         #expect(try await verdict("The last words of the answer must be The end.", mode: .plain) == .wrong)
-        #expect(try await verdict("Apples are sweet and fresh. The end.", mode: .hinted) == .wrong)
-        #expect(try await verdict("Apples are sweet and fresh. The end.", mode: .plain) == .right)
+        #expect(try await verdict("An apple a day is good. The end.", mode: .hinted) == .wrong)
+        #expect(try await verdict("An apple a day is good. The end.", mode: .plain) == .right)
+        #expect(try await verdict("Apples taste sweet. Take one a day. The end.", mode: .plain) == .wrong)
+        #expect(try await verdict("Apples taste sweet. Take one a day. The end.", mode: .hinted, question: "What do apples taste like?") == .right)
+        let river = Constraint.contains(word: "river")
+        #expect(try await verdict("Apples remind me of river.", mode: .hinted, river) == .wrong)
+        for phrasing in 0..<Constraint.phrasings {
+            #expect(try await verdict(river.instruction(phrasing: phrasing), river, phrasing: phrasing) == .wrong)
+            #expect(try await verdict("Down the river\nthere is an answer to your question.", river, phrasing: phrasing) == .right)
+        }
     }
 
     @Test("the control checks another demand than the one that is asked for, and hints at that")

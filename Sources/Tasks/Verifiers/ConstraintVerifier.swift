@@ -21,17 +21,26 @@ public struct ConstraintVerifier: Verifier {
     }
 
     /// Words in a row that make a copy.
-    private static let run = 4
+    private static let run = 5
 
     private static func copied(_ rollout: Rollout) -> String? {
-        let text = rollout.text.lowercased()
+        let said = Splitting.words(of: rollout.text.lowercased())
         let demand = (rollout.problem.details["instruction"] ?? "").lowercased()
-        let words = demand.prefix { $0 != "\"" }.split(separator: " ")
-        for start in 0..<max(0, words.count - run + 1) {
-            let part = words[start..<start + run].joined(separator: " ")
-            if text.contains(part) { return "repeats the demand: '\(part)'" }
+        // Pieces between quotation marks are asked for; a run of nothing else is no copy.
+        let words = demand.split(separator: "\"", omittingEmptySubsequences: false).enumerated().flatMap { index, piece in
+            Splitting.words(of: String(piece)).map { (text: $0, isAskedFor: index % 2 == 1) }
         }
-        if rollout.mode == .hinted, text.contains("apple"), !rollout.problem.question.lowercased().contains("apple") { return "tells of the hint's apples" }
+        for start in 0..<max(0, words.count - run + 1) {
+            let part = words[start..<start + run]
+            if part.count(where: { !$0.isAskedFor }) >= 3, said.firstRange(of: part.map(\.text)) != nil {
+                return "repeats the demand: '\(part.map(\.text).joined(separator: " "))'"
+            }
+        }
+        if Splitting.words(of: rollout.problem.question.lowercased()).contains(where: { $0.hasPrefix("apple") }) { return nil }
+        if rollout.mode == .hinted, said.contains(where: { $0.hasPrefix("apple") }) { return "tells of the hint's apples" }
+        if let sentence = Constraint.demonstratedSentences.first(where: { said.firstRange(of: Splitting.words(of: $0.lowercased())) != nil }) {
+            return "repeats the hint: '\(sentence)'"
+        }
         return nil
     }
 }
