@@ -70,10 +70,13 @@ def check_control(results, category):
 
 def check_sums(results):
     yield from check_control(results, "macro")
-    for name, result in results.items():
-        before, after = ends(result)
-        if name.startswith("seed") and not (after[0] >= 0.60 and after[0] >= 2 * before[0]):
-            yield f"{name}: the mean must reach 60 % and twice the base's"
+    seeds = [ends(result) for name, result in results.items() if name.startswith("seed")]
+    for before, after in seeds:
+        if after[0] < 0.60:
+            yield f"a seed's mean over the lengths is {after[0]:.1%}, below 60 %"
+    # Over the seeds together: the base depends on which sums the prompt shows, and one that solves half cannot be doubled.
+    if seeds and sum(after[0] for _, after in seeds) < 2 * sum(before[0] for before, _ in seeds):
+        yield "the mean over lengths and seeds must be twice the base's"
 
 
 def check_instructions(results):

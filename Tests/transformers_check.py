@@ -2,16 +2,19 @@
 
     python Tests/transformers_check.py AUTODIDACT CHECKPOINT [TEXTS.jsonl]
 
-Token ids on up to 50 texts must be equal, and so must total log-likelihoods (float32, 2e-4 relative + 1e-2) and greedy
-continuations. Needs torch and transformers; exits 0 with a message when they are not installed.
+Token ids on up to 50 texts must be equal, and so must total log-likelihoods (float32, 2e-4 relative + 1e-2), greedy continuations, and on two
+of the texts all logits and all gradients (`autodidact conform`, whose limits are those of the golden models). Needs torch and
+transformers; exits 0 with a message when they are not installed.
 """
 import json
+import os
 import subprocess
 import sys
 import tempfile
 
 try:
     import torch
+    from safetensors.torch import save_file
     from transformers import AutoModelForCausalLM, AutoTokenizer
 except ImportError as error:
     print(f"skipped: {error}")
@@ -62,6 +65,28 @@ for text in texts[:5]:
     if mine != theirs[: len(mine)]:
         failures += 1
         print(f"DIFFERENT CONTINUATION: {theirs} there, {mine} here: {text!r}")
+
+# A reference folder like those of the golden models: the checkpoint, and what transformers computes with it.
+rows = [tokenizer(text).input_ids[:32] for text in texts[:2]]
+width = max(map(len, rows))
+ids = torch.tensor([row + [0] * (width - len(row)) for row in rows])
+mask = torch.tensor([[1] * len(row) + [0] * (width - len(row)) for row in rows])
+labels = ids.masked_fill(mask == 0, -100)
+# In double precision: the rounding of two float32 computations together would be no measure of ours.
+model.double()
+output = model(input_ids=ids, attention_mask=mask, labels=labels)
+output.loss.backward()
+reference = {"input_ids": ids, "attention_mask": mask, "labels": labels, "logits": output.logits.detach(), "loss": output.loss.detach().reshape(1)}
+reference |= {f"grad.{name}": parameter.grad for name, parameter in model.named_parameters()}
+with tempfile.TemporaryDirectory() as folder:
+    for name in ("config.json", "model.safetensors"):
+        os.symlink(os.path.abspath(f"{checkpoint}/{name}"), f"{folder}/{name}")
+    save_file({name: (tensor.float() if tensor.is_floating_point() else tensor).contiguous() for name, tensor in reference.items()}, f"{folder}/io.safetensors")
+    conformed = subprocess.run([executable, "conform", folder], capture_output=True, text=True)
+    print(conformed.stdout.strip().replace(folder, checkpoint))
+    if conformed.returncode != 0:
+        failures += 1
+        print(f"DIFFERENT LOGITS OR GRADIENTS: {conformed.stderr.strip()}")
 
 print(f"{len(texts)} texts, worst difference of a log-likelihood {worst:.2e}, {failures} failures")
 sys.exit(1 if failures else 0)

@@ -12,6 +12,9 @@ struct Conform: AsyncParsableCommand {
     @Option(help: "The configuration's file name.")
     var config: String = "config.json"
 
+    @Flag(help: "Print every quantity that is compared, not only the worst of each kind.")
+    var all = false
+
     @OptionGroup var engine: EngineOptions
 
     func run() async throws {
@@ -23,8 +26,9 @@ struct Conform: AsyncParsableCommand {
                 failed = failed || !result.conforms
                 printLine("\(result.conforms ? "conforms" : "DEVIATES") \(folder)")
                 for (group, members) in grouped(result.deviations) {
+                    if all { members.forEach { printLine("  \($0.quantity): off by \($0.absolute), \(percent($0)) % of what is allowed") } }
                     let worst = members.max { $0.share < $1.share }!
-                    printLine("  \(group): worst \(worst.quantity), off by \(worst.absolute), \((worst.share * 1000).rounded() / 10) % of what is allowed (\(members.count) compared)")
+                    printLine("  \(group): worst \(worst.quantity), off by \(worst.absolute), \(percent(worst)) % of what is allowed (\(members.count) compared)")
                 }
             } catch let error as UnsupportedFamily {
                 unsupported = true
@@ -34,6 +38,8 @@ struct Conform: AsyncParsableCommand {
         if failed { throw ExitCode(1) }
         if unsupported { throw ExitCode(3) }
     }
+
+    private func percent(_ deviation: Conformance.Deviation) -> Double { (deviation.share * 1000).rounded() / 10 }
 
     private func grouped(_ deviations: [Conformance.Deviation]) -> [(String, [Conformance.Deviation])] {
         ["logits", "hidden", "loss", "grad", "greedy"].compactMap { name in

@@ -162,7 +162,7 @@ public final class CPUBackend: Backend {
                     let column = panel * Self.lanes
                     kernels.matmul_panel(
                         y.pointer + first * N + column, N, x.pointer + first * K + step, K, 1,
-                        weight.pointer + (panel * K + step) * Self.lanes, Self.lanes, rows, min(Self.lanes, N - column), steps, step > 0 ? 1 : 0)
+                        weight.pointer + (panel * K + step) * Self.lanes, Self.lanes, rows, min(Self.lanes, N - column), steps, Int32(step > 0 ? ad_add : ad_overwrite))
                 }
             }
             if let bias {
@@ -203,7 +203,7 @@ public final class CPUBackend: Backend {
                         let column = (firstStrip + strip) * Self.lanes
                         kernels.matmul_panel(
                             dx.pointer + row * K + column, K, dy.pointer + row * N + first, N, 1, scratch + strip * block * Self.lanes, Self.lanes,
-                            min(Self.rowBlock, M - row), min(Self.lanes, K - column), steps, first > 0 ? 1 : 0)
+                            min(Self.rowBlock, M - row), min(Self.lanes, K - column), steps, Int32(first > 0 ? ad_add : ad_overwrite))
                     }
                 }
             }
@@ -234,7 +234,7 @@ public final class CPUBackend: Backend {
                     for panel in 0..<count {
                         kernels.matmul_panel(
                             dWeight.pointer + ((firstPanel + panel) * K + k) * Self.lanes, Self.lanes, x.pointer + first * K + k, 1, K,
-                            scratch + panel * block * Self.lanes, Self.lanes, min(Self.rowBlock, K - k), Self.lanes, rows, 1)
+                            scratch + panel * block * Self.lanes, Self.lanes, min(Self.rowBlock, K - k), Self.lanes, rows, Int32(ad_continue))
                     }
                 }
             }

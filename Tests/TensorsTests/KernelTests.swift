@@ -21,19 +21,40 @@ struct KernelTests {
         let kernels = ad_kernels_named(variant)!.pointee
         for (rows, columns, steps) in [(1, 16, 0), (1, 1, 1), (2, 7, 5), (5, 16, 17), (6, 15, 64), (7, 16, 127), (13, 3, 33)] {
             let a = noise(rows * max(1, steps), seed: 1), b = noise(16 * max(1, steps), seed: 2), start = noise(rows * 16, seed: 3)
-            for accumulate in [false, true] {
+            for mode in [ad_overwrite, ad_continue, ad_add] {
                 var c = start
-                kernels.matmul_panel(&c, 16, a, steps, 1, b, 16, rows, columns, steps, accumulate ? 1 : 0)
+                kernels.matmul_panel(&c, 16, a, steps, 1, b, 16, rows, columns, steps, Int32(mode))
                 var expected = start
                 for r in 0..<rows {
                     for j in 0..<columns {
-                        var sum = accumulate ? start[r * 16 + j] : 0
+                        var sum = mode == ad_continue ? start[r * 16 + j] : 0
                         for k in 0..<steps { sum = sum.addingProduct(a[r * steps + k], b[k * 16 + j]) }
-                        expected[r * 16 + j] = sum
+                        expected[r * 16 + j] = mode == ad_add ? start[r * 16 + j] + sum : sum
                     }
                 }
-                #expect(bits(c) == bits(expected), "\(rows)×\(columns)×\(steps), accumulate \(accumulate)")
+                #expect(bits(c) == bits(expected), "\(rows)×\(columns)×\(steps), mode \(mode)")
             }
+        }
+    }
+
+    /// As in the head's backward pass: one large term, then tens of thousands of tiny ones, which one chain would round away.
+    @Test("long sums are as exact as sums of short ones", arguments: variants)
+    func longSums(variant: String) throws {
+        let backend = try CPUBackend(threads: 2, kernels: variant)
+        let set = ParameterSet(on: backend)
+        let (outputs, inputs) = (49_152, 16)
+        let parameter = set.declare("w", outputs, inputs)
+        set.allocate()
+        let weights = noise(outputs * inputs, seed: 5)
+        weights.withUnsafeBufferPointer { set.write($0, to: parameter) }
+        var dy = noise(outputs, seed: 6).map { abs($0) * 1e-5 }
+        dy[0] = -0.5
+        let tape = Tape(into: Gradients(of: set))
+        let x = tape.watch(backend.tensor(noise(inputs, seed: 7), shape: [1, inputs]))
+        tape.backward([(linear(x, parameter), backend.tensor(dy, shape: [1, outputs]))])
+        for (k, value) in tape.gradient(of: x)!.read().enumerated() {
+            let exact = (0..<outputs).reduce(0.0) { $0 + Double(dy[$1]) * Double(weights[$1 * inputs + k]) }
+            #expect(abs(Double(value) - exact) < 1e-6)
         }
     }
 

@@ -44,11 +44,15 @@ typedef struct {
     float gradient_scale;
 } ad_adamw_step;
 
+// What a product does with what its output holds: overwrites it, continues every chain from it, or adds the finished chains to it.
+enum { ad_overwrite = 0, ad_continue = 1, ad_add = 2 };
+
 // Swift may hand a table from thread to thread: it is never written.
 typedef struct __attribute__((swift_attr("@Sendable"))) {
     const char *name;
 
-    // c[r][0..<columns] = (accumulate ? c : +0) + Σ_k a[r][k] · b[k][0..<columns], one chain per element in increasing k.
+    // c[r][0..<columns] = Σ_k a[r][k] · b[k][0..<columns], one chain of fused multiply-adds per element in increasing k, from +0 or, with
+    // ad_continue, from c; with ad_add it starts from +0 and c is added at the end.
     // a at r·a_row + k·a_step; b at k·b_step, readable 16 wide; c rows c_row apart; columns ≤ 16.
     void (*matmul_panel)(float *c, size_t c_row, const float *a, size_t a_row, size_t a_step, const float *b, size_t b_step,
                          size_t rows, size_t columns, size_t steps, int accumulate);
