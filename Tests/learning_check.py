@@ -14,10 +14,12 @@ import hashlib
 import json
 import math
 import os
+import re
 import sqlite3
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 
 cache = os.environ.get("AUTODIDACT_CACHE", os.path.expanduser("~/.cache/autodidact"))
@@ -142,6 +144,18 @@ def is_of(result, options):
     return all(result.get(key) == value for key, value in identity(options).items())
 
 
+def execute(command):
+    """Standard output, and the peak resident memory in GB."""
+    with tempfile.TemporaryFile("w+") as output, tempfile.TemporaryFile("w+") as error:
+        child = subprocess.Popen([executable, *command], stdout=output, stderr=error)
+        _, status, usage = os.wait4(child.pid, 0)
+        for file in (output, error):
+            file.seek(0)
+        if status != 0:
+            sys.exit(f"autodidact {' '.join(command)}: {error.read()}")
+        return output.read(), usage.ru_maxrss * 1024 / 1e9
+
+
 def measure(name, cell, options):
     run = f"{arguments.folder}/{name}-{cell}"
     begun = f"{run}.cell.json"
@@ -151,10 +165,10 @@ def measure(name, cell, options):
     if os.path.exists(f"{run}/result.json"):
         return json.load(open(f"{run}/result.json"))
     resumed = os.path.exists(f"{run}/recipe.yaml")
+    # What the program says of the job beforehand, beside what it then takes.
+    plan = re.search(r"memory: about ([\d.]+) GB, time: about ([\d.]+) minutes", "" if resumed else execute(["learn", *options, "--dry-run"])[0])
     began = time.time()
-    done = subprocess.run([executable, "learn", *(["--resume", run] if resumed else ["--output", run, *options])], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-    if done.returncode != 0:
-        sys.exit(f"{name} {cell}: {done.stderr}")
+    _, peak = execute(["learn", *(["--resume", run] if resumed else ["--output", run, *options])])
     database = sqlite3.connect(f"file:{run}/run.sqlite?mode=ro", uri=True)
     accuracy = {}
     for phase, iteration, kind, category, value, count in query(
@@ -167,6 +181,9 @@ def measure(name, cell, options):
         "cell": cell, **identity(options), "commit": commit, "processors": os.cpu_count(), "seconds": round(time.time() - began, 1),
         "accuracy": accuracy, "right": right,
     }
+    result["peakGB"] = round(peak, 3)
+    if plan:
+        result["planned"] = {"peakGB": float(plan[1]), "seconds": float(plan[2]) * 60}
     if resumed:
         result["resumed"] = True  # the seconds are those of its last part
     unseen = query(database, """
@@ -187,7 +204,9 @@ def line(cell, result):
         text += "   longest " + " -> ".join(f"{value:6.1%}" for value, _ in ends(result, longest))
     if "unseen" in result:
         text += "   unseen words " + " -> ".join(f"{value:6.1%}" for value, _ in result["unseen"])
-    return f"{text}   {result['seconds']:.0f} s"
+    if "planned" in result:
+        text += f"   planned {result['planned']['seconds']:.0f} s and {result['planned']['peakGB']:.2f} GB:"
+    return f"{text}   {result['seconds']:.0f} s" + (f", {result['peakGB']:.2f} GB" if "peakGB" in result else "")
 
 
 def interval(results):
