@@ -7,7 +7,7 @@ struct Generate: AsyncParsableCommand {
     @Option(help: "A model folder or a GGUF file.")
     var model: String
 
-    @Option(help: "What to continue.")
+    @Option(parsing: .unconditional, help: "What to continue.")
     var prompt: String
 
     @Flag(help: "Put the prompt to the model as a user's message, through its chat template.")

@@ -112,6 +112,7 @@ struct Learn: AsyncParsableCommand {
         record.recordCode(version: AutodidactCommand.configuration.version)
         let threads = engine.threads
         let worked = try plan.worked(environments[0])
+        printer.show(.note(try Self.overview(environments[0])))
         let loop = try LearningLoop(
             executor: EngineExecutor(), environments: environments, verifier: try plan.trainingVerifier(), options: plan.options, workedExamples: worked, folder: folder.path,
             makeModel: { try plan.makeModel(on: EngineOptions.backend(threads: threads)) }, makeJournal: { record }, report: { printer.show($0) },
@@ -129,9 +130,23 @@ struct Learn: AsyncParsableCommand {
         try record.markFinished()
         try Report(record).write(to: folder.reportPath)
         if !json {
+            if try record.checkpoints().isEmpty {
+                printLine("nothing was learned: no sample was accepted. See in the report why; more samples, worked examples in the prompt (few-shot), or more max-tokens may help.")
+            }
             printLine(try ResultTable(record).text)
             printLine("report: \(folder.reportPath)")
         }
+    }
+
+    /// What there is to learn from and to measure on, and what was left out.
+    private static func overview(_ environment: any Tasks.Environment) throws -> String {
+        let counts = try [Split.train, .dev, .test].map { try environment.problems(in: $0).count }
+        var text = "\(environment.name): \(counts[0]) problems to learn from, \(counts[1]) of dev, \(counts[2]) of test"
+        if let questions = environment as? QuestionAnswer, questions.removed > 0 {
+            text += "; \(questions.removed) left out that nearly repeat a held-out problem or are shown as examples"
+        }
+        if counts[1] == 0 { text += "; without dev, iterations are not measured" }
+        return text
     }
 
     /// A run goes on with its own recipe: only what changes no result may be given.

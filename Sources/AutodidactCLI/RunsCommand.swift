@@ -35,7 +35,7 @@ struct RunsCommand: AsyncParsableCommand {
             }
             if runs.isEmpty { printLine("no runs in \(folder)") }
             for run in runs {
-                let accuracy = run.accuracy.map { String(format: "%.1f %%", $0.value * 100) } ?? "–"
+                let accuracy = run.accuracy.map { String(format: "%.1f %% on ", $0.value * 100) + $0.phase } ?? "–"
                 printLine("\(run.path)  \(run.state)  iteration \(run.iterations.last ?? 0)  accuracy \(accuracy)  \(run.checkpoints) checkpoints  \(run.steps) steps")
             }
         }

@@ -18,7 +18,9 @@ extension RunPlan {
             let optimizer = AdamWOptions(learningRate: 3e-3, beta2: 0.98, weightDecay: 1)
             let options = LoopOptions(
                 trainer: TrainerOptions(optimizer: optimizer, schedule: Schedule(.cosine, warmupSteps: 20)), batchSize: 32, maxSequences: 256, saveEvery: 500, warmUpSteps: 1200)
-            let addition = ["digits": "1-4", "train-count": "2500", "dev-per-length": "200", "shares": "{1: 0.05, 2: 0.2, 3: 0.35, 4: 0.4}"]
+            var addition = ["digits": "1-4", "train-count": "2500", "dev-per-length": "200"]
+            // Other lengths get equal shares.
+            if settings["digits"] == nil { addition["shares"] = "{1: 0.05, 2: 0.2, 3: 0.35, 4: 0.4}" }
             var plan = RunPlan(
                 model: nil, fresh: FreshDecoder(), task: task, taskSettings: addition.merging(settings) { $1 },
                 recipe: try name == nil || name == STaR.name ? .star(star) : choice(name!), options: options)
@@ -44,7 +46,7 @@ extension RunPlan {
     /// - Throws: what the task throws, and `RecipeFileError` when prompts would change the problems.
     public func environments() throws -> [any Tasks.Environment] {
         if prompts.isEmpty { return [try environment(taskSettings)] }
-        guard !isTaskFile else { throw RecipeFileError(file: task, problem: "prompts to choose among go with a task's name and settings, not with a task file") }
+        guard !isTaskFile else { throw RecipeFileError(file: task, problem: "prompts to choose among go with a task's name and settings, not with a task file. Use --task jsonl (or another name) with --task-option for each of the file's settings.") }
         let candidates = try prompts.map { try environment(taskSettings.merging($0) { $1 }) }
         for (prompt, candidate) in zip(prompts, candidates) {
             for split in [Split.dev, .test] where try candidate.problems(in: split) != candidates[0].problems(in: split) {

@@ -237,10 +237,14 @@ public struct QuestionAnswer: Environment {
                 throw TaskError.badRecord(
                     file: record.file, line: record.line, reason: "no answer found in '\(shortened(field))'. Correct the record or 'gold-extraction'.")
             }
+            guard settings.comparison != .number || CanonicalAnswer.number(answer) != nil else {
+                throw TaskError.badRecord(
+                    file: record.file, line: record.line, reason: "the answer '\(shortened(answer))' is not a number, so nothing could equal it. Correct it, or set 'comparison: text'.")
+            }
             let key = splitting.key(of: question)
             let id = try record.text(settings.id) ?? "\(settings.name)-\(StableHash.hex(StableHash.mix(StableHash.fnv1a(question + "\n" + field))))"
             guard ids.insert(id).inserted else {
-                throw TaskError.badRecord(file: record.file, line: record.line, reason: "the id '\(id)' stands twice. Give every record its own id.")
+                throw TaskError.badRecord(file: record.file, line: record.line, reason: "the id '\(id)' stands twice\(try record.text(settings.id) == nil ? ": an earlier line has the same question and answer. Take one out." : ". Give every record its own id.")")
             }
             var details = ["splitKey": key]
             if let name = rationale(record), let text = try record.text(name) {

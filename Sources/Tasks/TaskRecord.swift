@@ -55,6 +55,7 @@ struct TaskRecord {
     /// - Throws: `TaskError.badRecord` where the field is absent.
     func requiredText(_ field: String) throws -> String {
         if let text = try text(field) { return text }
+        if fields[field] != nil { throw TaskError.badRecord(file: file, line: line, reason: "the field '\(field)' is null. Give it a value, or take the line out.") }
         let known = Array(fields.keys)
         let nearest = nearestName(to: field, in: known).map { "; did you mean '\($0)'?" } ?? "."
         throw TaskError.badRecord(

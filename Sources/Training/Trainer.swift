@@ -91,6 +91,9 @@ public final class Trainer {
     public var plugins: [any StepPlugin] = []
     /// Of the whole training, for the schedule.
     public let totalSteps: Int
+    /// Steps stand at the points 1...n of a schedule that begins and may end with 0, so that none is without effect; warming up takes
+    /// at most a tenth of them.
+    private let schedule: Schedule
     private let gradients: Gradients
 
     public init(_ decoder: Decoder, objective: any Objective, options: TrainerOptions, totalSteps: Int) {
@@ -98,6 +101,7 @@ public final class Trainer {
         self.objective = objective
         self.options = options
         self.totalSteps = totalSteps
+        schedule = Schedule(options.schedule.shape, warmupSteps: min(options.schedule.warmupSteps, totalSteps / 10))
         let optimizer = AdamW(options.optimizer, for: decoder.parameters)
         self.optimizer = optimizer
         gradients = Gradients(of: decoder.parameters, where: optimizer.trains)
@@ -129,7 +133,7 @@ public final class Trainer {
 
         let limit = options.optimizer.maxGradientNorm
         let scale = limit > 0 ? min(1, limit / (norm + 1e-6)) : 1
-        let rate = plugins.reduce(options.schedule.multiplier(step: step - 1, of: totalSteps)) { $1.beforeUpdate(gradients, rate: $0, step: step) }
+        let rate = plugins.reduce(schedule.multiplier(step: step, of: totalSteps + 1)) { $1.beforeUpdate(gradients, rate: $0, step: step) }
         optimizer.update(decoder.parameters, gradients, rate: rate, gradientScale: scale)
         for plugin in plugins { plugin.afterUpdate(decoder, step: step) }
         return StepResult(
