@@ -42,9 +42,16 @@ def headline(result):
     return "macro" if "macro" in result["accuracy"]["test"]["0"] and "unseen" not in result else "all"
 
 
-def two_errors(before, after):
-    (p, n), (q, m) = before, after
-    return 2 * math.sqrt(p * (1 - p) / n + q * (1 - q) / m)
+def variance(result, iteration, category):
+    """Of a share over its problems; of the mean over kinds, from each kind's."""
+    shares = result["accuracy"]["test"][str(iteration)]
+    parts = [shares[category]] if category != "macro" else [value for key, value in shares.items() if key not in ("all", "macro")]
+    return sum(p * (1 - p) / n for p, n in parts) / len(parts) ** 2
+
+
+def two_errors(result, category):
+    iterations = sorted(map(int, result["accuracy"]["test"]))
+    return 2 * math.sqrt(variance(result, iterations[0], category) + variance(result, iterations[-1], category))
 
 
 def check_addition(results):
@@ -56,9 +63,12 @@ def check_addition(results):
             if result["seconds"] > 300 and "resumed" not in result:
                 yield f"{name}: took {result['seconds']} s, more than five minutes"
         elif name != "no-rationalisation":
-            before, after = ends(result, "all")
-            if after[0] - before[0] > two_errors(before, after):
-                yield f"{name}: a control gained {after[0] - before[0]:.3f}, more than two standard errors ({two_errors(before, after):.3f})"
+            # What is claimed of the seeds may not come about in a control. Over all problems alike they may still gain a little: every
+            # training sees the worked examples again, and the warm-up has not learnt all of them.
+            for category in ("macro", "4"):
+                before, after = ends(result, category)
+                if after[0] - before[0] > two_errors(result, category):
+                    yield f"{name}: {category} gained {after[0] - before[0]:.3f}, more than two standard errors ({two_errors(result, category):.3f})"
 
 
 def check_control(results, category):
@@ -215,9 +225,7 @@ def interval(results):
     values = [ends(result, category)[1][0] for result in results]
     mean = statistics.mean(values)
     student = {2: 12.71, 3: 4.30, 4: 3.18, 5: 2.78}.get(len(values), 2.6)
-    last = results[0]["accuracy"]["test"][max(results[0]["accuracy"]["test"], key=int)]
-    parts = [last["all"]] if category == "all" else [value for key, value in last.items() if key not in ("all", "macro")]
-    problems = sum(p * (1 - p) / n for p, n in parts) / len(parts) ** 2
+    problems = variance(results[0], max(results[0]["accuracy"]["test"], key=int), category)
     width = math.sqrt(student**2 * statistics.variance(values) / len(values) + 1.96**2 * problems)
     return f"{len(values)} seeds, mean {mean:.1%}, 95 % interval over seeds and problems {max(0, mean - width):.1%} to {min(1, mean + width):.1%}"
 

@@ -12,7 +12,7 @@ extension RunPlan {
             guard task == "addition" || task.hasSuffix(".yaml") || task.hasSuffix(".yml") else { throw Self.needsModel(task) }
             // The embedded default: a decoder made from nothing learns addition.
             var star = STaR()
-            star.iterations = 4
+            star.iterations = 6
             star.firstSteps = 400
             star.stepGrowth = 1.2
             let optimizer = AdamWOptions(learningRate: 3e-3, beta2: 0.98, weightDecay: 1)
