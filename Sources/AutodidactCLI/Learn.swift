@@ -142,9 +142,7 @@ struct Learn: AsyncParsableCommand {
     private static func overview(_ environment: any Tasks.Environment) throws -> String {
         let counts = try [Split.train, .dev, .test].map { try environment.problems(in: $0).count }
         var text = "\(environment.name): \(counts[0]) problems to learn from, \(counts[1]) of dev, \(counts[2]) of test"
-        if let questions = environment as? QuestionAnswer, questions.removed > 0 {
-            text += "; \(questions.removed) left out that nearly repeat a held-out problem or are shown as examples"
-        }
+        if let omission = environment.omission { text += "; \(omission)" }
         if counts[1] == 0 { text += "; without dev, iterations are not measured" }
         return text
     }

@@ -107,6 +107,7 @@ public struct Instructions: Environment {
     }
 
     public var verifier: any Verifier { ConstraintVerifier() }
+    public var omission: String? { skipped > 0 ? "\(skipped) left out that are blank, too long or stand twice" : nil }
 
     private struct Item {
         var id, question, key: String

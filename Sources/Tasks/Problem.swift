@@ -64,8 +64,11 @@ public protocol Environment: Sendable {
     /// The next observation after the completions so far; `nil` when the episode is over.
     func step(_ problem: Problem, after completions: [String]) throws -> Prompt?
     var verifier: any Verifier { get }
+    /// Which records of the data are no problems, and why, in words; nil: none.
+    var omission: String? { get }
 }
 
 extension Environment {
     public func step(_ problem: Problem, after completions: [String]) throws -> Prompt? { nil }
+    public var omission: String? { nil }
 }

@@ -156,6 +156,7 @@ public struct QuestionAnswer: Environment {
     }
 
     public var name: String { settings.name }
+    public var omission: String? { removed > 0 ? "\(removed) left out that nearly repeat a held-out problem or are shown as examples" : nil }
     public var maxTokens: Int { settings.maxTokens }
     public var verifier: any Verifier { AnswerVerifier(extraction: settings.extraction, comparison: settings.comparison) }
 

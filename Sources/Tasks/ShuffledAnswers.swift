@@ -48,6 +48,11 @@ public struct ShuffledAnswers: Environment {
     public var stops: [String] { base.stops }
     public var maxTokens: Int { base.maxTokens }
     public var verifier: any Verifier { base.verifier }
+    public var omission: String? {
+        let own = leftOut > 0 ? "\(leftOut) left out for which there was no wrong answer" : nil
+        let all = [base.omission, own].compactMap { $0 }
+        return all.isEmpty ? nil : all.joined(separator: "; ")
+    }
 
     public func problems(in split: Split) throws -> [Problem] { split == .train ? train : try base.problems(in: split) }
     public func reset(_ problem: Problem, mode: PromptMode) throws -> Prompt { try base.reset(problem, mode: mode) }

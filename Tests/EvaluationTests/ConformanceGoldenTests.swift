@@ -48,16 +48,22 @@ struct ConformanceGoldenTests {
         }
     }
 
-    @Test("a wrong weight is noticed")
-    func sabotage() throws {
+    /// The first Llama's folder, and a new one with some of its files, for a test to spoil the rest.
+    private func llamaCopy(of files: [String]) throws -> (source: String, copy: String) {
         let folder = try #require(Fixtures.folders("models").first { name in
             (try? JSON.read(path: "\(Fixtures.root)/models/\(name)/config.json")["model_type"]?.string) == "llama"
         })
         let source = "\(Fixtures.root)/models/\(folder)"
         let copy = FileManager.default.temporaryDirectory.appendingPathComponent("conform-\(UUID().uuidString)").path
-        defer { try? FileManager.default.removeItem(atPath: copy) }
         try FileManager.default.createDirectory(atPath: copy, withIntermediateDirectories: true)
-        for file in ["config.json", "io.safetensors"] { try FileManager.default.copyItem(atPath: "\(source)/\(file)", toPath: "\(copy)/\(file)") }
+        for file in files { try FileManager.default.copyItem(atPath: "\(source)/\(file)", toPath: "\(copy)/\(file)") }
+        return (source, copy)
+    }
+
+    @Test("a wrong weight is noticed")
+    func sabotage() throws {
+        let (source, copy) = try llamaCopy(of: ["config.json", "io.safetensors"])
+        defer { try? FileManager.default.removeItem(atPath: copy) }
         let weights = try SafetensorsFile(path: "\(source)/model.safetensors")
         let writer = try SafetensorsWriter(path: "\(copy)/model.safetensors", tensors: weights.tensors.map { ($0.name, $0.dtype, $0.shape) })
         for (index, tensor) in weights.tensors.enumerated() {
@@ -71,14 +77,8 @@ struct ConformanceGoldenTests {
 
     @Test("a reference that does not fit the model is an error that names the tensor", arguments: ["logits", "hidden", "grad.", "loss", "attention_mask", "greedy.ids"])
     func misfit(prefix: String) throws {
-        let folder = try #require(Fixtures.folders("models").first { name in
-            (try? JSON.read(path: "\(Fixtures.root)/models/\(name)/config.json")["model_type"]?.string) == "llama"
-        })
-        let source = "\(Fixtures.root)/models/\(folder)"
-        let copy = FileManager.default.temporaryDirectory.appendingPathComponent("misfit-\(UUID().uuidString)").path
+        let (source, copy) = try llamaCopy(of: ["config.json", "model.safetensors"])
         defer { try? FileManager.default.removeItem(atPath: copy) }
-        try FileManager.default.createDirectory(atPath: copy, withIntermediateDirectories: true)
-        for file in ["config.json", "model.safetensors"] { try FileManager.default.copyItem(atPath: "\(source)/\(file)", toPath: "\(copy)/\(file)") }
         let io = try SafetensorsFile(path: "\(source)/io.safetensors")
         let chosen = try #require(io.tensors.first { $0.name.hasPrefix(prefix) }).name
         let count = { (shape: [Int]) in shape.reduce(1, *) }
