@@ -57,7 +57,7 @@ extension Decoder {
                 throw CheckpointError.wrongShape(parameter: name, file: file.path, expected: parameter.shape, found: info.shape)
             }
             guard info.dtype.isExpandable else {
-                throw ModelFileError(file: file.path, problem: "'\(name)' is of type \(info.dtype.name), which is not read as floats", advice: "Use a conversion to F32, F16, BF16 or another type that is.")
+                throw FileError(file: file.path, problem: "'\(name)' is of type \(info.dtype.name), which is not read as floats", advice: "Use a conversion to F32, F16, BF16 or another type that is.")
             }
             taken.insert(name)
             plan.append((parameter, info, isGGUF ? permutation(parameter.name) : nil))

@@ -37,7 +37,7 @@ public final class Model {
         }
         let (rows, tokens) = (decoder.configuration.vocabularySize, tokenizer.vocabularySize)
         guard tokens <= rows else {
-            throw ModelFileError(file: path, problem: "the tokenizer has \(tokens) tokens, but the model only \(rows) rows", advice: "Check that tokenizer and weights come from the same model.")
+            throw FileError(file: path, problem: "the tokenizer has \(tokens) tokens, but the model only \(rows) rows", advice: "Check that tokenizer and weights come from the same model.")
         }
     }
 
@@ -50,15 +50,27 @@ public final class Model {
         return Array(Set(stops)).sorted()
     }
 
-    /// The tokens of a prompt; a conversation is rendered by the model's template with the generation prompt.
+    /// The tokens of a text.
+    /// - Throws: `FileError` for what the vocabulary has no token for: the model would not see it.
+    public func encode(_ text: String, addSpecialTokens: Bool = true) throws -> [Int32] {
+        let missing = tokenizer.partsWithoutToken(of: text)
+        guard missing.isEmpty else {
+            throw FileError(
+                file: source ?? "the model", problem: "has no token for \(missing.prefix(5).map { "'\($0)'" }.joined(separator: ", ")) in \"\(text.prefix(60))\"",
+                advice: "Write the text without it, or choose a model that knows these characters.")
+        }
+        return tokenizer.encode(text, addSpecialTokens: addSpecialTokens)
+    }
+
+    /// The tokens of a conversation, which the model's template renders with the generation prompt.
     public func encode(_ messages: [(role: String, content: String)]) throws -> [Int32] {
         guard let source = tokenizer.chatTemplate else {
-            throw ModelFileError(file: source ?? "the model", problem: "has no chat template", advice: "Use a plain text prompt, or an instruction-tuned model.")
+            throw FileError(file: source ?? "the model", problem: "has no chat template", advice: "Use a plain text prompt, or an instruction-tuned model.")
         }
         let text = try ChatTemplate(source).render(
             messages: messages, addGenerationPrompt: true, bosToken: tokenizer.bosToken.flatMap { tokenizer.piece($0) },
             eosToken: tokenizer.eosToken.flatMap { tokenizer.piece($0) })
-        return tokenizer.encode(text)
+        return try encode(text, addSpecialTokens: false)
     }
 
     /// The same tokenizer around other values.

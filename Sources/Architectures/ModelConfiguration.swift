@@ -2,7 +2,7 @@ import ModelFiles
 
 extension DecoderConfiguration {
     /// Reads a `config.json`.
-    /// - Throws: `ModelFileError` that names the field which is missing, out of range or not understood; `UnsupportedFamily`.
+    /// - Throws: `FileError` that names the field which is missing, out of range or not understood; `UnsupportedFamily`.
     public init(_ fields: ConfigFields) throws {
         let type = try fields.string("model_type")
         guard let family = decoderFamilies.first(where: { $0.modelType == type }) else {
@@ -14,7 +14,7 @@ extension DecoderConfiguration {
     /// Reads the metadata of a GGUF file.
     public init(_ gguf: GGUFFile) throws {
         guard let architecture = gguf["general.architecture"]?.string else {
-            throw ModelFileError(file: gguf.path, problem: "there is no 'general.architecture' in the metadata", advice: "The file holds no model, or was cut: convert it again.")
+            throw FileError(file: gguf.path, problem: "there is no 'general.architecture' in the metadata", advice: "The file holds no model, or was cut: convert it again.")
         }
         guard let family = decoderFamilies.first(where: { $0.ggufArchitecture == architecture }) else {
             throw UnsupportedFamily(name: architecture, file: gguf.path)
@@ -39,11 +39,11 @@ extension DecoderConfiguration {
         if let epsilon = key("attention.layer_norm_rms_epsilon")?.double { members.append(("rms_norm_eps", .number(Double(String(Float(epsilon))) ?? epsilon))) }
         if let base = key("rope.freq_base")?.double { members.append(("rope_theta", .number(base))) }
         for name in ["rope_freqs.weight", "rope_factors_long.weight"] where gguf.info(name) != nil {
-            throw ModelFileError(file: gguf.path, problem: "'\(name)' stretches the rotary frequencies, which is not supported from GGUF", advice: "Use the Hugging Face folder of the model.")
+            throw FileError(file: gguf.path, problem: "'\(name)' stretches the rotary frequencies, which is not supported from GGUF", advice: "Use the Hugging Face folder of the model.")
         }
         if let kind = key("rope.scaling.type")?.string, kind != "none" {
             guard kind == "linear", let factor = key("rope.scaling.factor")?.double else {
-                throw ModelFileError(file: gguf.path, problem: "rope scaling '\(kind)' is not supported from GGUF", advice: "Use the Hugging Face folder of the model.")
+                throw FileError(file: gguf.path, problem: "rope scaling '\(kind)' is not supported from GGUF", advice: "Use the Hugging Face folder of the model.")
             }
             members.append(("rope_scaling", .object(JSONObject([("rope_type", .string("linear")), ("factor", .number(factor))]))))
         }
@@ -51,19 +51,19 @@ extension DecoderConfiguration {
             let size = key("attention.key_length")?.int ?? hidden / heads
             for name in ["rope.dimension_count", "attention.value_length"] {
                 if let value = key(name)?.int, value != size {
-                    throw ModelFileError(
+                    throw FileError(
                         file: gguf.path, problem: "'\(architecture).\(name)' is \(value), but heads have size \(size)", advice: "Use the Hugging Face folder of the model.")
                 }
             }
         }
         for name in ["attention.sliding_window", "attention.scale", "logit_scale", "residual_scale", "embedding_scale", "attention.clamp_kqv"] where key(name) != nil {
-            throw ModelFileError(file: gguf.path, problem: "'\(architecture).\(name)' changes what the model computes and is not supported", advice: "Use the Hugging Face folder of the model.")
+            throw FileError(file: gguf.path, problem: "'\(architecture).\(name)' changes what the model computes and is not supported", advice: "Use the Hugging Face folder of the model.")
         }
         if let experts = key("expert_count")?.int, experts > 0 {
             throw UnsupportedFamily(name: "\(architecture) with experts", file: gguf.path)
         }
         guard let table = gguf.info("token_embd.weight"), table.shape.count == 2 else {
-            throw ModelFileError(file: gguf.path, problem: "holds no matrix 'token_embd.weight'", advice: "The file is no language model, or was cut: convert it again.")
+            throw FileError(file: gguf.path, problem: "holds no matrix 'token_embd.weight'", advice: "The file is no language model, or was cut: convert it again.")
         }
         members.append(("vocab_size", .integer(Int64(table.shape[0]))))
         members.append(("tie_word_embeddings", .bool(gguf.info("output.weight") == nil)))

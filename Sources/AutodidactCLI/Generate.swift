@@ -35,7 +35,7 @@ struct Generate: AsyncParsableCommand {
 
     func run() async throws {
         let model = try Model(path: model, on: try engine.backend())
-        let tokens = try chat ? model.encode([("user", prompt)]) : model.tokenizer.encode(prompt, addSpecialTokens: true)
+        let tokens = try chat ? model.encode([("user", prompt)]) : model.encode(prompt)
         let request = GenerationRequest(
             promptTokens: tokens, options: sampling.options, maxTokens: maxTokens, stopTokens: model.stopTokens, stopStrings: stop,
             key: RandomKey(seed: sampling.seed).folding("generate"), alternatives: json ? logprobs : 0)

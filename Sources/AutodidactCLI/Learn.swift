@@ -180,7 +180,6 @@ struct Learn: AsyncParsableCommand {
         } else {
             plan = try RunPlan.defaults(model: model, task: task ?? "addition", settings: settings, recipe: recipe)
         }
-        if !settings.isEmpty, plan.isTaskFile { throw ValidationError("--task-option does not go with a task file: change \(plan.task) instead.") }
         if !prompts.isEmpty { plan.prompts = try prompts.map { text in try setting(text, of: "try-prompt") }.map { [$0.key: $0.value] } }
         plan.folder = FileManager.default.currentDirectoryPath
         func positive(_ value: Int?, _ name: String) throws { if let value, value < 1 { throw ValidationError("--\(name) \(value): must be 1 or more.") } }
@@ -229,8 +228,7 @@ struct Learn: AsyncParsableCommand {
 
     /// The first of runs/<task>-<recipe>, -2, -3 … that does not exist.
     private func freeName(_ plan: RunPlan) -> String {
-        let task = URL(fileURLWithPath: plan.task).deletingPathExtension().lastPathComponent
-        let base = "runs/\(task)-\(type(of: plan.recipe.recipe).name)"
+        let base = "runs/\(plan.taskSettings["name"] ?? plan.task)-\(type(of: plan.recipe.recipe).name)"
         var (name, number) = (base, 2)
         while FileManager.default.fileExists(atPath: name) {
             name = "\(base)-\(number)"

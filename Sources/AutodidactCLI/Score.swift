@@ -20,16 +20,16 @@ struct Score: AsyncParsableCommand {
         var texts: [(line: Int, text: String)] = []
         for (line, object) in try JSONL.objects(path: input) {
             guard let text = object["text"]?.string else {
-                throw ModelFileError(file: input, problem: "line \(line) has no string \"text\"", advice: "Write {\"text\": \"…\"} on every line.")
+                throw FileError(file: input, problem: "line \(line) has no string \"text\"", advice: "Write {\"text\": \"…\"} on every line.")
             }
             texts.append((line, text))
         }
         let model = try Model(path: model, on: try engine.backend())
         let context = model.decoder.configuration.maxPositionEmbeddings
         for (line, text) in texts {
-            let ids = model.tokenizer.encode(text, addSpecialTokens: true)
+            let ids = try model.encode(text)
             guard ids.count <= context else {
-                throw ModelFileError(file: input, problem: "line \(line) has \(ids.count) tokens, but the model's context is \(context)", advice: "Split the text.")
+                throw FileError(file: input, problem: "line \(line) has \(ids.count) tokens, but the model's context is \(context)", advice: "Split the text.")
             }
             let likelihood = TextLikelihood(of: ids, bytes: text.utf8.count, under: model.decoder)
             if json {

@@ -22,20 +22,20 @@ public struct Conformance: Sendable {
     ///
     /// Limits are those of the fixtures' README: logits and hidden states 1e-4 + 1e-4·|reference|, loss 2e-5, gradients
     /// 1e-4 of the tensor's largest entry + 1e-6. `configFile` is `config.json`, or the same model under older key names.
-    /// - Throws: `UnsupportedFamily`, what reading a model throws, and `ModelFileError` for references that do not fit the model.
+    /// - Throws: `UnsupportedFamily`, what reading a model throws, and `FileError` for references that do not fit the model.
     public init(folder: String, configFile: String = "config.json", on backend: any Backend) throws {
         self.folder = folder
         deviations = []
         let path = "\(folder)/\(configFile)"
         let config = try JSON.read(path: path)
-        guard let object = config.object else { throw ModelFileError(file: path, problem: "is no JSON object", advice: "Check the file.") }
+        guard let object = config.object else { throw FileError(file: path, problem: "is no JSON object", advice: "Check the file.") }
         let decoder = Decoder(try DecoderConfiguration(ConfigFields(object, file: path)), on: backend)
         try decoder.load(try SafetensorsFile(path: "\(folder)/model.safetensors"))
         let io = try SafetensorsFile(path: "\(folder)/io.safetensors")
 
         let ids = try io.integers("input_ids"), mask = try io.integers("attention_mask")
         let shape = io.info("input_ids")!.shape
-        guard shape.count == 2 else { throw ModelFileError(file: io.path, problem: "'input_ids' has shape \(shape), not [sequences, tokens]", advice: "Make the reference again.") }
+        guard shape.count == 2 else { throw FileError(file: io.path, problem: "'input_ids' has shape \(shape), not [sequences, tokens]", advice: "Make the reference again.") }
         let (B, T) = (shape[0], shape[1])
         let V = Int64(decoder.configuration.vocabularySize), labels = try io.integers("labels")
         let labelsFit = decoder.configuration.labelCount.map { count in labels.count == B && labels.allSatisfy { 0..<Int64(count) ~= $0 } }
@@ -43,7 +43,7 @@ public struct Conformance: Sendable {
         // Real tokens only, and where each of them stands in the padded arrays.
         let places = mask.count == ids.count ? (0..<B).map { b in (0..<T).map { b * T + $0 }.filter { mask[$0] == 1 } } : []
         guard !places.isEmpty, !places.contains(where: \.isEmpty), ids.allSatisfy({ 0..<V ~= $0 }), labelsFit else {
-            throw ModelFileError(file: io.path, problem: "token ids, mask or labels do not fit the model", advice: "Make the reference again.")
+            throw FileError(file: io.path, problem: "token ids, mask or labels do not fit the model", advice: "Make the reference again.")
         }
         let batch = RaggedBatch(places.map { $0.map { Int32(ids[$0]) } })
         let flat = places.joined().map { $0 }
@@ -100,8 +100,8 @@ public struct Conformance: Sendable {
         }
     }
 
-    private func misfit(_ name: String, _ shape: [Int]) -> ModelFileError {
-        ModelFileError(file: "\(folder)/io.safetensors", problem: "'\(name)' has shape \(shape), which does not fit the model or the token ids", advice: "Make the reference again.")
+    private func misfit(_ name: String, _ shape: [Int]) -> FileError {
+        FileError(file: "\(folder)/io.safetensors", problem: "'\(name)' has shape \(shape), which does not fit the model or the token ids", advice: "Make the reference again.")
     }
 
     /// The rows of a padded reference that are real.

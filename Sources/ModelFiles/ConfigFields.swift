@@ -27,7 +27,7 @@ public final class ConfigFields {
     // MARK: Numbers
 
     /// A whole number.
-    /// - Throws: `ModelFileError` when it is missing, no whole number, or out of range.
+    /// - Throws: `FileError` when it is missing, no whole number, or out of range.
     public func int(_ name: String, range: ClosedRange<Int>) throws -> Int {
         try int(name, try required(name), range)
     }
@@ -119,12 +119,12 @@ public final class ConfigFields {
     }
 
     /// - Parameter harmless: names that do not change what the model computes.
-    /// - Throws: `ModelFileError` that names every field that is neither read nor harmless.
+    /// - Throws: `FileError` that names every field that is neither read nor harmless.
     public func refuseUnread(except harmless: Set<String> = []) throws {
         let unknown = unread.filter { !harmless.contains($0) }
         guard !unknown.isEmpty else { return }
         let list = unknown.map { "'\(prefix)\($0)' (\(object[$0]!.text().prefix(60)))" }.joined(separator: ", ")
-        throw ModelFileError(
+        throw FileError(
             file: file, problem: "has \(unknown.count == 1 ? "a field" : "fields") not understood here: \(list)",
             advice: "Ignoring such a field could change what the model computes. "
                 + "If it is harmless, remove it or add it to the family's list of harmless names.")
@@ -132,9 +132,9 @@ public final class ConfigFields {
 
     /// An error about a field, for checks that involve more than one.
     public func error(_ name: String, _ problem: String, advice: String = "Compare the file with the model card.")
-        -> ModelFileError
+        -> FileError
     {
-        ModelFileError(file: file, problem: "'\(prefix)\(name)' \(problem)", advice: advice)
+        FileError(file: file, problem: "'\(prefix)\(name)' \(problem)", advice: advice)
     }
 
     // MARK: Checks
@@ -145,7 +145,7 @@ public final class ConfigFields {
         throw error(name, "is missing\(nearest.map { "; the nearest name is '\(prefix)\($0)'" } ?? "")")
     }
 
-    private func mismatch(_ name: String, _ value: JSON, _ expected: String) -> ModelFileError {
+    private func mismatch(_ name: String, _ value: JSON, _ expected: String) -> FileError {
         error(name, "is \(value.text().prefix(60)), but must be \(expected)")
     }
 

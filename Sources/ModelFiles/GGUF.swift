@@ -15,7 +15,7 @@ public final class GGUFFile: TensorFile {
     private let names: TensorNames
     private let metadataPlaces: [UTF8Key: Int]
 
-    /// - Throws: `ModelFileError` when the file is not GGUF, or anything in it does not add up.
+    /// - Throws: `FileError` when the file is not GGUF, or anything in it does not add up.
     public init(path: String) throws {
         file = try MappedFile(path: path)
         var reader = GGUFReader(file.bytes, path: path)
@@ -58,8 +58,8 @@ private struct GGUFReader {
 
     private var remaining: Int { bytes.count - position }
 
-    private func broken(_ problem: String) -> ModelFileError {
-        ModelFileError(
+    private func broken(_ problem: String) -> FileError {
+        FileError(
             file: path, problem: problem,
             advice: "The file is damaged or was cut off while it was copied; fetch it again.")
     }
@@ -70,12 +70,12 @@ private struct GGUFReader {
         guard remaining >= 4 else { throw broken("has \(remaining) bytes, too few for a GGUF file") }
         let magic = Array(bytes[0..<4])
         if magic == Array("FUGG".utf8) {
-            throw ModelFileError(
+            throw FileError(
                 file: path, problem: "has its magic number in reverse, so its bytes are swapped",
                 advice: "Convert the model on a little-endian machine.")
         }
         guard magic == Array("GGUF".utf8) else {
-            throw ModelFileError(
+            throw FileError(
                 file: path, problem: "does not begin with 'GGUF'",
                 advice: "Check that it is a GGUF file; older GGML files must be converted anew.")
         }
@@ -83,11 +83,11 @@ private struct GGUFReader {
         let version = try readInteger(UInt32.self, "the version")
         guard version == 2 || version == 3 else {
             if (1...3).contains(version.byteSwapped) {
-                throw ModelFileError(
+                throw FileError(
                     file: path, problem: "is a big-endian GGUF file (version \(version.byteSwapped))",
                     advice: "Only little-endian files are read; convert the model again without --bigendian.")
             }
-            throw ModelFileError(
+            throw FileError(
                 file: path, problem: "has GGUF version \(version); versions 2 and 3 are read",
                 advice: "Convert the model again with a current converter.")
         }
@@ -185,7 +185,7 @@ private struct GGUFReader {
     static func alignment(_ value: GGUFValue?, path: String) throws -> Int {
         guard let value else { return defaultAlignment }
         guard case .uint(let stored) = value, stored >= 8, stored <= 1 << 30, stored.nonzeroBitCount == 1 else {
-            throw ModelFileError(
+            throw FileError(
                 file: path, problem: "general.alignment is \(value); it must be a power of two from 8 to 2^30",
                 advice: "Convert the model again.")
         }
@@ -252,11 +252,11 @@ private struct GGUFReader {
         let number = try readInteger(UInt32.self, name)
         guard let dtype = DType(ggml: number) else {
             if let removed = Self.removedTypes[number] {
-                throw ModelFileError(
+                throw FileError(
                     file: path, problem: "'\(name)' has the type \(removed), which was removed from the format",
                     advice: "Convert the model again from its original weights.")
             }
-            throw ModelFileError(
+            throw FileError(
                 file: path, problem: "'\(name)' has the unknown type \(number)",
                 advice: "The file is damaged, or newer than this reader; convert the model to a common type such as Q8_0.")
         }

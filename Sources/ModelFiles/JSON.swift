@@ -36,7 +36,7 @@ public enum JSON: Sendable {
     }
 
     /// Parses a file.
-    /// - Throws: `ModelFileError` when the file cannot be read, `JSONError` when it is not JSON.
+    /// - Throws: `FileError` when the file cannot be read, `JSONError` when it is not JSON.
     public static func read(path: String) throws -> JSON {
         let file = try MappedFile(path: path)
         return try withExtendedLifetime(file) { try parse(file.bytes, source: path) }

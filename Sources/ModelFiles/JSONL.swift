@@ -3,7 +3,7 @@ import Foundation
 /// Files with one JSON value to a line. Blank lines are passed over.
 public enum JSONL {
     /// Calls `body` with every value and the number of its line, counted from 1.
-    /// - Throws: `ModelFileError` when the file cannot be read or holds no values, `JSONError` with the line of the first
+    /// - Throws: `FileError` when the file cannot be read or holds no values, `JSONError` with the line of the first
     ///   one that is not JSON, and whatever `body` throws.
     public static func forEach(path: String, _ body: (_ line: Int, _ value: JSON) throws -> Void) throws {
         let file = try MappedFile(path: path)
@@ -22,17 +22,17 @@ public enum JSONL {
             line += 1
         }
         guard found else {
-            throw ModelFileError(file: path, problem: "holds no examples", advice: "Write one JSON object to a line.")
+            throw FileError(file: path, problem: "holds no examples", advice: "Write one JSON object to a line.")
         }
     }
 
     /// All objects of a file, with their lines.
-    /// - Throws: as `forEach`, and `ModelFileError` for a line that holds another kind of value.
+    /// - Throws: as `forEach`, and `FileError` for a line that holds another kind of value.
     public static func objects(path: String) throws -> [(line: Int, object: JSONObject)] {
         var objects: [(line: Int, object: JSONObject)] = []
         try forEach(path: path) { line, value in
             guard let object = value.object else {
-                throw ModelFileError(
+                throw FileError(
                     file: "\(path), line \(line)", problem: "is \(value.kind), not an object",
                     advice: "Write one JSON object to a line.")
             }

@@ -14,11 +14,11 @@ public final class MappedFile: @unchecked Sendable {
     public let path: String
     public let bytes: UnsafeRawBufferPointer
 
-    /// - Throws: `ModelFileError` with the system's reason when the file is missing, unreadable, or no regular file.
+    /// - Throws: `FileError` with the system's reason when the file is missing, unreadable, or no regular file.
     public init(path: String) throws {
         self.path = path
-        func failure(_ problem: String, _ advice: String) -> ModelFileError {
-            ModelFileError(file: path, problem: problem, advice: advice)
+        func failure(_ problem: String, _ advice: String) -> FileError {
+            FileError(file: path, problem: problem, advice: advice)
         }
         // O_NONBLOCK: opening a named pipe must fail below rather than wait for a writer.
         let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)

@@ -20,12 +20,12 @@ public struct ModelFolder: Sendable {
     private let givenGGUF: Bool
 
     /// - Parameter path: a folder, or a `.gguf` file.
-    /// - Throws: `ModelFileError` when it is neither.
+    /// - Throws: `FileError` when it is neither.
     public init(_ path: String) throws {
         self.path = path
         var isFolder: ObjCBool = false
         guard FileManager.default.fileExists(atPath: path, isDirectory: &isFolder) else {
-            throw ModelFileError(
+            throw FileError(
                 file: path, problem: "does not exist",
                 advice: "Give the path of a model folder or a .gguf file; models are not fetched by name.")
         }
@@ -37,7 +37,7 @@ public struct ModelFolder: Sendable {
             folder = parent.isEmpty ? "." : parent
             givenGGUF = true
         } else {
-            throw ModelFileError(
+            throw FileError(
                 file: path, problem: "is neither a folder nor a .gguf file",
                 advice: "Give the folder that holds config.json and model.safetensors.")
         }
@@ -61,7 +61,7 @@ public struct ModelFolder: Sendable {
     // MARK: Weights
 
     /// Which file holds the weights: `model.safetensors`, else its index, else the only GGUF file.
-    /// - Throws: `ModelFileError` when there is none, or more than one could be meant.
+    /// - Throws: `FileError` when there is none, or more than one could be meant.
     public func weights() throws -> Weights {
         if givenGGUF { return .gguf(path: path) }
         if let path = file("model.safetensors") { return .safetensors(path: path) }
@@ -70,23 +70,23 @@ public struct ModelFolder: Sendable {
         do {
             names = try FileManager.default.contentsOfDirectory(atPath: folder).sorted()
         } catch {
-            throw ModelFileError(
+            throw FileError(
                 file: folder, problem: "cannot be listed: \(error.localizedDescription)", advice: "Check its permissions.")
         }
         let ggufs = names.filter { $0.lowercased().hasSuffix(".gguf") }
         if ggufs.count == 1 { return .gguf(path: (folder as NSString).appendingPathComponent(ggufs[0])) }
         if ggufs.count > 1 {
-            throw ModelFileError(
+            throw FileError(
                 file: folder, problem: "holds several GGUF files: \(ggufs.joined(separator: ", "))",
                 advice: "Give the path of the one to use.")
         }
         if let pickle = names.first(where: ModelFolder.isPickle) {
-            throw ModelFileError(
+            throw FileError(
                 file: folder, problem: "holds its weights only as '\(pickle)', a pickle, which can run code when it is read",
                 advice: "Use the model's safetensors files, or convert it with safetensors' convert.py in a sandbox.")
         }
         let other = names.first { $0.hasSuffix(".safetensors") }
-        throw ModelFileError(
+        throw FileError(
             file: folder,
             problem: "holds no weights: neither model.safetensors, model.safetensors.index.json nor a .gguf file"
                 + (other.map { "; there is '\($0)'" } ?? ""),
@@ -99,7 +99,7 @@ public struct ModelFolder: Sendable {
     }
 
     /// Opens the weights.
-    /// - Throws: `ModelFileError` or `JSONError`.
+    /// - Throws: `FileError` or `JSONError`.
     public func openWeights() throws -> any TensorFile {
         switch try weights() {
         case .safetensors(let path): return try SafetensorsFile(path: path)
@@ -107,7 +107,7 @@ public struct ModelFolder: Sendable {
         case .gguf(let path):
             let file = try GGUFFile(path: path)
             if let parts = file["split.count"]?.int, parts > 1 {
-                throw ModelFileError(
+                throw FileError(
                     file: path, problem: "is one of \(parts) parts of a model",
                     advice: "Merge them into one file with llama-gguf-split --merge.")
             }
@@ -118,7 +118,7 @@ public struct ModelFolder: Sendable {
     // MARK: Configuration
 
     /// The members of `config.json`.
-    /// - Throws: `ModelFileError` when it is missing or no object, `JSONError` when it is not JSON.
+    /// - Throws: `FileError` when it is missing or no object, `JSONError` when it is not JSON.
     public func config() throws -> JSONObject { try required("config.json") }
 
     /// The fields of `config.json`.
@@ -141,7 +141,7 @@ public struct ModelFolder: Sendable {
         if let path = chatTemplatePath {
             let file = try MappedFile(path: path)
             guard let text = withExtendedLifetime(file, { String(validating: file.bytes, as: UTF8.self) }) else {
-                throw ModelFileError(file: path, problem: "is not UTF-8", advice: "Fetch it again.")
+                throw FileError(file: path, problem: "is not UTF-8", advice: "Fetch it again.")
             }
             return text
         }
@@ -149,7 +149,7 @@ public struct ModelFolder: Sendable {
             if let template = value.string { return template }
             let named = value.array?.first { $0["name"]?.string == "default" }
             if let template = named?["template"]?.string { return template }
-            throw ModelFileError(
+            throw FileError(
                 file: (folder as NSString).appendingPathComponent("tokenizer_config.json"),
                 problem: "'chat_template' is \(value.kind), and holds no template named 'default'",
                 advice: "Put the template to use into chat_template.jinja.")
@@ -160,7 +160,7 @@ public struct ModelFolder: Sendable {
 
     private func required(_ name: String) throws -> JSONObject {
         if let object = try optional(name) { return object }
-        throw ModelFileError(
+        throw FileError(
             file: path, problem: givenGGUF ? "is a GGUF file and comes without \(name)" : "holds no \(name)",
             advice: givenGGUF ? "Read its metadata instead." : "Fetch the file into the folder.")
     }
@@ -169,7 +169,7 @@ public struct ModelFolder: Sendable {
         guard let path = file(name) else { return nil }
         let value = try JSON.read(path: path)
         guard let object = value.object else {
-            throw ModelFileError(file: path, problem: "is \(value.kind), not an object", advice: "Fetch it again.")
+            throw FileError(file: path, problem: "is \(value.kind), not an object", advice: "Fetch it again.")
         }
         return object
     }

@@ -17,7 +17,7 @@ public final class SafetensorsFile: TensorFile {
     private let names: TensorNames
 
     /// Maps the file and checks everything its header says against its length.
-    /// - Throws: `ModelFileError`, or `JSONError` when the header is not JSON.
+    /// - Throws: `FileError`, or `JSONError` when the header is not JSON.
     public init(path: String) throws {
         file = try MappedFile(path: path)
         let header = try SafetensorsFile.header(of: file.bytes, path: path)
@@ -143,8 +143,8 @@ public final class SafetensorsFile: TensorFile {
         }
     }
 
-    private static func broken(_ path: String, _ problem: String) -> ModelFileError {
-        ModelFileError(
+    private static func broken(_ path: String, _ problem: String) -> FileError {
+        FileError(
             file: path, problem: problem,
             advice: "The file is damaged or was cut off while it was copied; fetch it again.")
     }

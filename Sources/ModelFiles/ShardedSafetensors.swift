@@ -14,11 +14,11 @@ public final class ShardedSafetensors: TensorFile {
     private let names: TensorNames
 
     /// Opens every shard and finds every tensor where the index says.
-    /// - Throws: `ModelFileError`, or `JSONError` when the index or the header of a shard is not JSON.
+    /// - Throws: `FileError`, or `JSONError` when the index or the header of a shard is not JSON.
     public init(indexPath: String) throws {
         path = indexPath
-        func broken(_ problem: String, _ advice: String = "Fetch the index again.") -> ModelFileError {
-            ModelFileError(file: indexPath, problem: problem, advice: advice)
+        func broken(_ problem: String, _ advice: String = "Fetch the index again.") -> FileError {
+            FileError(file: indexPath, problem: problem, advice: advice)
         }
         guard let map = try JSON.read(path: indexPath)["weight_map"]?.object else {
             throw broken("holds no object 'weight_map'")

@@ -14,7 +14,7 @@ public protocol TensorFile: AnyObject, Sendable {
 
 extension TensorFile {
     /// All elements of a tensor in row-major order.
-    /// - Throws: `ModelFileError` when there is none of that name, or its type does not expand to floats.
+    /// - Throws: `FileError` when there is none of that name, or its type does not expand to floats.
     public func floats(_ name: String) throws -> [Float] {
         let info = try require(name)
         try requireExpandable(info)
@@ -26,7 +26,7 @@ extension TensorFile {
 
     /// Expands a whole tensor, in row-major order.
     /// - Precondition: `destination` has room for exactly the elements of the tensor.
-    /// - Throws: `ModelFileError` when the type of the tensor does not expand to floats.
+    /// - Throws: `FileError` when the type of the tensor does not expand to floats.
     public func readFloats(_ info: TensorInfo, into destination: UnsafeMutableBufferPointer<Float>) throws {
         try requireExpandable(info)
         precondition(
@@ -38,7 +38,7 @@ extension TensorFile {
 
     /// Expands some slices of the first axis, in row-major order.
     /// - Precondition: `rows` lie inside the first axis, and `destination` has room for exactly their elements.
-    /// - Throws: `ModelFileError` when the type does not expand to floats, or the rows begin or end inside a block.
+    /// - Throws: `FileError` when the type does not expand to floats, or the rows begin or end inside a block.
     public func readFloats(
         _ info: TensorInfo, rows: Range<Int>, into destination: UnsafeMutableBufferPointer<Float>
     ) throws {
@@ -54,7 +54,7 @@ extension TensorFile {
             "room for \(destination.count) elements, but rows \(rows) of '\(info.name)' have \(count)")
         let block = info.dtype.blockSize
         guard first % block == 0, count % block == 0 else {
-            throw ModelFileError(
+            throw FileError(
                 file: path,
                 problem: "rows \(rows) of '\(info.name)' begin or end inside a \(info.dtype.name) block of \(block)",
                 advice: "Read the whole tensor.")
@@ -65,7 +65,7 @@ extension TensorFile {
     }
 
     /// All elements of a tensor of integers or truth values (as 0 and 1), in row-major order.
-    /// - Throws: `ModelFileError` when there is none of that name, it holds no integers, or one does not fit 64 signed bits.
+    /// - Throws: `FileError` when there is none of that name, it holds no integers, or one does not fit 64 signed bits.
     public func integers(_ name: String) throws -> [Int64] {
         let info = try require(name)
         let bytes = bytes(info)
@@ -74,7 +74,7 @@ extension TensorFile {
             try (0..<info.elementCount).map { i in
                 let stored = bytes.loadUnaligned(fromByteOffset: i * MemoryLayout<Integer>.size, as: Integer.self)
                 guard let value = Int64(exactly: Integer(littleEndian: stored)) else {
-                    throw ModelFileError(
+                    throw FileError(
                         file: path, problem: "element \(i) of '\(name)' is above 2^63 - 1",
                         advice: "Store the tensor as I64.")
                 }
@@ -92,17 +92,17 @@ extension TensorFile {
         case .i64: return try read(Int64.self)
         case .bool: return bytes.map { $0 == 0 ? 0 : 1 }
         default:
-            throw ModelFileError(
+            throw FileError(
                 file: path, problem: "'\(name)' is of type \(info.dtype.name), which holds no integers",
                 advice: "Check that the file belongs to this model.")
         }
     }
 
-    /// - Throws: `ModelFileError` that names the nearest tensor there is.
+    /// - Throws: `FileError` that names the nearest tensor there is.
     private func require(_ name: String) throws -> TensorInfo {
         if let info = info(name) { return info }
         let nearest = nearestName(to: name, in: tensors.lazy.map(\.name))
-        throw ModelFileError(
+        throw FileError(
             file: path,
             problem: "holds no tensor '\(name)'\(nearest.map { "; the nearest name is '\($0)'" } ?? "")",
             advice: "Check that the configuration and the weights come from the same model.")
@@ -110,7 +110,7 @@ extension TensorFile {
 
     private func requireExpandable(_ info: TensorInfo) throws {
         guard !info.dtype.isExpandable else { return }
-        throw ModelFileError(
+        throw FileError(
             file: path, problem: "'\(info.name)' is of type \(info.dtype.name), which is not read as floats",
             advice: "Use a conversion of the model to F32, F16, BF16, Q8_0, Q4_K or another type that is.")
     }

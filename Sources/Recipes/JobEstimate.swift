@@ -90,7 +90,7 @@ public struct JobEstimate: Sendable {
             let (options, samples) = (plan.options, shape.samples)
             // A model that knows nothing yet does not end its answers: their length comes from the worked examples.
             let isFresh = plan.model == nil
-            let workedLengths = worked.map { Double(model.tokenizer.encode($0.completion).count + 1) }
+            let workedLengths = try worked.map { Double(try model.encode($0.completion, addSpecialTokens: false).count + 1) }
             // From all over the list.
             let count = max(1, min(problems.count, options.maxSequences / samples))
             let chosen = (0..<count).map { problems[$0 * problems.count / count] }
@@ -125,7 +125,7 @@ public struct JobEstimate: Sendable {
             if isFresh, !worked.isEmpty {
                 secondsPerSequence *= Self.mean(workedLengths) / length
                 length = Self.mean(workedLengths)
-                pairs = worked.map { (model.tokenizer.encode($0.prompt, addSpecialTokens: true), model.tokenizer.encode($0.completion)) }
+                pairs = try worked.map { (try model.encode($0.prompt), try model.encode($0.completion, addSpecialTokens: false)) }
             }
             rightLength = Self.mean(pairs.map { Double($0.1.count) })
             examples = (0..<options.batchSize).map { index in

@@ -112,7 +112,7 @@ public actor LearningLoop {
         var policy = PolicyVersion(training: nil, weightsHash: baseHash)
         if options.warmUpSteps > 0, !workedExamples.isEmpty {
             policy = try train(
-                TrainingKey(iteration: 0, phase: "warm-up"), on: workedExamples.map(example), NegativeLogLikelihood(), from: policy, steps: options.warmUpSteps)
+                TrainingKey(iteration: 0, phase: "warm-up"), on: try workedExamples.map(example), NegativeLogLikelihood(), from: policy, steps: options.warmUpSteps)
         }
         if environments.count > 1 {
             for candidate in environments.indices {
@@ -332,10 +332,10 @@ public actor LearningLoop {
         return kept + (base.tokenizer.eosToken.map { [$0] } ?? [])
     }
 
-    private func example(_ worked: WorkedExample) -> Example {
+    private func example(_ worked: WorkedExample) throws -> Example {
         Example(
-            promptTokens: base.tokenizer.encode(worked.prompt, addSpecialTokens: true),
-            completionTokens: base.tokenizer.encode(worked.completion) + (base.tokenizer.eosToken.map { [$0] } ?? []))
+            promptTokens: try base.encode(worked.prompt),
+            completionTokens: try base.encode(worked.completion, addSpecialTokens: false) + (base.tokenizer.eosToken.map { [$0] } ?? []))
     }
 
     // MARK: Training
@@ -355,7 +355,7 @@ public actor LearningLoop {
             report(.note("iteration \(iteration): nothing was selected, so nothing is trained"))
             return policy
         }
-        return try train(TrainingKey(iteration: iteration, phase: "improve"), on: examples + workedExamples.map(example), objective, from: policy, steps: steps)
+        return try train(TrainingKey(iteration: iteration, phase: "improve"), on: try examples + workedExamples.map(example), objective, from: policy, steps: steps)
     }
 
     private func train(
@@ -422,7 +422,6 @@ public actor LearningLoop {
         let hash = try base.with(decoder).save(to: temporary)
         let trainer = try JSONEncoder.stable.encode(options.trainer)
         try writeDurably(String(decoding: trainer, as: UTF8.self) + "\n", to: "\(temporary)/trainer.json")
-        syncFolder(temporary)
         try files.moveItem(atPath: temporary, toPath: path)
         syncFolder("\(folder)/checkpoints")
         Fault.point("between rename and row")

@@ -6,10 +6,11 @@ import Tensors
 import Training
 
 extension RunPlan {
-    /// The defaults of a task and a model: what `learn` runs when nothing else is said.
+    /// The defaults of a task and a model: what `learn` runs when nothing else is said. The task may be a task file.
     public static func defaults(model: String?, task: String, settings: [String: String], recipe name: String?) throws -> RunPlan {
+        let (task, settings) = try taken(in: task, settings)
         guard model != nil else {
-            guard task == "addition" || task.hasSuffix(".yaml") || task.hasSuffix(".yml") else { throw Self.needsModel(task) }
+            guard task == "addition" else { throw Self.needsModel(task) }
             // The embedded default: a decoder made from nothing learns addition.
             var star = STaR()
             star.iterations = 6
@@ -35,6 +36,17 @@ extension RunPlan {
         return RunPlan(model: model, fresh: nil, task: task, taskSettings: settings, recipe: try name.map(choice) ?? .restEM(ReSTEM()), options: options)
     }
 
+    /// A task file's content in place of its path, so that a run says all that it did and goes on when the file has changed. What `settings`
+    /// say counts before the file.
+    static func taken(in task: String, _ settings: [String: String]) throws -> (task: String, settings: [String: String]) {
+        guard task.hasSuffix(".yaml") || task.hasSuffix(".yml") else { return (task, settings) }
+        let url = URL(fileURLWithPath: task)
+        let file = try TaskFile(at: url)
+        _ = try TaskRegistry.builtIn.environment(file)  // errors that name its lines
+        let named = ["name": url.deletingPathExtension().lastPathComponent]
+        return (try file.string("type")!, try named.merging(file.settings()) { $1 }.merging(settings) { $1 })
+    }
+
     private static func choice(_ name: String) throws -> RecipeChoice {
         guard let choice = RecipeChoice(named: name) else {
             throw RecipeFileError(file: "--recipe \(name)", problem: "unknown recipe; known: \(RecipeChoice.names.joined(separator: ", "))")
@@ -46,7 +58,6 @@ extension RunPlan {
     /// - Throws: what the task throws, and `RecipeFileError` when prompts would change the problems.
     public func environments() throws -> [any Tasks.Environment] {
         if prompts.isEmpty { return [try environment(taskSettings)] }
-        guard !isTaskFile else { throw RecipeFileError(file: task, problem: "prompts to choose among go with a task's name and settings, not with a task file. Use --task jsonl (or another name) with --task-option for each of the file's settings.") }
         let candidates = try prompts.map { try environment(taskSettings.merging($0) { $1 }) }
         for (prompt, candidate) in zip(prompts, candidates) {
             for split in [Split.dev, .test] where try candidate.problems(in: split) != candidates[0].problems(in: split) {
@@ -58,16 +69,10 @@ extension RunPlan {
     }
 
     private func environment(_ given: [String: String]) throws -> any Tasks.Environment {
-        let folder = URL(fileURLWithPath: folder, isDirectory: true)
         var settings = given
         // Training problems follow the run's seed; dev and test are the same for every seed.
-        if !isTaskFile, settings["seed"] == nil, TaskRegistry.builtIn.keys(of: task).contains("seed") { settings["seed"] = "\(options.seed)" }
-        let base =
-            if isTaskFile {
-                try TaskRegistry.builtIn.environment(at: URL(fileURLWithPath: task, relativeTo: folder))
-            } else {
-                try TaskRegistry.builtIn.environment(named: task, settings: settings, folder: folder)
-            }
+        if settings["seed"] == nil, TaskRegistry.builtIn.keys(of: task).contains("seed") { settings["seed"] = "\(options.seed)" }
+        let base = try TaskRegistry.builtIn.environment(named: task, settings: settings, folder: URL(fileURLWithPath: folder, isDirectory: true))
         return shufflesAnswers ? try ShuffledAnswers(base, seed: options.seed) : base
     }
 
@@ -89,9 +94,6 @@ extension RunPlan {
         return try addition.warmUp(count: workedExamples, longest: workedLongest, seed: options.seed).enumerated()
             .filter { $0.element.mode == .plain || $0.offset / 2 < workedHints }.map(\.element)
     }
-
-    /// Whether the task is described by a file, not by a name and settings.
-    public var isTaskFile: Bool { task.hasSuffix(".yaml") || task.hasSuffix(".yml") }
 
     private func absolute(_ path: String) -> String { path.hasPrefix("/") ? path : "\(folder)/\(path)" }
 

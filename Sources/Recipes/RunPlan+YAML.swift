@@ -43,10 +43,10 @@ extension RunPlan {
         let given = (try? Yams.compose(yaml: text)) ?? nil
         let named = given?["recipe"]?.mapping?.keys.first?.string
         let model = model ?? given?["model"]?.string
-        let task = task ?? given?["task"]?.string ?? "addition"
-        var plan = try defaults(model: model, task: task, settings: [:], recipe: recipe ?? named.flatMap { RecipeChoice.names.contains($0) ? $0 : nil })
+        let (task, ofFile) = try taken(in: task ?? given?["task"]?.string ?? "addition", [:])
+        var plan = try defaults(model: model, task: task, settings: ofFile, recipe: recipe ?? named.flatMap { RecipeChoice.names.contains($0) ? $0 : nil })
         // Another recipe on the command line replaces the file's, with its settings.
-        if let recipe, let named, named != recipe { plan.recipe = try defaults(model: model, task: task, settings: [:], recipe: recipe).recipe }
+        if let recipe, let named, named != recipe { plan.recipe = try defaults(model: model, task: task, settings: ofFile, recipe: recipe).recipe }
         let chosen = plan.recipe
         plan = try plan.overridden(byYAML: text, file: file)
         if let recipe, let named, named != recipe { plan.recipe = chosen }

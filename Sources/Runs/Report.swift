@@ -34,11 +34,7 @@ public struct Report: Sendable {
     }
 
     /// Writes the page durably.
-    public func write(to path: String) throws {
-        try withRunErrors(in: path) { try writeDurably(html(), to: path) }
-        let folder = (path as NSString).deletingLastPathComponent
-        syncFolder(folder.isEmpty ? "." : folder)
-    }
+    public func write(to path: String) throws { try writeDurably(html(), to: path) }
 
     // MARK: - Curves
 

@@ -15,7 +15,7 @@ public struct RunFolder: Sendable {
     private let lock: RunLock
 
     /// Starts a run. A folder without a run may be there already, as long as nothing else is in it.
-    /// - Throws: `RunError` when there is a run already, or the folder cannot be written.
+    /// - Throws: `FileError` when there is a run already, or the folder cannot be written.
     public init(creating path: String, recipe: String) throws {
         let path = Self.normalized(path)
         self.path = path
@@ -24,27 +24,26 @@ public struct RunFolder: Sendable {
         try Self.makeFolder(path)
         let strangers = Self.entries(path).filter { !Self.ownNames.contains($0) }
         guard strangers.isEmpty else {
-            throw RunError(
+            throw FileError(
                 file: path, problem: "is not empty and holds no run (\(strangers.prefix(3).joined(separator: ", ")))",
                 advice: "Choose a folder that does not exist yet, for example runs/<name>.")
         }
         lock = try RunLock("\(path)/.lock", run: path)
         if Self.holdsRun(path) { throw Self.exists(path) }  // made while we waited
         try Self.makeFolder("\(path)/checkpoints")
-        try withRunErrors(in: recipePath) { try writeDurably(recipe, to: recipePath) }
-        syncFolder(path)
-        syncFolder((path as NSString).deletingLastPathComponent.isEmpty ? "." : (path as NSString).deletingLastPathComponent)
+        try writeDurably(recipe, to: recipePath)
+        syncFolder((path as NSString).deletingLastPathComponent)
     }
 
     /// Opens a run to go on with it.
     ///
     /// `recipe` is what is about to be run; `nil` takes what the folder holds.
-    /// - Throws: `RunError` naming the keys that differ when the run was made with another recipe.
+    /// - Throws: `FileError` naming the keys that differ when the run was made with another recipe.
     public init(opening path: String, recipe: String? = nil) throws {
         let path = Self.normalized(path)
         self.path = path
         guard Self.holdsRun(path) else {
-            throw RunError(file: path, problem: "holds no run: there is no recipe.yaml", advice: "Check the path; `autodidact runs list` lists what is there.")
+            throw FileError(file: path, problem: "holds no run: there is no recipe.yaml", advice: "Check the path; `autodidact runs list` lists what is there.")
         }
         lock = try RunLock("\(path)/.lock", run: path)
         let stored = try Self.storedRecipe(path)
@@ -52,7 +51,7 @@ public struct RunFolder: Sendable {
         if let recipe, recipe != stored {
             let differences = RecipeKeys(yaml: stored).differences(to: RecipeKeys(yaml: recipe))
             guard differences.isEmpty else {
-                throw RunError(
+                throw FileError(
                     file: recipePath,
                     problem: "this run was made with another recipe:\n" + differences.map { "  \($0)" }.joined(separator: "\n") + "\n",
                     advice: "Go on with the run's own recipe (`autodidact learn --resume \(path)`), or start a new run with another --output.")
@@ -95,7 +94,7 @@ public struct RunFolder: Sendable {
             do {
                 try FileManager.default.removeItem(atPath: location(of: name))
             } catch {
-                throw RunError(
+                throw FileError(
                     file: location(of: name), problem: "is left from a killed process and cannot be removed: \(error.localizedDescription)",
                     advice: "Remove it by hand, then resume.")
             }
@@ -111,8 +110,8 @@ public struct RunFolder: Sendable {
 
     private static let ownNames: Set<String> = [".lock", "checkpoints", "recipe.yaml.tmp", ".DS_Store"]
 
-    private static func exists(_ path: String) -> RunError {
-        RunError(file: path, problem: "already holds a run", advice: "Go on with `autodidact learn --resume \(path)`, or choose another --output.")
+    private static func exists(_ path: String) -> FileError {
+        FileError(file: path, problem: "already holds a run", advice: "Go on with `autodidact learn --resume \(path)`, or choose another --output.")
     }
 
     static func normalized(_ path: String) -> String {
@@ -123,7 +122,7 @@ public struct RunFolder: Sendable {
 
     static func storedRecipe(_ path: String) throws -> String {
         guard let bytes = FileManager.default.contents(atPath: "\(path)/recipe.yaml") else {
-            throw RunError(file: "\(path)/recipe.yaml", problem: "cannot be read", advice: "Check that the run exists and that you may read it.")
+            throw FileError(file: "\(path)/recipe.yaml", problem: "cannot be read", advice: "Check that the run exists and that you may read it.")
         }
         return String(decoding: bytes, as: UTF8.self)
     }
@@ -137,7 +136,7 @@ public struct RunFolder: Sendable {
         do {
             try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
         } catch {
-            throw RunError(
+            throw FileError(
                 file: path, problem: "the folder cannot be made: \(error.localizedDescription)",
                 advice: "Check that the folder above it exists, is a folder, may be written to and has room; or choose another --output.")
         }

@@ -1,4 +1,5 @@
 import Foundation
+import ModelFiles
 
 #if canImport(Glibc)
 import Glibc
@@ -12,10 +13,10 @@ import Darwin
 final class RunLock: Sendable {
     private let descriptor: Int32
 
-    /// - Throws: `RunError` naming the process that holds it.
+    /// - Throws: `FileError` naming the process that holds it.
     init(_ path: String, run: String) throws {
         descriptor = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0o644)
-        guard descriptor >= 0 else { throw RunError(file: path, cannot: "created", errno: errno) }
+        guard descriptor >= 0 else { throw FileError(file: path, cannotBe: "created", errno: errno) }
         // A process that only asks whether the run is being written holds the lock for an instant.
         for attempt in 0..<10 {
             if flock(descriptor, LOCK_EX | LOCK_NB) == 0 {
@@ -26,12 +27,12 @@ final class RunLock: Sendable {
             guard errno == EWOULDBLOCK || errno == EINTR else {
                 let code = errno
                 close(descriptor)
-                throw RunError(file: path, cannot: "locked", errno: code)
+                throw FileError(file: path, cannotBe: "locked", errno: code)
             }
             if attempt < 9 { usleep(10_000) }
         }
         close(descriptor)
-        throw RunError(
+        throw FileError(
             file: run, problem: "another process is writing this run\(Self.owner(path).map { " (process \($0))" } ?? "")",
             advice: "Wait for it to end, or stop it with Ctrl-C; then resume. To learn beside it, choose another --output.")
     }

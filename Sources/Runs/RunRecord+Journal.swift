@@ -1,5 +1,6 @@
 import Foundation
 import GRDB
+import ModelFiles
 import Recipes
 import Sampling
 import Tasks
@@ -99,7 +100,7 @@ extension RunRecord: Journal {
                 behaviorLogProbabilities: try row.optionalNumbers("behaviorLogProbabilities"), rollouts: try row.json([RolloutKey].self, "rollouts"))
         }
         guard examples.count == count else {
-            throw RunError.damaged(file, "table examples", "\(examples.count) examples of training \(training.phase) \(training.iteration), not \(count)")
+            throw FileError.damaged(file, "table examples", "\(examples.count) examples of training \(training.phase) \(training.iteration), not \(count)")
         }
         return examples
     }
@@ -158,11 +159,11 @@ extension RunRecord: Journal {
         try checkpoints(where: "iteration = ? AND phase = ?", [training.iteration, Stored.text(training.phase)])
     }
 
-    /// - Throws: `RunError` also when the path leaves the run's folder, or belongs to another checkpoint.
+    /// - Throws: `FileError` also when the path leaves the run's folder, or belongs to another checkpoint.
     public func record(_ checkpoint: CheckpointRecord) throws {
         let (training, path) = (checkpoint.training, checkpoint.path)
         guard !path.isEmpty, !path.hasPrefix("/"), !path.split(separator: "/").contains("..") else {
-            throw RunError(file: file, problem: "the checkpoint's path '\(path)' is not within the run's folder", advice: "Record it as checkpoints/NNNN.")
+            throw FileError(file: file, problem: "the checkpoint's path '\(path)' is not within the run's folder", advice: "Record it as checkpoints/NNNN.")
         }
         let code = codeVersion.withLock { $0 }
         try write { db in
@@ -171,7 +172,7 @@ extension RunRecord: Journal {
                 db, sql: "SELECT COUNT(*) FROM checkpoints WHERE path = ? AND NOT (iteration = ? AND phase = ? AND step = ?)",
                 arguments: StatementArguments([Stored.text(path)] + key))
             guard others == 0 else {
-                throw RunError(
+                throw FileError(
                     file: file, problem: "the folder '\(path)' belongs to another checkpoint", advice: "Give every checkpoint a folder of its own; one is never written over.")
             }
             try db.run(

@@ -18,12 +18,12 @@ extension RunRecord {
     }
 
     /// Refuses to go on with other weights or problems than the run began with: its parts would not belong together.
-    /// - Throws: `RunError` that says which of the two changed.
+    /// - Throws: `FileError` that says which of the two changed.
     public func expectOrigin(model: String, data: String) throws {
         for (table, now, what) in [("models", model, "model"), ("data", data, "problems")] {
             let known = try rows(table, "SELECT hash FROM \(table)") { try $0.text("hash") }
             guard let first = known.first, !known.contains(now) else { continue }
-            throw RunError(
+            throw FileError(
                 file: folderPath, problem: "the \(what) changed since the run began (\(first.prefix(12))… then, \(now.prefix(12))… now)",
                 advice: "Put the original back, or start a new run.")
         }
@@ -90,8 +90,6 @@ extension RunRecord {
     /// Writes lineage.json anew.
     func writeLineage() throws {
         guard let folder else { return }
-        let text = try lineage().json.text(pretty: true) + "\n"
-        try withRunErrors(in: folder.lineagePath) { try writeDurably(text, to: folder.lineagePath) }
-        syncFolder(folder.path)
+        try writeDurably(lineage().json.text(pretty: true) + "\n", to: folder.lineagePath)
     }
 }

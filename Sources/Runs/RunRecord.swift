@@ -6,7 +6,7 @@ import Synchronization
 /// What happened in a run, in `run.sqlite`: the journal that recipes fold over, and what the command line shows.
 ///
 /// Every call is one transaction and durable when it returns (WAL, synchronous=FULL). Values of the world that cannot be
-/// stored (a loss that is not a number) are refused with `RunError`, as is everything SQLite complains about.
+/// stored (a loss that is not a number) are refused with `FileError`, as is everything SQLite complains about.
 public final class RunRecord: Sendable {
     /// The run's folder.
     public let folderPath: String
@@ -25,7 +25,7 @@ public final class RunRecord: Sendable {
         self.folder = folder
         self.file = file
         folderPath = folder.path
-        queue = try withRunErrors(in: file) {
+        queue = try withFileErrors(in: file) {
             var configuration = Configuration()
             configuration.journalMode = .wal
             configuration.foreignKeysEnabled = true
@@ -49,36 +49,36 @@ public final class RunRecord: Sendable {
         let folderPath = RunFolder.normalized(folderPath)
         let file = "\(folderPath)/run.sqlite"
         guard FileManager.default.fileExists(atPath: file) else {
-            throw RunError(file: file, problem: "there is no record", advice: "Check the path; a run that has just been started writes its record in a moment.")
+            throw FileError(file: file, problem: "there is no record", advice: "Check the path; a run that has just been started writes its record in a moment.")
         }
         folder = nil
         self.file = file
         self.folderPath = folderPath
-        queue = try withRunErrors(in: file) {
+        queue = try withFileErrors(in: file) {
             var configuration = Configuration()
             configuration.readonly = true
             configuration.busyMode = .timeout(10)
             let queue = try DatabaseQueue(path: file, configuration: configuration)
             let version = try queue.read { db in try RunSchema.check(db, file: file) }
             guard version > 0 else {
-                throw RunError(file: file, problem: "holds no tables yet", advice: "A run that has just been started writes them in a moment; try again.")
+                throw FileError(file: file, problem: "holds no tables yet", advice: "A run that has just been started writes them in a moment; try again.")
             }
             return queue
         }
     }
 
     /// Gives the file back; the record cannot be used afterwards. The run itself stays locked until its `RunFolder` is gone.
-    public func close() throws { try withRunErrors(in: file) { try queue.close() } }
+    public func close() throws { try withFileErrors(in: file) { try queue.close() } }
 
     /// The text of recipe.yaml.
     public func recipe() throws -> String { try folder?.recipe ?? RunFolder.storedRecipe(folderPath) }
 
     // MARK: - What the parts of this type share
 
-    func read<Result>(_ body: (Database) throws -> Result) throws -> Result { try withRunErrors(in: file) { try queue.read(body) } }
+    func read<Result>(_ body: (Database) throws -> Result) throws -> Result { try withFileErrors(in: file) { try queue.read(body) } }
 
     /// One transaction: all of it or nothing.
-    func write(_ body: (Database) throws -> Void) throws { try withRunErrors(in: file) { try queue.write(body) } }
+    func write(_ body: (Database) throws -> Void) throws { try withFileErrors(in: file) { try queue.write(body) } }
 
     func rows<Value>(
         _ table: String, _ sql: String, _ arguments: [(any DatabaseValueConvertible)?] = [], as value: (StoredRow) throws -> Value
@@ -91,9 +91,9 @@ public final class RunRecord: Sendable {
         }
     }
 
-    /// - Throws: `RunError` for NaN, which SQLite would store as NULL, and for infinity.
+    /// - Throws: `FileError` for NaN, which SQLite would store as NULL, and for infinity.
     func finite(_ number: Double, _ what: @autoclosure () -> String) throws -> Double {
-        guard number.isFinite else { throw RunError.refused(file, what()) }
+        guard number.isFinite else { throw FileError.refused(file, what()) }
         return number
     }
 }

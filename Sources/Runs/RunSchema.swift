@@ -1,4 +1,5 @@
 import GRDB
+import ModelFiles
 
 /// The tables of run.sqlite.
 ///
@@ -17,7 +18,7 @@ enum RunSchema {
     static func check(_ db: Database, file: String) throws -> Int {
         let found = try Int.fetchOne(db, sql: "PRAGMA user_version") ?? 0
         guard found <= version else {
-            throw RunError(
+            throw FileError(
                 file: file, problem: "its schema is version \(found), and this release knows up to \(version)",
                 advice: "Use the release of autodidact that made the run, or a newer one.")
         }

@@ -1,5 +1,6 @@
 import Foundation
 import GRDB
+import ModelFiles
 
 /// How values lie in the record: written here, read back through `StoredRow`.
 enum Stored {
@@ -87,7 +88,7 @@ struct StoredRow {
         return value
     }
 
-    func wrong(_ column: String, _ expected: String) -> RunError { .damaged(file, "table \(table)", "column \(column) does not hold \(expected)") }
+    func wrong(_ column: String, _ expected: String) -> FileError { .damaged(file, "table \(table)", "column \(column) does not hold \(expected)") }
 
     private func value(_ column: String) -> DatabaseValue { row[column] ?? .null }
 

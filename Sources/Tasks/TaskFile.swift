@@ -90,30 +90,39 @@ public struct TaskFile: Sendable, Equatable {
         self.init(entries: entries, source: source, folder: folder)
     }
 
-    /// A task described in code, as if each setting stood in a file without quotation marks; `{…}` and `[…]` are YAML.
+    /// A task described in code or on a command line: each setting is what would stand behind the colon of a file. Where a list or a mapping
+    /// belongs it is `[…]` or `{…}`; elsewhere these are a text like any other. Only a text that looks otherwise needs quotation marks.
     public init(type: String, settings: [String: String] = [:], folder: URL) {
-        let entries = settings.sorted { $0.key < $1.key }.filter { $0.key != "type" }.map {
-            TaskEntry(key: $0.key, value: Self.flow($0.value) ?? TaskValue(.scalar($0.value, isPlain: true)))
+        let entries = settings.sorted { $0.key < $1.key }.filter { $0.key != "type" }.map { key, text in
+            let quoted = text.count > 1 && text.hasPrefix("\"") && text.hasSuffix("\"") ? (try? Yams.compose(yaml: text))?.scalar?.string : nil
+            return TaskEntry(key: key, value: TaskValue(.scalar(quoted ?? text, isPlain: quoted == nil)))
         }
         self.init(
             entries: [TaskEntry(key: "type", value: TaskValue(.scalar(type, isPlain: true)))] + entries, source: "task \(type)", folder: folder)
     }
 
-    /// A collection written in one line; nil for anything else, which is then a text that happens to begin with a bracket.
-    private static func flow(_ text: String) -> TaskValue? {
-        guard text.hasPrefix("{") || text.hasPrefix("["), let node = try? Yams.compose(yaml: text) else { return nil }
-        return try? value(of: node, source: "settings")
+    /// What `init(type:settings:folder:)` makes an equal task of, whatever its folder: paths are absolute.
+    public func settings() throws -> [String: String] {
+        try Dictionary(uniqueKeysWithValues: entries.filter { $0.key != "type" }.map { entry in
+            let text =
+                switch entry.value.content {
+                case .scalar where Self.pathKeys.contains(entry.key): try path(entry.key)?.path ?? ""
+                case .scalar(let text, isPlain: true): text
+                case .scalar(let text, isPlain: false):
+                    text.isEmpty || "{[\"".contains(text.first!) ? JSON.string(text).text() : text
+                case .list, .map: try Yams.serialize(node: Self.node(of: entry.value), width: -1, allowUnicode: true).trimmingCharacters(in: .newlines)
+                }
+            return (entry.key, text)
+        })
     }
+
+    /// Settings that are paths.
+    private static let pathKeys: Set<String> = ["data", "train", "dev", "test", "few-shot-data"]
 
     private init(entries: [TaskEntry], source: String, folder: URL) {
         self.entries = entries
         self.source = source
         self.folder = folder
-    }
-
-    /// The same settings as YAML, which reads back as an equal task file.
-    public func yaml() throws -> String {
-        try Yams.serialize(node: Self.node(of: TaskValue(.map(entries))), width: -1, allowUnicode: true)
     }
 
     /// The task's own name; without one, its type.
@@ -125,6 +134,14 @@ public struct TaskFile: Sendable, Equatable {
     }
 
     subscript(_ key: String) -> TaskValue? { entries.first { $0.key == key }?.value }
+
+    /// The value where a list or a mapping may stand: a plain text with brackets is one that stood on a command line.
+    private func collection(_ key: String) -> TaskValue? {
+        guard let value = self[key], case .scalar(let text, isPlain: true) = value.content, text.hasPrefix("{") || text.hasPrefix("["),
+            let node = try? Yams.compose(yaml: text)
+        else { return self[key] }
+        return (try? Self.value(of: node, source: source)) ?? value
+    }
 
     // MARK: - Reading with types
 
@@ -185,7 +202,7 @@ public struct TaskFile: Sendable, Equatable {
 
     /// "3", "1-5", or the list [1, 5].
     func range(_ key: String) throws -> ClosedRange<Int>? {
-        guard let value = self[key] else { return nil }
+        guard let value = collection(key) else { return nil }
         let parts: [String] =
             switch value.content {
             case .scalar(let text, _): text.split(separator: "-", omittingEmptySubsequences: false).map { $0.trimmingCharacters(in: .whitespaces) }
@@ -201,7 +218,7 @@ public struct TaskFile: Sendable, Equatable {
 
     /// A list of texts, or a single one.
     public func strings(_ key: String) throws -> [String]? {
-        guard let value = self[key] else { return nil }
+        guard let value = collection(key) else { return nil }
         guard case .list(let items) = value.content else { return try string(key).map { [$0] } }
         return try items.map { item in
             guard case .scalar(let text, _) = item.content else { throw wrongType(key, item, "a list of texts") }
@@ -211,7 +228,8 @@ public struct TaskFile: Sendable, Equatable {
 
     /// A path; a relative one starts at the file's folder.
     func path(_ key: String) throws -> URL? {
-        try string(key).map { $0.hasPrefix("/") ? URL(fileURLWithPath: $0) : folder.appendingPathComponent($0) }
+        precondition(Self.pathKeys.contains(key), "'\(key)' is not among the settings that are paths")
+        return try string(key).map { $0.hasPrefix("/") ? URL(fileURLWithPath: $0) : folder.appendingPathComponent($0) }
     }
 
     func choice<Value: RawRepresentable & CaseIterable>(_ key: String, _: Value.Type) throws -> Value? where Value.RawValue == String {
@@ -225,7 +243,7 @@ public struct TaskFile: Sendable, Equatable {
 
     /// The mapping under a key.
     func section(_ key: String) throws -> TaskFile? {
-        guard let value = self[key] else { return nil }
+        guard let value = collection(key) else { return nil }
         guard case .map(let entries) = value.content else { throw wrongType(key, value, "a mapping") }
         return TaskFile(entries: entries, source: source, folder: folder)
     }
@@ -286,7 +304,7 @@ public struct TaskFile: Sendable, Equatable {
         case .list(let items):
             .sequence(Node.Sequence(items.map(node), Tag(.seq), .flow))
         case .map(let entries):
-            .mapping(Node.Mapping(entries.map { (Node($0.key), node(of: $0.value)) }, Tag(.map), .block))
+            .mapping(Node.Mapping(entries.map { (Node($0.key), node(of: $0.value)) }, Tag(.map), .flow))
         }
     }
 

@@ -63,39 +63,60 @@ public final class Tokenizer: Sendable {
     /// `addSpecialTokens` puts the tokens of the post-processor (such as BOS) around the text. `parseSpecial` recognises
     /// special tokens written in the text; false treats them as text.
     public func encode(_ text: String, addSpecialTokens: Bool = false, parseSpecial: Bool = true) -> [Int32] {
-        let bytes = Array(text.utf8)
         var ids: [Int32] = []
-        for segment in addedTokens.splitOriginal(bytes, parseSpecial: parseSpecial) {
-            switch segment {
+        split(text, parseSpecial: parseSpecial) { part in
+            switch part {
             case .token(let id): ids.append(id)
-            case .text(let range):
-                let normalized = normalizer?.normalize(Array(bytes[range])) ?? Array(bytes[range])
-                for segment in addedTokens.splitNormalized(normalized, parseSpecial: parseSpecial) {
-                    switch segment {
-                    case .token(let id): ids.append(id)
-                    case .text(let part):
-                        encodeWords(normalized[part], startsText: range.lowerBound == 0 && part.lowerBound == 0, into: &ids)
-                    }
+            case .word(let word):
+                switch model {
+                case .bytePairs(let model): model.encode(word, into: &ids)
+                case .scoredPairs(let model, _): model.encode(word, into: &ids)
                 }
             }
         }
         return addSpecialTokens ? postProcessor(ids) : ids
     }
 
-    private func encodeWords(_ text: ArraySlice<UInt8>, startsText: Bool, into ids: inout [Int32]) {
-        let scalars = Array(String(decoding: text, as: UTF8.self).unicodeScalars)
-        let whole = [PreTokenizer.Piece(text: scalars[...], startsText: startsText)]
-        for piece in preTokenizer?.split(whole) ?? whole where !piece.text.isEmpty {
-            switch model {
-            case .bytePairs(let model): model.encode(piece.text, into: &ids)
-            case .scoredPairs(let model, _): model.encode(piece.text, into: &ids)
+    /// The parts of a text that leave no token, so that a model would not see them: a vocabulary that has neither all bytes nor an unknown
+    /// token drops what it does not know. White space, and what the normalizer takes away by design, are not among them.
+    public func partsWithoutToken(of text: String) -> [String] {
+        guard case .bytePairs(let pairs) = model else { return [] }
+        var parts: [String] = []
+        split(text, parseSpecial: true) { part in
+            guard case .word(let word) = part else { return }
+            for run in pairs.scalarsWithoutToken(in: word) {
+                let bytes = decoder.bytes(of: Array(String(String.UnicodeScalarView(run)).utf8)[...])
+                let part = String(decoding: bytes, as: UTF8.self)
+                if !part.allSatisfy(\.isWhitespace), !parts.contains(part) { parts.append(part) }
             }
         }
+        return parts
     }
 
-    /// Whether decoding gives the text back. A vocabulary without some bytes drops them, and a normalizer changes text.
-    public func represents(_ text: String) -> Bool {
-        decodedBytes(encode(text), skipSpecialTokens: false).elementsEqual(text.utf8)
+    private enum Part {
+        case token(Int32)
+        case word(ArraySlice<Unicode.Scalar>)
+    }
+
+    /// What encodes by itself: added tokens, and the words of the text between them, normalized.
+    private func split(_ text: String, parseSpecial: Bool, _ body: (Part) -> Void) {
+        let bytes = Array(text.utf8)
+        for segment in addedTokens.splitOriginal(bytes, parseSpecial: parseSpecial) {
+            switch segment {
+            case .token(let id): body(.token(id))
+            case .text(let range):
+                let normalized = normalizer?.normalize(Array(bytes[range])) ?? Array(bytes[range])
+                for segment in addedTokens.splitNormalized(normalized, parseSpecial: parseSpecial) {
+                    switch segment {
+                    case .token(let id): body(.token(id))
+                    case .text(let part):
+                        let scalars = Array(String(decoding: normalized[part], as: UTF8.self).unicodeScalars)
+                        let whole = [PreTokenizer.Piece(text: scalars[...], startsText: range.lowerBound == 0 && part.lowerBound == 0)]
+                        for piece in preTokenizer?.split(whole) ?? whole where !piece.text.isEmpty { body(.word(piece.text)) }
+                    }
+                }
+            }
+        }
     }
 
     // MARK: Decoding

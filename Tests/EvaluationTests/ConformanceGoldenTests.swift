@@ -99,7 +99,7 @@ struct ConformanceGoldenTests {
             }
         }
         try writer.finish()
-        let error = #expect(throws: ModelFileError.self) { try Conformance(folder: copy, on: CPUBackend(threads: 1)) }
+        let error = #expect(throws: FileError.self) { try Conformance(folder: copy, on: CPUBackend(threads: 1)) }
         #expect("\(try #require(error))".contains("io.safetensors") && "\(error!)".contains(prefix == "attention_mask" ? "mask" : chosen))
     }
 }
@@ -112,7 +112,7 @@ struct MalformedConfigurationGoldenTests {
     func refused(file: String) throws {
         let path = "\(Fixtures.root)/quant/malformed/\(file)"
         let error = #expect(throws: (any Error).self) {
-            guard let object = try JSON.read(path: path).object else { throw ModelFileError(file: path, problem: "is no object", advice: "") }
+            guard let object = try JSON.read(path: path).object else { throw FileError(file: path, problem: "is no object", advice: "") }
             _ = try DecoderConfiguration(ConfigFields(object, file: path))
         }
         #expect("\(try #require(error))".contains(file))

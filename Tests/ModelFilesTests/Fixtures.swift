@@ -45,7 +45,7 @@ func ownError(_ body: () throws -> Void) -> String? {
     do {
         try body()
         return nil
-    } catch let error as ModelFileError {
+    } catch let error as FileError {
         return error.description
     } catch let error as JSONError {
         return error.description
@@ -72,8 +72,8 @@ struct SplitMix64: RandomNumberGenerator {
 func readEverything(_ file: any TensorFile) -> (any Error)? {
     for info in file.tensors {
         do {
-            do { _ = try file.floats(info.name) } catch is ModelFileError {}
-            do { _ = try file.integers(info.name) } catch is ModelFileError {}
+            do { _ = try file.floats(info.name) } catch is FileError {}
+            do { _ = try file.integers(info.name) } catch is FileError {}
             _ = file.bytes(info).reduce(0) { $0 ^ $1 }
         } catch {
             return error

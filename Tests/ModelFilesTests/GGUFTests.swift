@@ -67,7 +67,7 @@ struct GGUFTests {
             let info = file.info("q")!
             var some = [Float](repeating: 0, count: 3)
             #expect(
-                throws: ModelFileError.self,
+                throws: FileError.self,
                 performing: { try some.withUnsafeMutableBufferPointer { try file.readFloats(info, rows: 0..<3, into: $0) } })
         }
     }
@@ -92,7 +92,7 @@ struct GGUFTests {
                 do {
                     let unexpected = readEverything(try GGUFFile(path: path))
                     #expect(unexpected == nil)
-                } catch { #expect(error is ModelFileError) }
+                } catch { #expect(error is FileError) }
             }
         }
     }

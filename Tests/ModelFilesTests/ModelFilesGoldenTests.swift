@@ -148,7 +148,7 @@ struct MalformedGoldenTests {
             #expect(unexpected == nil)
             #expect(verdict != .mustFail, "\(name) was accepted: \(Self.reasons[name] ?? "")")
         } catch {
-            #expect(error is ModelFileError || error is JSONError, "\(name): \(error)")
+            #expect(error is FileError || error is JSONError, "\(name): \(error)")
             #expect(verdict != .mustLoad, "\(name) was refused: \(error)")
         }
     }

@@ -124,7 +124,7 @@ struct SafetensorsTests {
                 do {
                     let unexpected = readEverything(try SafetensorsFile(path: path))
                     #expect(unexpected == nil)
-                } catch { #expect(error is ModelFileError || error is JSONError) }
+                } catch { #expect(error is FileError || error is JSONError) }
             }
         }
     }

@@ -292,6 +292,24 @@ struct RecipeFileTests {
         #expect(rest.cap == 3)
     }
 
+    @Test("a task file's content becomes the plan's; what is given beside it counts before it")
+    func taskFile() throws {
+        let folder = FileManager.default.temporaryDirectory.appendingPathComponent(UUID().uuidString)
+        try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+        defer { try? FileManager.default.removeItem(at: folder) }
+        let path = folder.appendingPathComponent("sums.yaml").path
+        try "type: addition\ndigits: 1-2\nform: direct\nshares: {1: 0.5, 2: 0.5}\ntrain-count: 30\n".write(toFile: path, atomically: true, encoding: .utf8)
+        let plan = try RunPlan.reading(
+            "task: \(path)\ntaskSettings: {train-count: 40}\nprompts:\n  - few-shot: 2\n  - few-shot: 4\n", file: "test.yaml", model: "m", task: nil, recipe: nil, settings: ["form": "scratchpad"])
+        #expect(plan.task == "addition")
+        #expect(plan.taskSettings == ["name": "sums", "digits": "1-2", "form": "scratchpad", "shares": "{1: 0.5, 2: 0.5}", "train-count": "40"])
+        try "type: nothing\n".write(toFile: path, atomically: true, encoding: .utf8)
+        let environments = try plan.environments()
+        #expect(environments.count == 2 && environments[0].name == "sums")
+        #expect(try environments[0].problems(in: .train).count == 40)
+        #expect(throws: TaskError.self) { try RunPlan.defaults(model: "m", task: path, settings: [:], recipe: nil) }
+    }
+
     @Test("prompts to choose among leave the held-out problems alone")
     func prompts() throws {
         let same = try plan("task: addition\nprompts:\n  - few-shot: 2\n  - few-shot: 4\n")

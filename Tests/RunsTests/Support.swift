@@ -1,4 +1,5 @@
 import Foundation
+import ModelFiles
 import Recipes
 import Runs
 import Tasks
@@ -38,12 +39,12 @@ func withRecord<Result>(_ body: (RunRecord) throws -> Result) throws -> Result {
     }
 }
 
-/// The error of an expression, which must be a `RunError`, in words.
+/// The error of an expression, which must be a `FileError`, in words.
 func runError(_ body: () throws -> Void, sourceLocation: SourceLocation = #_sourceLocation) -> String {
     do {
         try body()
         Issue.record("nothing was thrown", sourceLocation: sourceLocation)
-    } catch let error as RunError {
+    } catch let error as FileError {
         return error.description
     } catch {
         Issue.record("another error: \(error)", sourceLocation: sourceLocation)

@@ -1,5 +1,6 @@
 import Architectures
 import Foundation
+import ModelFiles
 import Sampling
 import Tensors
 import Testing
@@ -392,5 +393,16 @@ struct GeneratorProgressTests {
             good.withUnsafeBufferPointer { parameters.write($0, to: parameter) }
             #expect(traces(try generator.run(requests(tiny))) == expected, "after \(name)")
         }
+    }
+}
+
+@Suite("What a model cannot read is not dropped in silence")
+struct UnreadableTextTests {
+    @Test("a text with characters that have no token is refused with them")
+    func unreadable() throws {
+        let model = try Tiny().model
+        #expect(try model.encode("the cat\ta") == model.tokenizer.encode("the cata"))
+        let error = #expect(throws: FileError.self) { try model.encode("the bâcé") }
+        #expect(error?.problem == "has no token for 'â', 'é' in \"the bâcé\"")
     }
 }

@@ -48,14 +48,33 @@ struct TaskFileTests {
         }
     }
 
-    @Test("what is written reads back equal")
-    func roundTrip() throws {
-        let folder = FileManager.default.temporaryDirectory
-        let file = try TaskFile(yaml: Self.yaml, folder: folder)
-        let again = try TaskFile(yaml: file.yaml(), folder: folder)
-        #expect(again.entries == file.entries)
-        #expect(try again.string("prompt") == "Q: {question}\nA:")
+    @Test("the settings of a file make the same task elsewhere")
+    func settings() throws {
+        let yaml = Self.yaml + """
+
+            rationale: "{question}"
+            prefix: ""
+            stem: '"quoted"'
+            shares: {1: 0.5, 2: "0.5"}
+            """
+        let file = try TaskFile(yaml: yaml, folder: URL(fileURLWithPath: "/there"))
+        let again = try TaskFile(type: "jsonl", settings: file.settings(), folder: URL(fileURLWithPath: "/here"))
+        #expect(Set(again.entries.map(\.key)) == Set(file.entries.map(\.key)))
+        for key in ["name", "type", "answer", "prompt", "rationale", "stem", "prefix"] { #expect(try again.string(key) == file.string(key), "\(key)") }
+        #expect(try again.string("data") == "/there/data/q.jsonl")
         #expect(try again.strings("extraction") == ["strict", "/answer is (.*)/"])
+        #expect(try again.strings("stops") == ["Q:"])
+        #expect(try (again.count("few-shot"), again.count("max-tokens")) == (2, 64))
+        #expect(try file.settings()["shares"] == "{1: 0.5, 2: \"0.5\"}")
+        #expect(try again.settings() == file.settings())
+    }
+
+    @Test("brackets on a command line are a text where a text belongs")
+    func brackets() throws {
+        let file = TaskFile(type: "jsonl", settings: ["prompt": "{question}", "stops": "[END]", "extraction": "[strict]"], folder: URL(fileURLWithPath: "/"))
+        #expect(try file.string("prompt") == "{question}")
+        #expect(try file.strings("extraction") == ["strict"])
+        #expect(try file.strings("stops") == ["END"])
     }
 
     private func message(_ yaml: String) -> String {

@@ -1,0 +1,82 @@
+import Foundation
+
+#if canImport(Glibc)
+    import Glibc
+#elseif canImport(Darwin)
+    import Darwin
+#endif
+
+/// A file that is either there and complete, or not there.
+///
+/// The bytes go to `<path>.tmp`, which takes the name `path` in `finish()`, after they have reached the disk. Until then an older file of
+/// that name stays as it is. When anything fails, or the writer is dropped early, the temporary file goes.
+public final class DurableFile {
+    public let path: String
+    private let temporary: String
+    private var descriptor: Int32
+
+    /// - Throws: `FileError` when the system refuses, as do the other methods.
+    public init(_ path: String) throws {
+        self.path = path
+        temporary = path + ".tmp"
+        descriptor = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o644)
+        guard descriptor >= 0 else { throw FileError(file: path, cannotBe: "created", errno: errno) }
+    }
+
+    deinit { discard() }
+
+    /// - Precondition: nothing failed before, and the file is not finished.
+    public func append(_ bytes: UnsafeRawBufferPointer) throws {
+        precondition(descriptor >= 0, "\(path) is finished, or failed earlier")
+        var rest = bytes[...]
+        while !rest.isEmpty {
+            let piece = UnsafeRawBufferPointer(rebasing: rest)
+            let count = write(descriptor, piece.baseAddress, min(piece.count, Int(Int32.max)))  // Darwin takes no more at once
+            if count < 0 {
+                if errno == EINTR { continue }
+                throw failure("written")
+            }
+            rest = rest.dropFirst(count)
+        }
+    }
+
+    /// Brings the file to disk and gives it its name, which then survives a crash too.
+    public func finish() throws {
+        guard fsync(descriptor) == 0 else { throw failure("brought to disk") }
+        let closed = close(descriptor)
+        descriptor = -1
+        guard closed == 0 else { throw failure("closed") }
+        guard rename(temporary, path) == 0 else { throw failure("given its name") }
+        syncFolder((path as NSString).deletingLastPathComponent)
+    }
+
+    private func failure(_ what: String) -> FileError {
+        let code = errno
+        discard()
+        unlink(temporary)  // also when it is closed already
+        return FileError(file: path, cannotBe: what, errno: code)
+    }
+
+    private func discard() {
+        guard descriptor >= 0 else { return }
+        close(descriptor)
+        descriptor = -1
+        unlink(temporary)
+    }
+}
+
+/// Writes a whole file as a `DurableFile`.
+public func writeDurably(_ text: String, to path: String) throws {
+    let file = try DurableFile(path)
+    var text = text
+    try text.withUTF8 { try file.append(UnsafeRawBufferPointer($0)) }
+    try file.finish()
+}
+
+/// Makes a folder's entries (files made, renamed or removed in it) survive a crash. Some file systems refuse this; the data is safe.
+public func syncFolder(_ path: String) {
+    let descriptor = open(path.isEmpty ? "." : path, O_RDONLY | O_CLOEXEC)
+    guard descriptor >= 0 else { return }
+    fsync(descriptor)
+    close(descriptor)
+}
