@@ -14,7 +14,6 @@ import hashlib
 import json
 import math
 import os
-import re
 import sqlite3
 import statistics
 import subprocess
@@ -175,7 +174,7 @@ def measure(name, cell, options):
         return json.load(open(f"{run}/result.json"))
     resumed = os.path.exists(f"{run}/recipe.yaml")
     # What the program says of the job beforehand, beside what it then takes.
-    plan = re.search(r"memory: about ([\d.]+) GB, time: about ([\d.]+) minutes", "" if resumed else execute(["learn", *options, "--dry-run"])[0])
+    plan = None if resumed else json.loads(execute(["learn", *options, "--dry-run", "--json"])[0])
     began = time.time()
     _, peak = execute(["learn", *(["--resume", run] if resumed else ["--output", run, *options])])
     database = sqlite3.connect(f"file:{run}/run.sqlite?mode=ro", uri=True)
@@ -192,7 +191,7 @@ def measure(name, cell, options):
     }
     result["peakGB"] = round(peak, 3)
     if plan:
-        result["planned"] = {"peakGB": float(plan[1]), "seconds": float(plan[2]) * 60}
+        result["planned"] = {"peakGB": round(plan["peakBytes"] / 1e9, 3), "seconds": round(plan["seconds"], 1)}
     if resumed:
         result["resumed"] = True  # the seconds are those of its last part
     for words in ("seen", "unseen") if name == "instructions" else ():

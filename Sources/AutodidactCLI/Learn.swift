@@ -238,8 +238,14 @@ struct Learn: AsyncParsableCommand {
     }
 
     private func printPlan(_ plan: RunPlan) async throws {
-        printNow(try plan.yaml())
+        if !json { printNow(try plan.yaml()) }
         let estimate = try await JobEstimate(plan, on: try engine.backend())
+        if json {
+            return printLine(jsonLine([
+                ("recipe", .string(try plan.yaml())), ("sampledTokens", .integer(Int64(estimate.sampledTokens))), ("trainedTokens", .integer(Int64(estimate.trainedTokens))),
+                ("peakBytes", .integer(Int64(estimate.peakBytes))), ("seconds", .number(estimate.seconds)),
+            ]))
+        }
         printLine("# tokens to sample: about \(estimate.sampledTokens), to train: about \(estimate.trainedTokens)")
         printLine(String(format: "# memory: about %.2f GB, time: about %.1f minutes", Double(estimate.peakBytes) / 1e9, estimate.seconds / 60))
     }

@@ -7,7 +7,7 @@ struct Score: AsyncParsableCommand {
     @Option(help: "A model folder or a GGUF file.")
     var model: String
 
-    @Option(help: "A JSONL file with one {\"text\"} a line.")
+    @Option(help: "A JSONL file with one {\"text\"} a line; - is standard input.")
     var input: String
 
     @Flag(help: "One JSON object a line.")
