@@ -25,7 +25,7 @@ let package = Package(
         .target(name: "Training", dependencies: ["Architectures", "Tasks"]),
         .target(name: "Evaluation", dependencies: ["Sampling", "Training"]),
         .target(name: "Recipes", dependencies: ["Evaluation", "Training", .product(name: "Yams", package: "Yams")]),
-        .target(name: "Runs", dependencies: ["Recipes", .product(name: "GRDB", package: "GRDB.swift")]),
+        .target(name: "Runs", dependencies: ["Recipes", .product(name: "GRDB", package: "GRDB.swift"), .product(name: "Yams", package: "Yams")]),
         .target(name: "Autodidact", dependencies: ["Runs"]),
         .executableTarget(name: "AutodidactCLI", dependencies: ["Autodidact", .product(name: "ArgumentParser", package: "swift-argument-parser")]),
         .executableTarget(name: "engine-bench", dependencies: ["Autodidact"], path: "Benchmarks/Engine"),

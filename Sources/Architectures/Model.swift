@@ -56,8 +56,8 @@ public final class Model {
         let missing = tokenizer.partsWithoutToken(of: text)
         guard missing.isEmpty else {
             throw FileError(
-                file: source ?? "the model", problem: "has no token for \(missing.prefix(5).map { "'\($0)'" }.joined(separator: ", ")) in \"\(text.prefix(60))\"",
-                advice: "Write the text without it, or choose a model that knows these characters.")
+                file: source ?? "the model",
+                problem: "has no token for \(missing.map { "'\($0)'" }.joined(separator: ", "))", advice: "Write the text without it, or choose a model that knows these characters.")
         }
         return tokenizer.encode(text, addSpecialTokens: addSpecialTokens)
     }

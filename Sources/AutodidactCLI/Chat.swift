@@ -29,9 +29,16 @@ struct Chat: AsyncParsableCommand {
         while true {
             if isTerminal { printNow("> ") }
             guard let line = readLine(), !line.isEmpty else { break }
+            let prompt: [Int32]
+            do {
+                prompt = try model.encode(messages + [("user", line)])
+            } catch let error as FileError where isTerminal && model.tokenizer.chatTemplate != nil {
+                printError("\(error)")  // the conversation goes on without this line
+                continue
+            }
             messages.append(("user", line))
             let request = GenerationRequest(
-                promptTokens: try model.encode(messages), options: sampling.options, maxTokens: maxTokens, stopTokens: model.stopTokens,
+                promptTokens: prompt, options: sampling.options, maxTokens: maxTokens, stopTokens: model.stopTokens,
                 key: RandomKey(seed: sampling.seed).folding("chat").folding(messages.count))
             var stream = DecodeStream(model.tokenizer, skipSpecialTokens: true)
             let completion = try generator.run([request], onToken: { _, _, token in if let text = stream.step(token) { printNow(text) } })[0]

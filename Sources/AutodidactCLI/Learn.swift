@@ -228,7 +228,8 @@ struct Learn: AsyncParsableCommand {
 
     /// The first of runs/<task>-<recipe>, -2, -3 … that does not exist.
     private func freeName(_ plan: RunPlan) -> String {
-        let base = "runs/\(plan.taskSettings["name"] ?? plan.task)-\(type(of: plan.recipe.recipe).name)"
+        let task = task.map { URL(fileURLWithPath: $0).deletingPathExtension().lastPathComponent } ?? plan.task
+        let base = "runs/\(task)-\(type(of: plan.recipe.recipe).name)"
         var (name, number) = (base, 2)
         while FileManager.default.fileExists(atPath: name) {
             name = "\(base)-\(number)"

@@ -16,21 +16,22 @@ struct Score: AsyncParsableCommand {
     @OptionGroup var engine: EngineOptions
 
     func run() async throws {
+        func refusal(_ line: Int, _ problem: String, _ advice: String) -> FileError { FileError(file: input, problem: "line \(line) \(problem)", advice: advice) }
         // The texts are checked before the model is loaded: that takes longer.
         var texts: [(line: Int, text: String)] = []
         for (line, object) in try JSONL.objects(path: input) {
-            guard let text = object["text"]?.string else {
-                throw FileError(file: input, problem: "line \(line) has no string \"text\"", advice: "Write {\"text\": \"…\"} on every line.")
-            }
+            guard let text = object["text"]?.string else { throw refusal(line, "has no string \"text\"", "Write {\"text\": \"…\"} on every line.") }
             texts.append((line, text))
         }
         let model = try Model(path: model, on: try engine.backend())
         let context = model.decoder.configuration.maxPositionEmbeddings
-        for (line, text) in texts {
-            let ids = try model.encode(text)
-            guard ids.count <= context else {
-                throw FileError(file: input, problem: "line \(line) has \(ids.count) tokens, but the model's context is \(context)", advice: "Split the text.")
-            }
+        let encoded = try texts.map { line, text in
+            let ids: [Int32]
+            do { ids = try model.encode(text) } catch let error as FileError { throw refusal(line, "cannot be read: the model \(error.problem)", error.advice) }
+            guard ids.count <= context else { throw refusal(line, "has \(ids.count) tokens, but the model's context is \(context)", "Split the text.") }
+            return ids
+        }
+        for ((line, text), ids) in zip(texts, encoded) {
             let likelihood = TextLikelihood(of: ids, bytes: text.utf8.count, under: model.decoder)
             if json {
                 printLine(jsonLine([

@@ -14,20 +14,25 @@ public final class DurableFile {
     public let path: String
     private let temporary: String
     private var descriptor: Int32
+    /// Finished, or given up.
+    private var isOver = false
 
     /// - Throws: `FileError` when the system refuses, as do the other methods.
     public init(_ path: String) throws {
         self.path = path
         temporary = path + ".tmp"
         descriptor = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o644)
-        guard descriptor >= 0 else { throw FileError(file: path, cannotBe: "created", errno: errno) }
+        guard descriptor >= 0 else {
+            isOver = true
+            throw FileError(file: path, cannotBe: "created", errno: errno)
+        }
     }
 
     deinit { discard() }
 
     /// - Precondition: nothing failed before, and the file is not finished.
     public func append(_ bytes: UnsafeRawBufferPointer) throws {
-        precondition(descriptor >= 0, "\(path) is finished, or failed earlier")
+        precondition(!isOver, "\(path) is finished, or failed earlier")
         var rest = bytes[...]
         while !rest.isEmpty {
             let piece = UnsafeRawBufferPointer(rebasing: rest)
@@ -42,26 +47,29 @@ public final class DurableFile {
 
     /// Brings the file to disk and gives it its name, which then survives a crash too.
     public func finish() throws {
+        precondition(!isOver, "\(path) is finished, or failed earlier")
         guard fsync(descriptor) == 0 else { throw failure("brought to disk") }
         let closed = close(descriptor)
         descriptor = -1
         guard closed == 0 else { throw failure("closed") }
         guard rename(temporary, path) == 0 else { throw failure("given its name") }
+        isOver = true
         syncFolder((path as NSString).deletingLastPathComponent)
+    }
+
+    /// Gives the file up.
+    public func discard() {
+        guard !isOver else { return }
+        isOver = true
+        if descriptor >= 0 { close(descriptor) }
+        descriptor = -1
+        unlink(temporary)
     }
 
     private func failure(_ what: String) -> FileError {
         let code = errno
         discard()
-        unlink(temporary)  // also when it is closed already
         return FileError(file: path, cannotBe: what, errno: code)
-    }
-
-    private func discard() {
-        guard descriptor >= 0 else { return }
-        close(descriptor)
-        descriptor = -1
-        unlink(temporary)
     }
 }
 

@@ -43,6 +43,7 @@ public final class SafetensorsWriter {
     /// - Throws: `FileError` when bytes are missing or the system refuses; the temporary file goes then.
     public func finish() throws {
         guard writtenBytes == expectedBytes else {
+            file.discard()
             throw FileError(
                 file: file.path, problem: "was given \(expectedBytes - writtenBytes) bytes too few", advice: "Append every tensor before finish().")
         }

@@ -18,11 +18,12 @@ public struct FreshDecoder: Sendable, Codable, Equatable {
 }
 
 extension Model {
-    /// A decoder with random weights for the addition task, one token a symbol.
-    public static func forAddition(_ shape: FreshDecoder, key: RandomKey, on backend: any Backend) throws -> Model {
+    /// A decoder with random weights for the addition task, one token a symbol. In the direct form hints stand in brackets.
+    public static func forAddition(_ shape: FreshDecoder, form: Addition.Form = .scratchpad, key: RandomKey, on backend: any Backend) throws -> Model {
         let digits = (0...9).map { "\($0)" }
         let tokenizer = try Tokenizer.symbols(
-            digits + digits.map { " \($0)" } + ["\n", " ", ",", "+", "=", " +", " ,", " =", " C:", "Input:", "Target:", "<scratch>", "</scratch>"], special: ["<eos>"])
+            digits + digits.map { " \($0)" } + ["\n", " ", ",", "+", "=", " +", " ,", " =", " C:", "Input:", "Target:", "<scratch>", "</scratch>"]
+                + (form == .direct ? [" (", ")"] : []), special: ["<eos>"])
         var configuration = DecoderConfiguration(
             modelType: "llama", vocabularySize: (tokenizer.vocabularySize + 15) / 16 * 16, hiddenSize: shape.hiddenSize, intermediateSize: shape.intermediateSize,
             numHiddenLayers: shape.layers, numAttentionHeads: shape.heads, maxPositionEmbeddings: shape.context, rope: RotaryScaling(base: shape.ropeBase), tieWordEmbeddings: true)

@@ -109,6 +109,7 @@ public actor LearningLoop {
 
     /// The policy that the recipe starts from: the model as given, or warmed up on worked examples. Measured before it is returned.
     public func start() async throws -> PolicyVersion {
+        try checkPrompts()
         var policy = PolicyVersion(training: nil, weightsHash: baseHash)
         if options.warmUpSteps > 0, !workedExamples.isEmpty {
             policy = try train(
@@ -124,6 +125,19 @@ public actor LearningLoop {
         }
         try await evaluate(policy, iteration: 0)
         return policy
+    }
+
+    /// Every prompt is encoded once before anything is learnt: one that the model cannot take must not end a run hours later.
+    private func checkPrompts() throws {
+        let context = base.decoder.configuration.maxPositionEmbeddings
+        for environment in environments {
+            for problem in try [Split.train, .dev, .test].flatMap({ try environment.problems(in: $0) }) {
+                func refusal(_ reason: String) -> RecipeFileError { RecipeFileError(file: environment.name, problem: "problem '\(problem.id)' cannot be used: \(reason)") }
+                let tokens: Int
+                do { tokens = try base.encode(environment.reset(problem, mode: .plain)).count } catch let error as FileError { throw refusal("\(error)") }
+                guard tokens < context else { throw refusal("\(SamplingError.promptTooLong(tokens: tokens, context: context))") }
+            }
+        }
     }
 
     /// A decoder with a version's weights.

@@ -8,6 +8,7 @@ import Training
 extension RunPlan {
     /// The defaults of a task and a model: what `learn` runs when nothing else is said. The task may be a task file.
     public static func defaults(model: String?, task: String, settings: [String: String], recipe name: String?) throws -> RunPlan {
+        let isFile = isTaskFile(task)
         let (task, settings) = try taken(in: task, settings)
         guard model != nil else {
             guard task == "addition" else { throw Self.needsModel(task) }
@@ -19,9 +20,9 @@ extension RunPlan {
             let optimizer = AdamWOptions(learningRate: 3e-3, beta2: 0.98, weightDecay: 1)
             let options = LoopOptions(
                 trainer: TrainerOptions(optimizer: optimizer, schedule: Schedule(.cosine, warmupSteps: 20)), batchSize: 32, maxSequences: 256, saveEvery: 500, warmUpSteps: 1200)
-            var addition = ["digits": "1-4", "train-count": "2500", "dev-per-length": "200"]
-            // Other lengths get equal shares.
-            if settings["digits"] == nil { addition["shares"] = "{1: 0.05, 2: 0.2, 3: 0.35, 4: 0.4}" }
+            // A task file says itself what it wants; other lengths get equal shares.
+            var addition = isFile ? [:] : ["digits": "1-4", "train-count": "2500", "dev-per-length": "200"]
+            if !isFile, settings["digits"] == nil { addition["shares"] = "{1: 0.05, 2: 0.2, 3: 0.35, 4: 0.4}" }
             var plan = RunPlan(
                 model: nil, fresh: FreshDecoder(), task: task, taskSettings: addition.merging(settings) { $1 },
                 recipe: try name == nil || name == STaR.name ? .star(star) : choice(name!), options: options)
@@ -36,15 +37,19 @@ extension RunPlan {
         return RunPlan(model: model, fresh: nil, task: task, taskSettings: settings, recipe: try name.map(choice) ?? .restEM(ReSTEM()), options: options)
     }
 
+    private static func isTaskFile(_ task: String) -> Bool { task.hasSuffix(".yaml") || task.hasSuffix(".yml") }
+
     /// A task file's content in place of its path, so that a run says all that it did and goes on when the file has changed. What `settings`
     /// say counts before the file.
     static func taken(in task: String, _ settings: [String: String]) throws -> (task: String, settings: [String: String]) {
-        guard task.hasSuffix(".yaml") || task.hasSuffix(".yml") else { return (task, settings) }
-        let url = URL(fileURLWithPath: task)
-        let file = try TaskFile(at: url)
-        _ = try TaskRegistry.builtIn.environment(file)  // errors that name its lines
-        let named = ["name": url.deletingPathExtension().lastPathComponent]
-        return (try file.string("type")!, try named.merging(file.settings()) { $1 }.merging(settings) { $1 })
+        guard isTaskFile(task) else { return (task, settings) }
+        let file = try TaskFile(at: URL(fileURLWithPath: task))
+        let here = URL(fileURLWithPath: FileManager.default.currentDirectoryPath, isDirectory: true)
+        // Paths among the settings start here, those in the file at its folder.
+        let given = try TaskFile(type: "", settings: settings, folder: here).settings()
+        let whole = file.setting(given)
+        _ = try TaskRegistry.builtIn.environment(whole)  // errors that name the file's lines
+        return (try whole.string("type")!, try whole.settings(in: here))
     }
 
     private static func choice(_ name: String) throws -> RecipeChoice {
@@ -62,7 +67,7 @@ extension RunPlan {
         for (prompt, candidate) in zip(prompts, candidates) {
             for split in [Split.dev, .test] where try candidate.problems(in: split) != candidates[0].problems(in: split) {
                 let settings = prompt.sorted { $0.key < $1.key }.map { "\($0.key)=\($0.value)" }.joined(separator: ", ")
-                throw RecipeFileError(file: task, problem: "the prompt '\(settings)' changes the \(split.rawValue) problems. Prompts are compared on the same problems: leave the other settings as they are.")
+                throw RecipeFileError(file: title, problem: "the prompt '\(settings)' changes the \(split.rawValue) problems. Prompts are compared on the same problems: leave the other settings as they are.")
             }
         }
         return candidates
@@ -95,6 +100,9 @@ extension RunPlan {
             .filter { $0.element.mode == .plain || $0.offset / 2 < workedHints }.map(\.element)
     }
 
+    /// What the task calls itself.
+    private var title: String { taskSettings["name"] ?? task }
+
     private func absolute(_ path: String) -> String { path.hasPrefix("/") ? path : "\(folder)/\(path)" }
 
     /// SHA-256 over the problems of all parts in their order, for lineage.
@@ -122,11 +130,11 @@ extension RunPlan {
     public func checkTask() throws {
         let environment = try environments()[0]
         guard let first = try environment.problems(in: .train).first else {
-            throw RecipeFileError(file: task, problem: "has no training problems. Give it more data, or a larger train-count.")
+            throw RecipeFileError(file: title, problem: "has no training problems. Give it more data, or a larger train-count.")
         }
         if recipe.rationalises {
             do { _ = try environment.reset(first, mode: .hinted) } catch {
-                throw RecipeFileError(file: task, problem: "has nothing to show as hints: use --no-rationalisation.")
+                throw RecipeFileError(file: title, problem: "has nothing to show as hints: use --no-rationalisation.")
             }
         }
     }
@@ -135,7 +143,8 @@ extension RunPlan {
     public func makeModel(on backend: any Backend) throws -> Model {
         try checkModel()
         if let model { return try Model(path: absolute(model), on: backend) }
-        return try Model.forAddition(fresh ?? FreshDecoder(), key: RandomKey(seed: options.seed), on: backend)
+        let form = taskSettings["form"].flatMap(Addition.Form.init) ?? .scratchpad
+        return try Model.forAddition(fresh ?? FreshDecoder(), form: form, key: RandomKey(seed: options.seed), on: backend)
     }
 }
 

@@ -35,24 +35,23 @@ extension RunPlan {
 
     /// The plan of a recipe file: what it leaves out has the defaults of its model, task and recipe.
     ///
-    /// `model`, `task`, `recipe` and the task's `settings` come from the command line, which overrides the file. Another recipe
-    /// than the file's has default settings. Errors call the text `file`.
+    /// `model`, `task`, `recipe` and the task's `settings` come from the command line, which overrides the file. Where it names another recipe
+    /// or another task than the file, the file's settings of these do not count. Errors call the text `file`.
     public static func reading(
         _ text: String, file: String, model: String?, task: String?, recipe: String?, settings: [String: String]
     ) throws -> RunPlan {
         let given = (try? Yams.compose(yaml: text)) ?? nil
-        let named = given?["recipe"]?.mapping?.keys.first?.string
-        let model = model ?? given?["model"]?.string
-        let (task, ofFile) = try taken(in: task ?? given?["task"]?.string ?? "addition", [:])
-        var plan = try defaults(model: model, task: task, settings: ofFile, recipe: recipe ?? named.flatMap { RecipeChoice.names.contains($0) ? $0 : nil })
-        // Another recipe on the command line replaces the file's, with its settings.
-        if let recipe, let named, named != recipe { plan.recipe = try defaults(model: model, task: task, settings: ofFile, recipe: recipe).recipe }
-        let chosen = plan.recipe
-        plan = try plan.overridden(byYAML: text, file: file)
-        if let recipe, let named, named != recipe { plan.recipe = chosen }
-        plan.model = model
-        plan.task = task
-        plan.taskSettings.merge(settings) { $1 }
+        let (named, ofFile) = (given?["recipe"]?.mapping?.keys.first?.string, given?["task"]?.string)
+        let (otherRecipe, otherTask) = (recipe != nil && named != nil && recipe != named, task != nil && task != (ofFile ?? "addition"))
+        let written = otherTask ? [:] : Dictionary(
+            (given?["taskSettings"]?.mapping ?? [:]).compactMap { pair in pair.key.string.flatMap { key in pair.value.string.map { (key, $0) } } }, uniquingKeysWith: { $1 })
+        let standard = try defaults(
+            model: model ?? given?["model"]?.string, task: task ?? ofFile ?? "addition", settings: written.merging(settings) { $1 },
+            recipe: recipe ?? named.flatMap { RecipeChoice.names.contains($0) ? $0 : nil })
+        var plan = try standard.overridden(byYAML: text, file: file)
+        if otherRecipe { plan.recipe = standard.recipe }
+        if otherTask { plan.prompts = [] }
+        (plan.model, plan.task, plan.taskSettings) = (standard.model, standard.task, standard.taskSettings)
         return plan
     }
 

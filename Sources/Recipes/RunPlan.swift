@@ -5,11 +5,12 @@ import Training
 /// Everything that decides a run's results: what recipe.yaml holds, every default written out.
 public struct RunPlan: Sendable, Codable, Equatable {
     public var schema = 1
-    /// Where the relative paths of model, task and data start: the folder in which the run was begun.
+    /// Where the relative paths of model and data start: the folder in which the run was begun.
     public var folder: String
     /// A model folder or GGUF file; nil: a small decoder made from `fresh`.
     public var model: String?
     public var fresh: FreshDecoder?
+    /// The name of a kind of task.
     public var task: String
     /// As a task file would write them.
     public var taskSettings: [String: String]

@@ -93,27 +93,46 @@ public struct TaskFile: Sendable, Equatable {
     /// A task described in code or on a command line: each setting is what would stand behind the colon of a file. Where a list or a mapping
     /// belongs it is `[…]` or `{…}`; elsewhere these are a text like any other. Only a text that looks otherwise needs quotation marks.
     public init(type: String, settings: [String: String] = [:], folder: URL) {
-        let entries = settings.sorted { $0.key < $1.key }.filter { $0.key != "type" }.map { key, text in
-            let quoted = text.count > 1 && text.hasPrefix("\"") && text.hasSuffix("\"") ? (try? Yams.compose(yaml: text))?.scalar?.string : nil
-            return TaskEntry(key: key, value: TaskValue(.scalar(quoted ?? text, isPlain: quoted == nil)))
-        }
-        self.init(
-            entries: [TaskEntry(key: "type", value: TaskValue(.scalar(type, isPlain: true)))] + entries, source: "task \(type)", folder: folder)
+        let file = TaskFile(entries: [TaskEntry(key: "type", value: TaskValue(.scalar(type, isPlain: true)))], source: "task \(type)", folder: folder)
+        self = file.setting(settings.filter { $0.key != "type" })
     }
 
-    /// What `init(type:settings:folder:)` makes an equal task of, whatever its folder: paths are absolute.
-    public func settings() throws -> [String: String] {
-        try Dictionary(uniqueKeysWithValues: entries.filter { $0.key != "type" }.map { entry in
-            let text =
+    /// The same file with some values replaced or added.
+    public func setting(_ settings: [String: String]) -> TaskFile {
+        var file = self
+        for (key, text) in settings.sorted(by: { $0.key < $1.key }) {
+            let entry = TaskEntry(key: key, value: Self.given(text))
+            if let index = file.entries.firstIndex(where: { $0.key == key }) { file.entries[index] = entry } else { file.entries.append(entry) }
+        }
+        return file
+    }
+
+    private static func given(_ text: String) -> TaskValue {
+        // In quotation marks, and nothing behind them.
+        if text.hasPrefix("\""), let quoted = (try? Yams.compose(yaml: text))?.scalar?.string, (try? flow(TaskValue(.scalar(quoted, isPlain: false)))) == text {
+            return TaskValue(.scalar(quoted, isPlain: false))
+        }
+        return TaskValue(.scalar(text, isPlain: true))
+    }
+
+    /// A value in one line of YAML.
+    private static func flow(_ value: TaskValue) throws -> String {
+        try Yams.serialize(node: node(of: value), width: -1, allowUnicode: true).trimmingCharacters(in: .newlines)
+    }
+
+    /// What `init(type:settings:folder:)` makes an equal task of. Paths below `folder` are relative to it, others absolute.
+    public func settings(in folder: URL? = nil) throws -> [String: String] {
+        let below = folder.map { $0.standardizedFileURL.path + "/" }
+        return try Dictionary(
+            entries.filter { $0.key != "type" }.map { entry in
                 switch entry.value.content {
-                case .scalar where Self.pathKeys.contains(entry.key): try path(entry.key)?.path ?? ""
-                case .scalar(let text, isPlain: true): text
-                case .scalar(let text, isPlain: false):
-                    text.isEmpty || "{[\"".contains(text.first!) ? JSON.string(text).text() : text
-                case .list, .map: try Yams.serialize(node: Self.node(of: entry.value), width: -1, allowUnicode: true).trimmingCharacters(in: .newlines)
+                case .scalar where Self.pathKeys.contains(entry.key):
+                    let path = try path(entry.key)?.standardizedFileURL.path ?? ""
+                    return (entry.key, below.map(path.hasPrefix) == true ? String(path.dropFirst(below!.count)) : path)
+                case .scalar(let text, let isPlain) where isPlain || (!text.isEmpty && !"{[\"".contains(text.first!)): return (entry.key, text)
+                default: return (entry.key, try Self.flow(entry.value))
                 }
-            return (entry.key, text)
-        })
+            }, uniquingKeysWith: { first, _ in first })
     }
 
     /// Settings that are paths.

@@ -45,9 +45,9 @@ struct BytePairEncoding: Sendable {
         if isCached { cache.store(Array(ids[start...]), of: bytes) }
     }
 
-    /// What `encode` drops, as runs.
+    /// What `encode` drops where there is no unknown token, as runs.
     func scalarsWithoutToken(in word: ArraySlice<Unicode.Scalar>) -> [ArraySlice<Unicode.Scalar>] {
-        if unknownToken != nil || (ignoreMerges && vocabulary.id(of: Array(String(String.UnicodeScalarView(word)).utf8)) != nil) { return [] }
+        if ignoreMerges, vocabulary.id(of: Array(String(String.UnicodeScalarView(word)).utf8)) != nil { return [] }
         return word.split { scalar in
             let spelling = UTF8.encode(scalar)!
             return vocabulary.id(of: spelling) != nil || byteTokens.map { tokens in spelling.allSatisfy { tokens[Int($0)] >= 0 } } == true

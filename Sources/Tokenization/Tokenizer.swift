@@ -77,17 +77,21 @@ public final class Tokenizer: Sendable {
         return addSpecialTokens ? postProcessor(ids) : ids
     }
 
-    /// The parts of a text that leave no token, so that a model would not see them: a vocabulary that has neither all bytes nor an unknown
-    /// token drops what it does not know. White space, and what the normalizer takes away by design, are not among them.
+    /// The parts of a text that leave no token, so that a model would not see them, five at most: a vocabulary that has neither all bytes nor
+    /// an unknown token drops what it does not know. Unprintable ones are spelled as bytes (`<0x13>`). White space, and what the normalizer
+    /// takes away by design, are not among them.
     public func partsWithoutToken(of text: String) -> [String] {
-        guard case .bytePairs(let pairs) = model else { return [] }
+        guard case .bytePairs(let pairs) = model, pairs.unknownToken == nil else { return [] }
         var parts: [String] = []
         split(text, parseSpecial: true) { part in
-            guard case .word(let word) = part else { return }
+            guard parts.count < 5, case .word(let word) = part else { return }
             for run in pairs.scalarsWithoutToken(in: word) {
                 let bytes = decoder.bytes(of: Array(String(String.UnicodeScalarView(run)).utf8)[...])
-                let part = String(decoding: bytes, as: UTF8.self)
-                if !part.allSatisfy(\.isWhitespace), !parts.contains(part) { parts.append(part) }
+                let text = String(validating: bytes, as: UTF8.self)
+                if text?.allSatisfy(\.isWhitespace) == true { continue }
+                let isPrintable = text?.unicodeScalars.allSatisfy { $0.properties.generalCategory != .control } ?? false
+                let part = isPrintable ? text! : String(decoding: bytes.flatMap(byteTokenSpelling), as: UTF8.self)
+                if parts.count < 5, !parts.contains(part) { parts.append(part) }
             }
         }
         return parts

@@ -302,12 +302,34 @@ struct RecipeFileTests {
         let plan = try RunPlan.reading(
             "task: \(path)\ntaskSettings: {train-count: 40}\nprompts:\n  - few-shot: 2\n  - few-shot: 4\n", file: "test.yaml", model: "m", task: nil, recipe: nil, settings: ["form": "scratchpad"])
         #expect(plan.task == "addition")
-        #expect(plan.taskSettings == ["name": "sums", "digits": "1-2", "form": "scratchpad", "shares": "{1: 0.5, 2: 0.5}", "train-count": "40"])
+        #expect(plan.taskSettings == ["digits": "1-2", "form": "scratchpad", "shares": "{1: 0.5, 2: 0.5}", "train-count": "40"])
         try "type: nothing\n".write(toFile: path, atomically: true, encoding: .utf8)
         let environments = try plan.environments()
-        #expect(environments.count == 2 && environments[0].name == "sums")
+        #expect(environments.count == 2 && environments[0].name == "addition")
         #expect(try environments[0].problems(in: .train).count == 40)
         #expect(throws: TaskError.self) { try RunPlan.defaults(model: "m", task: path, settings: [:], recipe: nil) }
+
+        // Incomplete by itself, and without a word from the embedded default.
+        try "type: addition\nshares: {5: 1}\n".write(toFile: path, atomically: true, encoding: .utf8)
+        #expect(try RunPlan.defaults(model: nil, task: path, settings: [:], recipe: nil).taskSettings == ["shares": "{5: 1}"])
+        try "type: jsonl\nquestion: q\n".write(toFile: path, atomically: true, encoding: .utf8)
+        let data = folder.appendingPathComponent("q.jsonl").path
+        try (0..<40).map { "{\"q\": \"What is \($0) and \($0 * $0)?\", \"answer\": \"\($0)\"}\n" }.joined().write(toFile: data, atomically: true, encoding: .utf8)
+        #expect(try RunPlan.defaults(model: "m", task: path, settings: ["data": data], recipe: nil).taskSettings["question"] == "q")
+        // Another task on the command line leaves the recipe file's own behind.
+        let other = try RunPlan.reading(
+            "task: addition\ntaskSettings: {digits: 1-2}\nprompts:\n  - few-shot: 2\n", file: "test.yaml", model: "m", task: path, recipe: nil, settings: ["data": data])
+        #expect(other.task == "jsonl" && other.taskSettings == ["question": "q", "data": data] && other.prompts.isEmpty)
+    }
+
+    @Test("the embedded default learns the direct form, hints and all")
+    func direct() throws {
+        let plan = try RunPlan.defaults(model: nil, task: "addition", settings: ["form": "direct"], recipe: nil)
+        let model = try plan.makeModel(on: CPUBackend(threads: 1))
+        for worked in try plan.worked(plan.environments()[0]) {
+            #expect(try !model.encode(worked.prompt).isEmpty)
+            #expect(try !model.encode(worked.completion, addSpecialTokens: false).isEmpty)
+        }
     }
 
     @Test("prompts to choose among leave the held-out problems alone")

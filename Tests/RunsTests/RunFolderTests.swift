@@ -127,7 +127,7 @@ struct RunFolderTests {
 
 @Suite("Recipe keys")
 struct RecipeKeysTests {
-    @Test("block style becomes dotted keys")
+    @Test("a recipe becomes dotted keys")
     func keys() {
         let keys = RecipeKeys(
             yaml: """
@@ -153,15 +153,16 @@ struct RecipeKeysTests {
         #expect(
             keys.values.filter { $0.key != "options.prompt" } == [
                 "schema": "1", "model": "a: b", "options.stops[0]": "Q:", "options.stops[1]": "plain", "options.groups[0].name": "a",
-                "options.groups[0].rate": "0.1", "options.groups[1].name": "b", "options.empty": "{}", "options.missing": "", "last": "[1, 2]",
+                "options.groups[0].rate": "0.1", "options.groups[1].name": "b", "options.empty": "{}", "options.missing": "", "last[0]": "1", "last[1]": "2",
             ])
-        #expect(keys.values["options.prompt"]?.contains("Q: {question}") == true)
-        #expect(keys.values["options.prompt"]?.contains("A:") == true)
+        #expect(keys.values["options.prompt"] == "Q: {question}\n\nA:\n")
         #expect(keys.differences(to: keys).isEmpty)
     }
 
-    @Test("a changed line of a text block is a difference")
+    @Test("a changed line of a text is a difference, however it is written")
     func block() {
+        #expect(RecipeKeys(yaml: "p: |-\n  a\n\n  b\n") == RecipeKeys(yaml: "p: \"a\\n\\nb\"\n"))
+        #expect(RecipeKeys(yaml: "p: 'a\n\n  b'\n").differences(to: RecipeKeys(yaml: "p: 'a\n\n\n  b'\n")).map(\.key) == ["p"])
         let first = RecipeKeys(yaml: "prompt: |\n  Q: {q}\n  A:\nseed: 1\n")
         let second = RecipeKeys(yaml: "prompt: |\n  Q: {q}\n  Answer:\nseed: 1\n")
         #expect(first.differences(to: second).map(\.key) == ["prompt"])
