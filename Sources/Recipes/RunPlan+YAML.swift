@@ -1,3 +1,4 @@
+import Foundation
 import ModelFiles
 import Yams
 
@@ -16,11 +17,28 @@ public struct RecipeFileError: Error, Equatable, CustomStringConvertible {
 
 extension RunPlan {
     /// The plan as recipe.yaml: every setting, in a fixed order.
-    public func yaml() throws -> String {
-        let encoder = YAMLEncoder()
-        encoder.options.sortKeys = true
-        encoder.options.width = -1
-        return try encoder.encode(self)
+    public func yaml() throws -> String { try Yams.serialize(node: Self.node(of: self), width: -1, allowUnicode: true) }
+
+    /// By way of JSON, which keeps every digit of a number and writes no more than it needs; Yams rounds to 15 digits.
+    private static func node(of value: some Encodable) throws -> Node {
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
+        // JSON leaves these as they are, YAML reads them as line ends or not at all.
+        let json = String(decoding: try encoder.encode(value), as: UTF8.self).unicodeScalars.map { scalar in
+            (0x7F...0x9F).contains(scalar.value) || [0x2028, 0x2029, 0xFEFF].contains(scalar.value) ? String(format: "\\u%04x", scalar.value) : String(scalar)
+        }.joined()
+        return readable(try Yams.compose(yaml: json)!)
+    }
+
+    /// Block style, and quotation marks only where they are needed.
+    private static func readable(_ node: Node) -> Node {
+        switch node {
+        case .mapping(let mapping): .mapping(Node.Mapping(mapping.map { (readable($0.key), readable($0.value)) }))
+        case .sequence(let items): .sequence(Node.Sequence(items.map(readable)))
+        case .scalar(let scalar) where scalar.style == .doubleQuoted && scalar.string.unicodeScalars.allSatisfy { $0.properties.generalCategory != .control }:
+            .scalar(scalar.string.represented())
+        case .scalar, .alias: node
+        }
     }
 
     /// Reads a whole plan, as `yaml()` writes it.
@@ -104,8 +122,7 @@ extension RunPlan {
         } catch let error as YamlError {
             throw RecipeFileError(file: file, problem: "is not YAML: \(error)")
         }
-        guard let own = try Yams.compose(yaml: yaml()) else { return self }
-        let merged = try Self.merged(own, given, path: "", file: file)
+        let merged = try Self.merged(Self.node(of: self), given, path: "", file: file)
         return try RunPlan(yaml: Yams.serialize(node: merged), file: file)
     }
 
@@ -126,8 +143,7 @@ extension RunPlan {
                 guard let defaults = RecipeChoice(named: chosen) else {
                     throw RecipeFileError(file: file, problem: "line \(key.mark?.line ?? 0): unknown recipe '\(chosen)'; known: \(RecipeChoice.names.joined(separator: ", "))")
                 }
-                let node = try Yams.compose(yaml: YAMLEncoder().encode(defaults))!
-                result[key] = try merged(node, value, path: "recipe", file: file)
+                result[key] = try merged(node(of: defaults), value, path: "recipe", file: file)
                 continue
             }
             result[key] = try result[key].map { try merged($0, value, path: path.isEmpty ? name : "\(path).\(name)", file: file) } ?? value

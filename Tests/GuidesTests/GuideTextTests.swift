@@ -1,4 +1,5 @@
 import Foundation
+import Tasks
 import Testing
 
 /// A document's code and commands.
@@ -71,6 +72,19 @@ struct GuideTextTests {
         let names = try FileManager.default.contentsOfDirectory(atPath: Document.folder.path).filter { $0.hasSuffix(".md") }.sorted()
         #expect(Set(Self.guides).isSubset(of: names))
         #expect(try names.flatMap { try Document($0).complaints() } == [])
+    }
+
+    @Test("README and CONTRIBUTING show commands that exist", arguments: ["README.md", "CONTRIBUTING.md"])
+    func front(name: String) throws {
+        let text = try String(contentsOf: Places.package.appendingPathComponent(name), encoding: .utf8)
+        #expect(Document(name: name, text: text).complaints() == [])
+    }
+
+    @Test("every setting of a task is explained", arguments: TaskRegistry.builtIn.kinds.map(\.name))
+    func settings(kind: String) throws {
+        let text = try String(contentsOf: Document.folder.appendingPathComponent("tasks.md"), encoding: .utf8)
+        let section = try #require(text.components(separatedBy: "\n## ").first { $0.hasPrefix("\(kind)\n") })
+        #expect(TaskRegistry.builtIn.keys(of: kind).filter { !section.contains("`\($0)`") } == [])
     }
 
     @Test("a guide shows code that the tests run, no Swift without the file it is from, and commands", arguments: guides)

@@ -268,9 +268,13 @@ struct RecipeFileTests {
 
     @Test("a plan reads back as it was written")
     func roundTrip() throws {
-        let plan = try plan("options:\n  seed: 7\n")
-        #expect(plan.options.seed == 7)
-        #expect(try RunPlan(yaml: plan.yaml(), file: "again.yaml") == plan)
+        var plan = try plan("options:\n  seed: 18446744073709551615\nrecipe:\n  rest-em:\n    sampling: {temperature: 0.8, minP: 0.0012345}\n")
+        #expect(plan.options.seed == .max)
+        plan.options.trainer.optimizer.learningRate = 0.1 + 0.2
+        plan.taskSettings = ["prompt": "{question}\n\n\u{1}\u{7F}\u{2028}\u{85}\u{9F}— 'x':", "digits": "1e-1", "few-shot": "2", "empty": ""]
+        let yaml = try plan.yaml()
+        #expect(try RunPlan(yaml: yaml, file: "again.yaml") == plan)
+        for line in ["temperature: 0.8", "epsilon: 1e-08", "learningRate: 0.30000000000000004", "warmUpSteps: 1200"] { #expect(yaml.contains(" \(line)\n"), "\(line)") }
     }
 
     @Test("settings override defaults one by one; the command line's recipe wins")
