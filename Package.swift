@@ -23,7 +23,7 @@ let package = Package(
         .target(name: "Sampling", dependencies: ["Architectures"]),
         .target(name: "Tasks", dependencies: ["ModelFiles", "Sampling", .product(name: "Yams", package: "Yams")]),
         .target(name: "Training", dependencies: ["Architectures", "Tasks"]),
-        .target(name: "Evaluation", dependencies: ["Sampling", "Training"]),
+        .target(name: "Evaluation", dependencies: ["Training"]),
         .target(name: "Recipes", dependencies: ["Evaluation", "Training", .product(name: "Yams", package: "Yams")]),
         .target(name: "Runs", dependencies: ["Recipes", .product(name: "GRDB", package: "GRDB.swift"), .product(name: "Yams", package: "Yams")]),
         .target(name: "Autodidact", dependencies: ["Runs"]),

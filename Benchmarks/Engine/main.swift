@@ -51,7 +51,7 @@ struct Work {
     private func seconds(_ body: () throws -> Void) rethrows -> Double {
         let began = ContinuousClock.now
         try body()
-        return (ContinuousClock.now - began).inSeconds
+        return (ContinuousClock.now - began) / .seconds(1)
     }
 
     func out(_ what: String, _ fields: [String: Double]) throws {

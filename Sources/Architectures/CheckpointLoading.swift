@@ -23,7 +23,7 @@ public enum CheckpointError: Error, Equatable, CustomStringConvertible {
 
 extension Decoder {
     /// Whether a file's tensors are this model's, by name, shape and type, without reading a value.
-    /// - Throws: `CheckpointError`.
+    /// - Throws: `CheckpointError`, and `FileError` for a type that is no number.
     public func check(_ file: any TensorFile) throws { _ = try matched(file) }
 
     /// Reads every weight, expanding blocks to their exact float32 values.

@@ -18,8 +18,8 @@ extension DecoderFamily {
         [
             "architectures", "model_type", "transformers_version", "torch_dtype", "dtype", "use_cache", "initializer_range", "attention_dropout", "hidden_dropout",
             "pretraining_tp", "output_attentions", "output_hidden_states", "return_dict", "torchscript", "id2label", "label2id", "problem_type", "num_labels",
-            "_name_or_path", "is_llama_config", "rope_interleaved", "use_bfloat16", "chunk_size_feed_forward", "is_encoder_decoder", "is_decoder", "unsloth_version",
-            "unsloth_fixed", "quantization_config_was", "pruned_heads", "tokenizer_class", "sep_token_id", "transformers.js_config", "layer_types",
+            "_name_or_path", "is_llama_config", "use_bfloat16", "chunk_size_feed_forward", "is_decoder", "unsloth_version",
+            "unsloth_fixed", "quantization_config_was", "pruned_heads", "tokenizer_class", "sep_token_id", "transformers.js_config",
         ]
     }
 
@@ -30,6 +30,10 @@ extension DecoderFamily {
 
     /// The sizes that nearly every decoder names alike, with limits that keep a hostile file from asking for the moon.
     public func decoderSizes(_ fields: ConfigFields, modelType: String) throws -> DecoderConfiguration {
+        for flag in ["rope_interleaved", "is_encoder_decoder"] where try fields.optionalBool(flag) == true { throw fields.error(flag, "is true, which is not supported") }
+        if let types = fields.json("layer_types"), types.array?.allSatisfy({ $0.string == "full_attention" }) != true {
+            throw fields.error("layer_types", "names more than 'full_attention', which is not supported")
+        }
         let hidden = try fields.int("hidden_size", range: 1...(1 << 17))
         let heads = try fields.int("num_attention_heads", range: 1...(1 << 12))
         let kvHeads = try fields.optionalInt("num_key_value_heads", range: 1...(1 << 12)) ?? heads
@@ -99,7 +103,7 @@ extension DecoderFamily {
                 betaSlow: try scaling.optionalDouble("beta_slow", range: .positive) ?? 1, originalLength: length,
                 attentionFactor: try scaling.optionalDouble("attention_factor", range: .positive))
         default:
-            throw scaling.error("rope_type", "is '\(kind)', which is not supported", advice: "default, linear, llama3 and yarn are; see docs/unsupported.json.")
+            throw scaling.error("rope_type", "is '\(kind)', which is not supported", advice: "default, linear, llama3 and yarn are.")
         }
         try scaling.refuseUnread()
         return RotaryScaling(base: base, variant: variant)

@@ -24,21 +24,16 @@ public final class Model {
     public convenience init(path: String, on backend: any Backend) throws {
         let folder = try ModelFolder(path)
         let weights = try folder.openWeights()
-        if let gguf = weights as? GGUFFile {
-            let decoder = Decoder(try DecoderConfiguration(gguf), on: backend)
-            let tokenizer = try Tokenizer(gguf: gguf)
-            try decoder.load(gguf)
-            self.init(decoder: decoder, tokenizer: tokenizer, stopTokens: Self.stops(decoder.configuration, tokenizer, nil), source: path)
-        } else {
-            let decoder = Decoder(try DecoderConfiguration(try folder.configFields()), on: backend)
-            let tokenizer = try Tokenizer(path: folder.folder)
-            try decoder.load(weights)
-            self.init(decoder: decoder, tokenizer: tokenizer, stopTokens: Self.stops(decoder.configuration, tokenizer, try folder.generationConfig()), source: path)
-        }
+        let gguf = weights as? GGUFFile
+        let decoder = Decoder(try gguf.map { try DecoderConfiguration($0) } ?? DecoderConfiguration(folder.configFields()), on: backend)
+        let tokenizer = try gguf.map { try Tokenizer(gguf: $0) } ?? Tokenizer(path: folder.folder)
         let (rows, tokens) = (decoder.configuration.vocabularySize, tokenizer.vocabularySize)
         guard tokens <= rows else {
             throw FileError(file: path, problem: "the tokenizer has \(tokens) tokens, but the model only \(rows) rows", advice: "Check that tokenizer and weights come from the same model.")
         }
+        try decoder.load(weights)
+        let stops = Self.stops(decoder.configuration, tokenizer, gguf == nil ? try folder.generationConfig() : nil)
+        self.init(decoder: decoder, tokenizer: tokenizer, stopTokens: stops, source: path)
     }
 
     /// What ends a completion: the configuration's end tokens, the generation configuration's, the tokenizer's own.

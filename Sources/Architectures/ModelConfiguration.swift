@@ -125,6 +125,6 @@ public struct UnsupportedFamily: Error, Equatable, CustomStringConvertible {
     public let file: String
 
     public var description: String {
-        "\(file): models of type '\(name)' are not supported yet. Supported: \(decoderFamilies.map(\.modelType).joined(separator: ", ")); docs/unsupported.json lists what is planned."
+        "\(file): models of type '\(name)' are not supported yet. Supported: \(decoderFamilies.map(\.modelType).joined(separator: ", ")); docs/unsupported.json lists families that are planned."
     }
 }

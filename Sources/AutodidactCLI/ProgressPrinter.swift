@@ -7,7 +7,6 @@ final class ProgressPrinter: Sendable {
     enum Style { case bar, lines, json }
     private let style: Style
     private struct State {
-        var phase = ""
         var began = ContinuousClock.now
         var barIsOpen = false
     }
@@ -21,8 +20,8 @@ final class ProgressPrinter: Sendable {
             return
         }
         switch event {
-        case .phaseStarted(let iteration, let phase, _):
-            state.withLock { $0.phase = "\(iteration)/\(phase)"; $0.began = .now }
+        case .phaseStarted:
+            state.withLock { $0.began = .now }
         case .sampled(let iteration, let phase, let done, let total, let right, let cutOff, let rate):
             progress("iteration \(iteration) \(phase)", done, total, "right \(right), cut off \(cutOff), \(Int(rate)) tokens/s")
         case .stepped(let record, let total):
@@ -52,7 +51,7 @@ final class ProgressPrinter: Sendable {
 
     private func progress(_ title: String, _ done: Int, _ total: Int, _ detail: String) {
         guard style == .bar else { return line("\(title) \(done)/\(total): \(detail)") }
-        let elapsed = state.withLock { (ContinuousClock.now - $0.began).inSeconds }
+        let elapsed = state.withLock { (ContinuousClock.now - $0.began) / .seconds(1) }
         let remaining = done > 0 ? elapsed / Double(done) * Double(total - done) : 0
         let width = 24, filled = total > 0 ? width * done / total : width
         let bar = String(repeating: "█", count: filled) + String(repeating: "░", count: width - filled)

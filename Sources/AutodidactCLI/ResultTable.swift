@@ -14,7 +14,7 @@ struct ResultTable {
     init(_ record: RunRecord) throws {
         let metrics = try record.metrics()
         let measured = metrics.filter { ["dev", "test"].contains($0.phase) && $0.name == "accuracy" }
-        let categories = Array(Set(measured.map(\.category).filter { !$0.isEmpty })).sorted()
+        let categories = Array(Set(measured.map(\.category).filter { !$0.isEmpty })).sorted(by: MetricRecord.categoryOrder)
         func value(_ iteration: Int, _ phase: String, _ name: String, _ category: String = "") -> MetricRecord? {
             metrics.first { $0.iteration == iteration && $0.phase == phase && $0.name == name && $0.category == category }
         }

@@ -144,7 +144,7 @@ struct RunsCommand: AsyncParsableCommand {
                         printLine("DIFFERS iteration \(key.iteration) \(key.phase) \(rollout.key.index)/\(rollout.key.sample)")
                     }
                 }
-                printLine("iteration \(key.iteration) \(key.phase): \(rollouts.count) rollouts, replayed every \(stride)\(stride == 1 ? "st" : "th")")
+                printLine("iteration \(key.iteration) \(key.phase): \(rollouts.count) rollouts, \(stride == 1 ? "all" : "one in \(stride)") replayed")
             }
             printLine("\(replayed) rollouts replayed, \(differing) differ\(lost > 0 ? "; \(lost) phases could not be replayed" : "")")
             if replayed == 0, lost == 0 { throw ValidationError("nothing to replay: no complete phase matches.") }

@@ -45,7 +45,7 @@ struct SamplingArguments: ParsableArguments {
     }
 }
 
-/// One line of JSON with sorted keys.
+/// One line of JSON, keys in the order given.
 func jsonLine(_ members: [(key: String, value: JSON)]) -> String { JSON.object(JSONObject(members)).text() }
 
 func printError(_ text: String) { try? FileHandle.standardError.write(contentsOf: Data((text + "\n").utf8)) }

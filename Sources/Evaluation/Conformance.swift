@@ -1,7 +1,6 @@
 import Architectures
 import Foundation
 import ModelFiles
-import Sampling
 import Tensors
 
 /// How far a model is from the reference computation stored beside it.

@@ -42,11 +42,6 @@ public final class ConfigFields {
         try list(name, try required(name)) { try int($0, $1, range) }
     }
 
-    /// Whole numbers; `nil` where the field is missing or null.
-    public func optionalInts(_ name: String, range: ClosedRange<Int>) throws -> [Int]? {
-        try json(name).map { try list(name, $0) { try int($0, $1, range) } }
-    }
-
     /// A number.
     public func double(_ name: String, range: ClosedRange<Double> = .finite) throws -> Double {
         try double(name, try required(name), range)
@@ -60,11 +55,6 @@ public final class ConfigFields {
     /// Numbers.
     public func doubles(_ name: String, range: ClosedRange<Double> = .finite) throws -> [Double] {
         try list(name, try required(name)) { try double($0, $1, range) }
-    }
-
-    /// Numbers; `nil` where the field is missing or null.
-    public func optionalDoubles(_ name: String, range: ClosedRange<Double> = .finite) throws -> [Double]? {
-        try json(name).map { try list(name, $0) { try double($0, $1, range) } }
     }
 
     // MARK: Words

@@ -60,10 +60,6 @@ public enum GGUFValue: Sendable, Equatable {
         if case .floats(let values) = self { values } else { nil }
     }
 
-    public var bools: [Bool]? {
-        if case .bools(let values) = self { values } else { nil }
-    }
-
     public var bytes: [UInt8]? {
         if case .bytes(let values) = self { values } else { nil }
     }

@@ -41,7 +41,7 @@ public enum JSONL {
         try forEach(path: path) { line, value in
             guard let object = value.object else {
                 throw FileError(
-                    file: "\(path), line \(line)", problem: "is \(value.kind), not an object",
+                    file: "\(path == "-" ? "standard input" : path), line \(line)", problem: "is \(value.kind), not an object",
                     advice: "Write one JSON object to a line.")
             }
             objects.append((line: line, object: object))

@@ -52,10 +52,7 @@ public struct ModelFolder: Sendable {
         return path
     }
 
-    public var configPath: String? { file("config.json") }
     public var tokenizerPath: String? { file("tokenizer.json") }
-    public var tokenizerConfigPath: String? { file("tokenizer_config.json") }
-    public var generationConfigPath: String? { file("generation_config.json") }
     public var chatTemplatePath: String? { file("chat_template.jinja") }
 
     // MARK: Weights

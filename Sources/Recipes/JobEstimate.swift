@@ -6,12 +6,16 @@ import Training
 
 /// What a run will take, from its plan and a short measurement on this machine.
 public struct JobEstimate: Sendable {
+    /// Completion tokens of all phases, measurements included.
     public private(set) var sampledTokens = 0
+    /// Tokens that all steps compute, prompts included.
     public private(set) var trainedTokens = 0
+    /// Resident memory at its highest.
     public private(set) var peakBytes: Int
+    /// From start to end.
     public private(set) var seconds = 0.0
 
-    /// Samples and judges a few problems and takes a step on a copy of the model; nothing of it is kept.
+    /// Samples and judges a few problems and takes three steps on a copy of the model; nothing of it is kept.
     ///
     /// The shares of right answers are taken to grow evenly from what the model can do now to everything.
     public init(_ plan: RunPlan, on backend: any Backend) async throws {
@@ -57,7 +61,7 @@ public struct JobEstimate: Sendable {
         let clock = ContinuousClock()
         let began = clock.now
         for _ in 0..<2 { _ = try trainer.step(probe.examples) }
-        seconds += (clock.now - began).inSeconds / 2 * Double(steps)
+        seconds += (clock.now - began) / .seconds(2) * Double(steps)
         let batchTokens = probe.examples.reduce(0) { $0 + $1.promptTokens.count + $1.completionTokens.count }
         trainedTokens = steps * batchTokens
 
@@ -104,7 +108,7 @@ public struct JobEstimate: Sendable {
                     promptTokens: tokens, samples: samples, options: plan.recipe.sampling(of: "attempt"), maxTokens: isFresh ? 24 : environment.maxTokens,
                     stopTokens: isFresh ? [] : model.stopTokens, stopStrings: isFresh ? [] : environment.stops, key: RandomKey(seed: options.seed).folding("estimate").folding(index))
             })
-            secondsPerSequence = (clock.now - began).inSeconds / Double(completions.count)
+            secondsPerSequence = (clock.now - began) / .seconds(1) / Double(completions.count)
             promptLength = Self.mean(prompts.map { Double($0.count) })
             length = Self.mean(completions.map { Double($0.tokens.count) })
 

@@ -50,7 +50,7 @@ public struct MetricRecord: Codable, Sendable, Equatable {
     public var iteration: Int
     /// "test", "attempt" …
     public var phase: String
-    /// "accuracy", "right", "rationalised" …
+    /// "accuracy", "macroAccuracy", "right", "reward", "length", "cutOff" …
     public var name: String
     /// What it is restricted to ("4" digits); empty for all.
     public var category: String
@@ -110,4 +110,16 @@ public protocol Journal: AnyObject {
     /// A phase whose metrics and rollouts are complete.
     func isComplete(iteration: Int, phase: String) throws -> Bool
     func complete(iteration: Int, phase: String) throws
+}
+
+extension MetricRecord {
+    /// All first, then numbers by size, then words.
+    public static func categoryOrder(_ a: String, _ b: String) -> Bool {
+        switch (Int(a), Int(b)) {
+        case (let a?, let b?) where a != b: a < b
+        case (_?, nil): !b.isEmpty
+        case (nil, _?): a.isEmpty
+        default: a < b
+        }
+    }
 }

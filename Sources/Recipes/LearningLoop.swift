@@ -108,8 +108,9 @@ public actor LearningLoop {
     // MARK: Policies
 
     /// The policy that the recipe starts from: the model as given, or warmed up on worked examples. Measured before it is returned.
-    public func start() async throws -> PolicyVersion {
-        try checkPrompts()
+    /// - Parameter hints: whether the recipe also shows problems with their hint.
+    public func start(hints: Bool = false) async throws -> PolicyVersion {
+        try checkPrompts(hints ? [.plain, .hinted] : [.plain])
         var policy = PolicyVersion(training: nil, weightsHash: baseHash)
         if options.warmUpSteps > 0, !workedExamples.isEmpty {
             policy = try train(
@@ -128,13 +129,14 @@ public actor LearningLoop {
     }
 
     /// Every prompt is encoded once before anything is learnt: one that the model cannot take must not end a run hours later.
-    private func checkPrompts() throws {
+    private func checkPrompts(_ modes: [PromptMode]) throws {
         let context = base.decoder.configuration.maxPositionEmbeddings
         for environment in environments {
-            for problem in try [Split.train, .dev, .test].flatMap({ try environment.problems(in: $0) }) {
+            let train = try environment.problems(in: .train).flatMap { problem in modes.map { (problem, $0) } }
+            for (problem, mode) in try train + [Split.dev, .test].flatMap({ try environment.problems(in: $0) }).map({ ($0, .plain) }) {
                 func refusal(_ reason: String) -> RecipeFileError { RecipeFileError(file: environment.name, problem: "problem '\(problem.id)' cannot be used: \(reason)") }
                 let tokens: Int
-                do { tokens = try base.encode(environment.reset(problem, mode: .plain)).count } catch let error as FileError { throw refusal("\(error)") }
+                do { tokens = try base.encode(environment.reset(problem, mode: mode)).count } catch let error as FileError { throw refusal("\(error)") }
                 guard tokens < context else { throw refusal("\(SamplingError.promptTooLong(tokens: tokens, context: context))") }
             }
         }
@@ -200,7 +202,7 @@ public actor LearningLoop {
                 let clock = ContinuousClock()
                 let began = clock.now
                 let completions = try generator.run(requests, isCancelled: isCancelled)
-                let elapsed = (clock.now - began).inSeconds
+                let elapsed = (clock.now - began) / .seconds(1)
                 var rollouts: [Rollout] = []
                 for completion in completions {
                     let index = indices[completion.request]
@@ -266,7 +268,7 @@ public actor LearningLoop {
         add("cutOff", "", mean(rollouts.map { $0.finishReason == .length ? 1 : 0 }), rollouts.count)
         add("unreadable", "", mean(rollouts.map { $0.verdict?.outcome == .unreadable ? 1 : 0 }), rollouts.count)
         add("failedJudgements", "", mean(rollouts.map { $0.verdict == nil ? 1 : 0 }), rollouts.count)
-        let groups = rollouts.grouped().filter { $0.count > 1 }
+        let groups = rollouts.filter { $0.verdict != nil }.grouped().filter { $0.count > 1 }
         if !groups.isEmpty {
             add("withoutSignal", "", mean(groups.map { Set($0.compactMap { $0.verdict?.reward }).count < 2 ? 1 : 0 }), groups.count)
         }
@@ -399,7 +401,7 @@ public actor LearningLoop {
                 return examples[orders(epoch, count: examples.count, orderKey)[position % examples.count]]
             }
             let result = try trainer.step(batch)
-            let record = StepRecord(training: training, result: result, seconds: (clock.now - began).inSeconds)
+            let record = StepRecord(training: training, result: result, seconds: (clock.now - began) / .seconds(1))
             try journal.record(record)
             report(.stepped(record, total: steps))
             let isLast = trainer.optimizer.steps == steps
@@ -498,11 +500,6 @@ public enum ReplayError: Error, CustomStringConvertible {
             "the checkpoint \(path.map { "\($0) " } ?? "")\(training.map { "of iteration \($0.iteration) (\($0.phase)) " } ?? "")with weights \(hash.prefix(12))… is missing. Run the recipe again with the same seed in a new folder to make it."
         }
     }
-}
-
-extension Duration {
-    /// As a floating-point number of seconds.
-    public var inSeconds: Double { Double(components.seconds) + Double(components.attoseconds) * 1e-18 }
 }
 
 extension JSONEncoder {

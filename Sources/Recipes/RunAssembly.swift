@@ -132,6 +132,9 @@ extension RunPlan {
         guard let first = try environment.problems(in: .train).first else {
             throw RecipeFileError(file: title, problem: "has no training problems. Give it more data, or a larger train-count.")
         }
+        if let overlap = try Overlap.inside(environment).first {
+            throw RecipeFileError(file: title, problem: "has problems in two parts: \(overlap). What is measured must not be learnt; use other splits.")
+        }
         if recipe.rationalises {
             do { _ = try environment.reset(first, mode: .hinted) } catch {
                 throw RecipeFileError(file: title, problem: "has nothing to show as hints: use --no-rationalisation.")

@@ -91,6 +91,8 @@ extension RunPlan {
         try check(optimizer.learningRate >= 0 && optimizer.learningRate.isFinite, "options.trainer.optimizer.learningRate", "0 or more")
         try check((0..<1).contains(optimizer.beta1) && (0..<1).contains(optimizer.beta2), "options.trainer.optimizer.beta1 and beta2", "at least 0 and below 1")
         try check(optimizer.epsilon > 0 && optimizer.epsilon.isFinite, "options.trainer.optimizer.epsilon", "above 0")
+        try check(optimizer.maxGradientNorm >= 0 && optimizer.maxGradientNorm.isFinite, "options.trainer.optimizer.maxGradientNorm", "0 (off) or more")
+        try check(options.trainer.schedule.warmupSteps >= 0, "options.trainer.schedule.warmupSteps", "0 or more")
         try check(optimizer.weightDecay >= 0 && optimizer.weightDecay.isFinite, "options.trainer.optimizer.weightDecay", "0 or more")
         switch recipe {
         case .star(let star):
@@ -106,6 +108,8 @@ extension RunPlan {
         if let fresh {
             try check(fresh.layers >= 1 && fresh.intermediateSize >= 1 && fresh.context >= 2, "fresh.layers, intermediateSize and context", "positive")
             try check(fresh.hiddenSize <= 1 << 14 && fresh.intermediateSize <= 1 << 16 && fresh.layers <= 256 && fresh.context <= 1 << 20, "fresh", "a small decoder's sizes")
+            try check(fresh.ropeBase > 1 && fresh.ropeBase.isFinite, "fresh.ropeBase", "above 1")
+            try check(fresh.initialDeviation > 0 && fresh.initialDeviation.isFinite, "fresh.initialDeviation", "above 0")
             try check(fresh.heads >= 1 && fresh.hiddenSize >= 1 && fresh.hiddenSize % (2 * max(1, fresh.heads)) == 0, "fresh.hiddenSize", "a multiple of twice the heads")
         }
     }

@@ -16,7 +16,7 @@ public struct STaR: Recipe, Equatable {
     public init() {}
 
     public func run(_ loop: isolated LearningLoop) async throws {
-        let base = try await loop.start()
+        let base = try await loop.start(hints: rationalises)
         let problems = try loop.environment.problems(in: .train)
         var policy = base
         for n in 1...max(1, iterations) {

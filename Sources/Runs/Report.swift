@@ -171,7 +171,7 @@ public struct Report: Sendable {
         return phases.map { phase in
             let measured = accuracies.filter { $0.phase == phase }
             let iterations = Set(measured.map(\.iteration)).sorted()
-            let rows = Set(measured.map(\.category)).sorted(by: Self.categoryOrder).map { category in
+            let rows = Set(measured.map(\.category)).sorted(by: MetricRecord.categoryOrder).map { category in
                 [category.isEmpty ? "all" : HTML.escaped(category)]
                     + iterations.map { iteration in
                         measured.first { $0.iteration == iteration && $0.category == category }.map(Self.accuracyText) ?? "–"
@@ -188,16 +188,6 @@ public struct Report: Sendable {
         return String(format: "%.1f %% [%.1f, %.1f]<br/>%.0f of %d", 100 * metric.value, 100 * interval.low, 100 * interval.high, (metric.value * Double(metric.count)).rounded(), metric.count)
     }
 
-    /// All first, then numbers by size, then words.
-    private static func categoryOrder(_ a: String, _ b: String) -> Bool {
-        switch (Int(a), Int(b)) {
-        case (let a?, let b?) where a != b: a < b
-        case (_?, nil): !b.isEmpty
-        case (nil, _?): a.isEmpty
-        default: a < b
-        }
-    }
-
     /// What became of the rollouts: phases down, categories across; hinted ones count as rationalised.
     private var rolloutTable: String {
         guard !categories.isEmpty else { return "" }
@@ -208,7 +198,7 @@ public struct Report: Sendable {
             static func < (a: Line, b: Line) -> Bool { (a.iteration, a.phase, a.mode) < (b.iteration, b.phase, b.mode) }
         }
         let lines = Dictionary(grouping: categories) { Line(iteration: $0.iteration, phase: $0.phase, mode: $0.mode?.rawValue ?? "") }
-        let names = Set(categories.compactMap(\.category)).sorted(by: Self.categoryOrder)
+        let names = Set(categories.compactMap(\.category)).sorted(by: MetricRecord.categoryOrder)
         let rows = lines.keys.sorted().map { line in
             let parts = lines[line]!
             func sum(_ count: KeyPath<PhaseSummary, Int>) -> Int { parts.reduce(0) { $0 + $1[keyPath: count] } }

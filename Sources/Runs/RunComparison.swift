@@ -30,12 +30,6 @@ public struct RunComparison: Sendable {
     /// Whether both records are equal but for times.
     public let isSameRun: Bool
 
-    /// What a measurement depends on, by the last words of its recipe keys.
-    private static let decisive: Set<String> = [
-        "task", "tasks", "data", "split", "splits", "prompt", "prompts", "system", "template", "chattemplate", "fewshot", "maxtokens", "stop", "stops", "tasksettings", "testlimit",
-        "extraction", "evaltemperature",
-    ]
-
     public init(_ first: RunRecord, _ second: RunRecord) throws {
         firstName = (first.folderPath as NSString).lastPathComponent
         secondName = (second.folderPath as NSString).lastPathComponent
@@ -118,9 +112,9 @@ public struct RunComparison: Sendable {
         return ProportionInterval(successes: successes.rounded(), count: metric.count)
     }
 
+    /// Whether a measurement depends on a key of the recipe, and not training alone.
     private static func isDecisive(_ key: String) -> Bool {
-        key.split { $0 == "." || $0 == "[" || $0 == "]" }.contains { part in
-            decisive.contains(part.lowercased().filter { $0 != "-" && $0 != "_" })
-        }
+        if key.hasPrefix("taskSettings.") { return !["seed", "train-count", "shares", "name"].contains(key.dropFirst("taskSettings.".count)) }
+        return key.hasPrefix("prompts") || ["task", "options.devLimit", "options.testLimit"].contains(key)
     }
 }

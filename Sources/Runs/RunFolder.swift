@@ -79,7 +79,7 @@ public struct RunFolder: Sendable {
     /// Removes what a killed process left: files and checkpoint folders under their temporary names, and complete checkpoint
     /// folders that no row of the record names (killed between rename and row; the step will be taken again).
     ///
-    /// Only names that checkpoints can have (they begin with a digit) are touched.
+    /// Of folders only those are touched whose names checkpoints can have (they begin with a digit).
     /// - Parameter named: the paths of all recorded checkpoints.
     /// - Returns: what was removed, relative to the run.
     @discardableResult

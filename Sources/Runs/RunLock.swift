@@ -25,13 +25,10 @@ final class RunLock: Sendable {
                 return
             }
             guard errno == EWOULDBLOCK || errno == EINTR else {
-                let code = errno
-                close(descriptor)
-                throw FileError(file: path, cannotBe: "locked", errno: code)
+                throw FileError(file: path, cannotBe: "locked", errno: errno)
             }
             if attempt < 9 { usleep(10_000) }
         }
-        close(descriptor)
         throw FileError(
             file: run, problem: "another process is writing this run\(Self.owner(path).map { " (process \($0))" } ?? "")",
             advice: "Wait for it to end, or stop it with Ctrl-C; then resume. To learn beside it, choose another --output.")

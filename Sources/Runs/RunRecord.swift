@@ -3,7 +3,7 @@ import GRDB
 import ModelFiles
 import Synchronization
 
-/// What happened in a run, in `run.sqlite`: the journal that recipes fold over, and what the command line shows.
+/// What happened in a run, in `run.sqlite`: the journal of a learning loop, and what the command line shows.
 ///
 /// Every call is one transaction and durable when it returns (WAL, synchronous=FULL). Values of the world that cannot be
 /// stored (a loss that is not a number) are refused with `FileError`, as is everything SQLite complains about.

@@ -80,16 +80,18 @@ public struct SamplingOptions: Sendable, Codable, Equatable {
             let token = law.token(at: uniform)
             return Draw(token: Int32(token), logProbability: logits[token] - normalizer, behaviorLogProbability: Float(fixedLog(law.probability(of: token))))
         }
-        let behavior = temperature == 1 && logits.count == all.count ? normalizer : RowMath.logSumExp(logits, temperature: temperature)
         var weights = logits.map { ($0 - logits[best]) / temperature }
         RowMath.exponentiate(&weights)
-        let token = Self.invert(weights, uniform)
-        return Draw(token: Int32(token), logProbability: logits[token] - normalizer, behaviorLogProbability: logits[token] / temperature - behavior)
+        let (token, total) = Self.invert(weights, uniform)
+        let logProbability = logits[token] - normalizer
+        // The largest is taken off before dividing: at a low temperature the quotients are too large for their difference.
+        let behavior = temperature == 1 && logits.count == all.count ? logProbability : (logits[token] - logits[best]) / temperature - Float(fixedLog(total))
+        return Draw(token: Int32(token), logProbability: logProbability, behaviorLogProbability: behavior)
     }
 
-    /// The least index whose cumulative weight exceeds `uniform` of the total. Sums in Double over blocks of 256, so that the
-    /// draw is a function of the weights alone.
-    private static func invert(_ weights: [Float], _ uniform: Double) -> Int {
+    /// The least index whose cumulative weight exceeds `uniform` of the total, and the total. Sums in Double over blocks of 256, so
+    /// that the draw is a function of the weights alone.
+    private static func invert(_ weights: [Float], _ uniform: Double) -> (index: Int, total: Double) {
         let block = 256
         var sums: [Double] = []
         for start in stride(from: 0, to: weights.count, by: block) {
@@ -97,7 +99,8 @@ public struct SamplingOptions: Sendable, Codable, Equatable {
             for i in start..<min(weights.count, start + block) { sum += Double(weights[i]) }
             sums.append(sum)
         }
-        let target = uniform * sums.reduce(0, +)
+        let total = sums.reduce(0, +)
+        let target = uniform * total
         var before = 0.0
         var last = 0
         for (index, sum) in sums.enumerated() {
@@ -106,14 +109,14 @@ public struct SamplingOptions: Sendable, Codable, Equatable {
                 for i in index * block..<min(weights.count, (index + 1) * block) {
                     cumulative += Double(weights[i])
                     if weights[i] > 0 { last = i }
-                    if cumulative > target { return i }
+                    if cumulative > target { return (i, total) }
                 }
             } else if let found = (index * block..<min(weights.count, (index + 1) * block)).last(where: { weights[$0] > 0 }) {
                 last = found
             }
             before += sum
         }
-        return last  // rounding pushed the target past the end
+        return (last, total)  // rounding pushed the target past the end
     }
 
     /// What is left of the law after every stage. With all stages off: the whole softmax at this temperature.

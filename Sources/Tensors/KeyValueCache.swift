@@ -21,7 +21,6 @@ public final class KeyValueCache {
         resize(to: max(1, blocks))
     }
 
-    public var capacityBlocks: Int { references.count }
     public var usedBlocks: Int { references.count - freeBlocks.count }
 
     /// A block with one reference. The cache doubles when none is free.

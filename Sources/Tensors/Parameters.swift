@@ -88,7 +88,6 @@ public final class ParameterSet {
 
     public subscript(name: String) -> Parameter? { byName[name] }
 
-    public var parameterCount: Int { parameters.reduce(0) { $0 + $1.shape.reduce(1, *) } }
     /// Memory of the values, padding included.
     public var byteCount: Int { segments.reduce(0) { $0 + $1.count * 4 } }
 

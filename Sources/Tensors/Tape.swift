@@ -7,7 +7,6 @@ public final class Node {
     var gradient: Tensor?
     /// How to make the value again from what is kept anyway, instead of keeping it.
     let recompute: (() -> Tensor)?
-    weak var alive: Storage?
 
     init(tape: Tape, needsGradient: Bool, recompute: (() -> Tensor)? = nil) {
         self.tape = tape
@@ -60,7 +59,6 @@ struct Kept {
 
     init(_ tensor: Tensor) {
         if let node = tensor.node, node.recompute != nil {
-            node.alive = tensor.storage
             self.node = node
             value = nil
         } else {

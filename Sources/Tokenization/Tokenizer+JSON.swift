@@ -58,7 +58,7 @@ extension Tokenizer {
         guard FileManager.default.fileExists(atPath: path, isDirectory: &isFolder) else {
             throw TokenizerError.unreadable(path: path, reason: "no such file")
         }
-        if path.hasSuffix(".gguf") {
+        if path.lowercased().hasSuffix(".gguf") {
             try self.init(gguf: GGUFFile(path: path))
             return
         }

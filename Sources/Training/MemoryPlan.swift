@@ -8,7 +8,7 @@ public struct MemoryPlan: Sendable {
 
     private static let float = 4
 
-    /// Weights lie in panels of 16 outputs.
+    /// In float32, without the padding of panels.
     public var weightBytes: Int { c.parameterCount * Self.float }
 
     /// One token's keys and values in all layers.

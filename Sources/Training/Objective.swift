@@ -64,7 +64,7 @@ public struct PolicyGradient: Objective, Codable, Equatable {
     public func counts(_ examples: [Example]) -> [TermCount] { [TermCount("policy", Double(examples.count))] }
 
     public func sums(_ example: Example, _ laws: [RowLaw]) -> [TermSum] {
-        let advantage = example.advantage ?? 0
+        guard let advantage = example.advantage else { preconditionFailure("an example of a policy gradient has no advantage") }
         return [TermSum(
             "policy", sum: laws.reduce(0) { $0 - Double(advantage) * Double($1.logProbability) },
             logProbabilityGradients: Array(repeating: -advantage, count: laws.count))]

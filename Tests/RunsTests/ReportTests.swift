@@ -131,12 +131,18 @@ struct RunComparisonTests {
         #expect(comparison.text.contains("options.learningRate: '0.001' → '0.01'"))
     }
 
-    @Test("different prompts, budgets and stops are said before any number", arguments: [("maxTokens: 32", "maxTokens: 64", "options.maxTokens"), ("\"Q:\"", "\"Z:\"", "options.stops[0]"), ("1-3", "1-4", "taskSettings.digits")])
+    @Test("different tasks, budgets and test parts are said before any number", arguments: [("max-tokens: 32", "max-tokens: 64", "taskSettings.max-tokens"), ("testLimit: 100", "testLimit: 50", "options.testLimit"), ("1-3", "1-4", "taskSettings.digits")])
     func warns(old: String, new: String, key: String) throws {
         let comparison = try compare((recipe, recipe.replacingOccurrences(of: old, with: new)), ([accuracy(1, 0.5, 10)], [accuracy(1, 0.5, 10)]))
         #expect(comparison.warnings.count == 1)
         #expect(comparison.warnings.first?.contains("measured differently: \(key)") == true)
         #expect(comparison.text.hasPrefix("warning: "))
+    }
+
+    @Test("what changes training alone is no reason to warn")
+    func trainsOnly() throws {
+        let comparison = try compare((recipe, recipe.replacingOccurrences(of: "train-count: 40", with: "train-count: 50")), ([accuracy(1, 0.5, 10)], [accuracy(1, 0.5, 10)]))
+        #expect(comparison.warnings.isEmpty && comparison.recipeDifferences.map(\.key) == ["taskSettings.train-count"])
     }
 
     @Test("equal runs are called equal")

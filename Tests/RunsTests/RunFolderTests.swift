@@ -49,7 +49,7 @@ struct RunFolderTests {
             let message = runError { _ = try RunFolder(opening: path, recipe: other) }
             #expect(message.contains("options.learningRate: '0.001' → '0.002'"))
             #expect(message.contains("task: 'addition' → absent"))
-            #expect(!message.contains("maxTokens"))
+            #expect(!message.contains("max-tokens"))
             #expect(throws: Never.self) { _ = try RunFolder(opening: path, recipe: "# a comment\n" + recipe + "\n") }
         }
     }

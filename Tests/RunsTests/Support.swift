@@ -18,14 +18,13 @@ let recipe = """
     task: addition
     taskSettings:
       digits: 1-3
+      max-tokens: 32
+      train-count: 40
     recipe:
       star:
         iterations: 2
     options:
-      maxTokens: 32
-      stops:
-      - "Q:"
-      - "\\n\\n"
+      testLimit: 100
       learningRate: 0.001
     """
 

@@ -75,8 +75,6 @@ typedef struct __attribute__((swift_attr("@Sendable"))) {
     void (*add)(float *y, const float *a, const float *b, size_t n);
     void (*multiply)(float *y, const float *a, const float *b, size_t n);
     void (*scale)(float *y, const float *x, float factor, size_t n);
-    // y += factor · x, fused.
-    void (*add_scaled)(float *y, const float *x, float factor, size_t n);
     void (*exponential)(float *y, const float *x, size_t n);
     // y = silu(gate) · up.
     void (*gated_silu)(float *y, const float *gate, const float *up, size_t n);
@@ -93,7 +91,7 @@ typedef struct __attribute__((swift_attr("@Sendable"))) {
     // out rows of one head: softmax over visible keys. rows ≤ 24; strip holds 24 · padded keys.
     void (*attention)(float *out, size_t out_row, const float *q, size_t q_row, size_t rows, const ad_attention *a, float *strip);
     // One run only. Adds to dkeys, dvalues [keys][16·ceil(head_dim/16)] query after query; values_transposed: panels as keys.
-    // dq rows are written. dbias (2·reach+1) or NULL. strip holds 2 · 24 · padded keys + 24·64.
+    // dq rows are written. dbias (2·reach+1) or NULL. strip holds 2 · 24 · padded keys + 2 · 24 · 16.
     void (*attention_backward)(float *dq, size_t dq_row, float *dkeys, float *dvalues, float *dbias, const float *q, size_t q_row,
                                const float *out, size_t out_row, const float *dout, size_t dout_row, size_t rows, const float *key_rows,
                                const float *values_transposed, const ad_attention *a, float *strip);

@@ -2,7 +2,7 @@
 ///
 /// The subset is what ChatML-like templates need: `for`, `if`, `set`, comments, indexing, comparison, `and`/`or`/`not`, `in`, `+`, `-`, `~`,
 /// `a if b else c`, the filters `trim`, `length`, `upper`, `lower`, the tests `defined`, `undefined`, `none`, `string`, and `raise_exception`.
-/// Anything else is refused when the template is made. As in transformers, `trim_blocks` and `lstrip_blocks` are on.
+/// Anything else is refused, most of it when the template is made and the rest when it is rendered. As in transformers, `trim_blocks` and `lstrip_blocks` are on.
 /// Templates come with downloaded models: their size, steps and output are limited.
 public struct ChatTemplate: Sendable {
     public static let maximumSourceBytes = 1 << 18
