@@ -3,7 +3,7 @@
     python3 Tests/learning_check.py AUTODIDACT [--jobs sums,instructions] [--cells seed-0] [--missing] [--folder runs/learning-check]
 
 A job is a list of cells, and a cell is one run: a finished one is not run again, an interrupted one goes on. Results are written to
-Benchmarks/results/JOB.json after each cell, with command and commit; those of cells that were not chosen stay. With --missing, cells whose
+Benchmarks/results/JOB.json after each cell, with command and commit; those of cells that were not chosen stay, unless the job has changed since. With --missing, cells whose
 result is there already, for the same command and recipe file, are left out. Exits 1 when a claim does not hold.
 
 Jobs with a pretrained model need the one that scripts/setup.sh fetches, and public data: AUTODIDACT_CACHE and AUTODIDACT_DATA say where
@@ -161,7 +161,7 @@ def execute(command):
             file.seek(0)
         if status != 0:
             sys.exit(f"autodidact {' '.join(command)}: {error.read()}")
-        return output.read(), usage.ru_maxrss * 1024 / 1e9
+        return output.read(), usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024) / 1e9
 
 
 def measure(name, cell, options):

@@ -10,7 +10,7 @@ command -v swift >/dev/null || {
 
 missing=()
 if [ "$(uname -s)" != Darwin ]; then
-  # GRDB links the system's SQLite; the model comes with pip and unzip.
+  # GRDB links the system's SQLite; the model comes with pip.
   [ -e /usr/include/sqlite3.h ] || missing+=(libsqlite3-dev)
   command -v python3 >/dev/null || missing+=(python3)
   python3 -m pip --version >/dev/null 2>&1 || missing+=(python3-pip)

@@ -9,7 +9,7 @@ struct Learn: AsyncParsableCommand {
         abstract: "Let a model teach itself a task whose answers can be checked.",
         discussion: """
             Without --model a small decoder made from nothing learns addition. With --model, the model samples answers, keeps those that the task's verifier \
-            accepts, and trains on them. A run is a folder; the same command with --resume FOLDER goes on where it stopped.
+            accepts, and trains on them. A run is a folder; learn --resume FOLDER goes on where it stopped.
             """)
 
     @Option(help: "A model folder or a GGUF file.")
