@@ -24,7 +24,7 @@ struct Learn: AsyncParsableCommand {
     @Option(name: .customLong("try-prompt"), help: "A setting of the task's prompt as key=value, such as few-shot=6; given several times, the one under which the model is best on dev is used.")
     var prompts: [String] = []
 
-    @Option(help: "star or rest-em.")
+    @Option(help: "\(RecipeChoice.names.joined(separator: " or ")).")
     var recipe: String?
 
     @Option(help: "A recipe file; the command line overrides it.")
@@ -190,6 +190,7 @@ struct Learn: AsyncParsableCommand {
         try positive(batchSize, "batch-size")
         try positive(testLimit, "test-limit")
         try positive(problems, "problems")
+        if let temperature { do { try SamplingOptions(temperature: temperature).validate() } catch { throw ValidationError("\(error)") } }
         if let devLimit, devLimit < 0 { throw ValidationError("--dev-limit \(devLimit): must be 0 (all) or more.") }
         if let learningRate {
             guard learningRate > 0, learningRate.isFinite else { throw ValidationError("--learning-rate \(learningRate): must be above 0.") }
@@ -201,26 +202,15 @@ struct Learn: AsyncParsableCommand {
         if let seed { plan.options.seed = seed }
         if let verifier { plan.verifier = verifier }
         if shuffleAnswers { plan.shufflesAnswers = true }
-        switch plan.recipe {
-        case .star(var star):
-            if samples != nil || epochs != nil || temperature != nil || problems != nil || startFrom != nil {
-                throw ValidationError("--samples, --epochs, --temperature, --problems and --start-from belong to rest-em; star decodes greedily and starts from the base.")
-            }
-            if let iterations { star.iterations = iterations }
-            if let steps { star.firstSteps = steps }
-            if let rationalisation { star.rationalises = rationalisation }
-            plan.recipe = .star(star)
-        case .restEM(var rest):
-            if steps != nil { throw ValidationError("--steps belongs to star; rest-em counts --epochs.") }
-            if let rationalisation { rest.rationalises = rationalisation }
-            if let iterations { rest.iterations = iterations }
-            if let samples { rest.samplesPerProblem = samples }
-            if let problems { rest.problemsPerIteration = problems }
-            if let startFrom { rest.startsFrom = startFrom }
-            if let epochs { rest.epochs = epochs }
-            if let temperature { rest.sampling.temperature = temperature }
-            do { try rest.sampling.validate() } catch { throw ValidationError("\(error)") }
-            plan.recipe = .restEM(rest)
+        let ofRecipe: [(option: String, key: String, value: String?)] = [
+            ("iterations", "iterations", iterations.map { "\($0)" }), ("samples", "samplesPerProblem", samples.map { "\($0)" }), ("steps", "firstSteps", steps.map { "\($0)" }),
+            ("epochs", "epochs", epochs.map { "\($0)" }), ("problems", "problemsPerIteration", problems.map { "\($0)" }), ("start-from", "startsFrom", startFrom?.rawValue),
+            ("rationalisation", "rationalises", rationalisation.map { "\($0)" }), ("temperature", "sampling.temperature", temperature.map { "\($0)" }),
+        ]
+        for (option, key, value) in ofRecipe {
+            guard let value else { continue }
+            guard let recipe = try plan.recipe.setting(key, to: value) else { throw ValidationError("--\(option) does not go with \(plan.recipe.name), which has no '\(key)'.") }
+            plan.recipe = recipe
         }
         try plan.validate(file: "the command line")
         return plan
@@ -229,7 +219,7 @@ struct Learn: AsyncParsableCommand {
     /// The first of runs/<task>-<recipe>, -2, -3 … that does not exist.
     private func freeName(_ plan: RunPlan) -> String {
         let task = task.map { URL(fileURLWithPath: $0).deletingPathExtension().lastPathComponent } ?? plan.task
-        let base = "runs/\(task)-\(type(of: plan.recipe.recipe).name)"
+        let base = "runs/\(task)-\(plan.recipe.name)"
         var (name, number) = (base, 2)
         while FileManager.default.fileExists(atPath: name) {
             name = "\(base)-\(number)"

@@ -122,7 +122,7 @@ struct RunsCommand: AsyncParsableCommand {
                 let rollouts = try record.rollouts(iteration: key.iteration, phase: key.phase)
                 let stride = limit > 0 ? max(1, (rollouts.count + limit - 1) / limit) : 1
                 for rollout in rollouts.enumerated().filter({ $0.offset % stride == 0 }).map(\.element) {
-                    let sampling = plan.recipe.sampling(of: key.phase)
+                    let sampling = plan.recipe.recipe.sampling(of: key.phase)
                     let completion: Completion, scores: [Float]
                     do {
                         completion = try await loop.replay(rollout, sampling: sampling, policies: policies)

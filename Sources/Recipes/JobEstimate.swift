@@ -31,14 +31,14 @@ public struct JobEstimate: Sendable {
             return limit > 0 ? min(limit, count) : count
         }
         let (dev, test) = (try measured(.dev, options.devLimit), try measured(.test, options.testLimit))
-        let shape = plan.recipe.shape(problems: problems.count)
+        let shape = plan.recipe.recipe.workload(problems: problems.count)
 
         let probe = try await Probe(plan, environment, model, problems: problems, worked: worked, shape: shape)
         // Growing from the probe's share, over the iterations.
         let grown = (0..<shape.iterations).map { Double($0) / Double(shape.iterations) }
         let choosing = environments.count > 1 ? environments.count * dev : 0
         var sequences = [(count: Double(choosing + dev + test), grown: 0.0), (Double(test), 1)]
-        sequences += grown.map { (Double(shape.problems * shape.samples) * (shape.retriesFailures ? 1.5 - 0.5 * $0 : 1) + Double(dev), $0) }
+        sequences += grown.map { (Double(shape.problems * shape.samples) * (plan.recipe.recipe.rationalises ? 1.5 - 0.5 * $0 : 1) + Double(dev), $0) }
         for (count, grown) in sequences {
             let length = probe.length + (probe.rightLength - probe.length) * grown
             sampledTokens += Int(count * length)
@@ -90,7 +90,7 @@ public struct JobEstimate: Sendable {
         /// A batch like those that will be trained.
         var examples: [Example]
 
-        init(_ plan: RunPlan, _ environment: any Tasks.Environment, _ model: Model, problems: [Problem], worked: [WorkedExample], shape: RecipeChoice.Shape) async throws {
+        init(_ plan: RunPlan, _ environment: any Tasks.Environment, _ model: Model, problems: [Problem], worked: [WorkedExample], shape: Workload) async throws {
             let (options, samples) = (plan.options, shape.samples)
             // A model that knows nothing yet does not end its answers: their length comes from the worked examples.
             let isFresh = plan.model == nil
@@ -105,7 +105,7 @@ public struct JobEstimate: Sendable {
             let began = clock.now
             let completions = try generator.run(prompts.enumerated().map { index, tokens in
                 GenerationRequest(
-                    promptTokens: tokens, samples: samples, options: plan.recipe.sampling(of: "attempt"), maxTokens: isFresh ? 24 : environment.maxTokens,
+                    promptTokens: tokens, samples: samples, options: plan.recipe.recipe.sampling(of: "attempt"), maxTokens: isFresh ? 24 : environment.maxTokens,
                     stopTokens: isFresh ? [] : model.stopTokens, stopStrings: isFresh ? [] : environment.stops, key: RandomKey(seed: options.seed).folding("estimate").folding(index))
             })
             secondsPerSequence = (clock.now - began) / .seconds(1) / Double(completions.count)
@@ -139,32 +139,5 @@ public struct JobEstimate: Sendable {
         }
 
         private static func mean(_ values: [Double]) -> Double { values.isEmpty ? 0 : max(1, values.reduce(0, +) / Double(values.count)) }
-    }
-}
-
-extension RecipeChoice {
-    /// How much a recipe samples and trains, as far as its settings say.
-    struct Shape {
-        enum Training { case steps(Int), epochs(Int) }
-        var iterations: Int
-        /// Of an iteration.
-        var problems: Int
-        var samples: Int
-        /// Examples that a problem gives at most.
-        var cap: Int
-        /// Whether what failed is tried again.
-        var retriesFailures: Bool
-        var training: Training
-    }
-
-    func shape(problems: Int) -> Shape {
-        switch self {
-        case .star(let star):
-            let steps = (1...max(1, star.iterations)).reduce(0) { $0 + star.steps($1) }
-            return Shape(iterations: star.iterations, problems: problems, samples: 1, cap: 1, retriesFailures: rationalises, training: .steps(steps))
-        case .restEM(let rest):
-            let window = rest.problemsPerIteration > 0 ? min(problems, rest.problemsPerIteration) : problems
-            return Shape(iterations: rest.iterations, problems: window, samples: rest.samplesPerProblem, cap: rest.cap, retriesFailures: rationalises, training: .epochs(rest.epochs))
-        }
     }
 }

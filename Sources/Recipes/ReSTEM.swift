@@ -6,7 +6,7 @@ import Training
 ///
 /// With `startsFrom` at `.previous` and a part of the problems each time it is expert iteration, which needs fewer samples.
 /// Source: Singh et al. 2024, arXiv:2312.06585, algorithm 1; Anthony et al. 2017, arXiv:1705.08439 (expert iteration).
-public struct ReSTEM: Recipe, Equatable {
+public struct ReSTEM: Recipe {
     public static let name = "rest-em"
     public var iterations = 2
     public var samplesPerProblem = 4
@@ -27,10 +27,10 @@ public struct ReSTEM: Recipe, Equatable {
         let problems = try loop.environment.problems(in: .train)
         var policy = base
         for n in 1...max(1, iterations) {
-            var rollouts = try await loop.sample(problems.window(n, of: problemsPerIteration), samples: samplesPerProblem, from: policy, iteration: n, phase: "attempt", sampling)
+            var rollouts = try await loop.sample(problems.window(n, of: problemsPerIteration), samples: samplesPerProblem, from: policy, iteration: n, phase: "attempt", sampling(of: "attempt"))
             if rationalises {
                 let failed = rollouts.grouped().filter { !$0.contains(where: \.isRight) }.map { $0[0].problem }
-                rollouts += try await loop.sample(failed, mode: .hinted, samples: samplesPerProblem, from: policy, iteration: n, phase: "rationalise", sampling)
+                rollouts += try await loop.sample(failed, mode: .hinted, samples: samplesPerProblem, from: policy, iteration: n, phase: "rationalise", sampling(of: "rationalise"))
             }
             let examples = try loop.examples(from: rollouts, RightCompletions(cap: cap), iteration: n)
             let start = startsFrom == .base ? base : policy
@@ -38,6 +38,23 @@ public struct ReSTEM: Recipe, Equatable {
             try await loop.evaluate(policy, iteration: n)
         }
         try await loop.finish(base, policy, iteration: max(1, iterations))
+    }
+
+    public func sampling(of phase: String) -> SamplingOptions { ["attempt", "rationalise"].contains(phase) ? sampling : .greedy }
+
+    public func workload(problems: Int) -> Workload {
+        let window = problemsPerIteration > 0 ? min(problems, problemsPerIteration) : problems
+        return Workload(iterations: iterations, problems: window, samples: samplesPerProblem, cap: cap, training: .epochs(epochs))
+    }
+
+    public func validate(_ check: (Bool, String, String) throws -> Void) throws {
+        try check([iterations, samplesPerProblem, epochs, cap].allSatisfy((1...1_000_000).contains), "iterations, samplesPerProblem, epochs and cap", "1 to 1000000")
+        try check(problemsPerIteration >= 0, "problemsPerIteration", "0 (all) or more")
+        do {
+            try sampling.validate()
+        } catch {
+            if case .invalid(let option, _, let allowed) = error { try check(false, "sampling.\(option)", allowed) }
+        }
     }
 }
 

@@ -6,10 +6,46 @@ import Training
 ///
 /// A recipe is an ordinary function over a loop whose every call is recorded under a key. What the journal already holds
 /// is returned instead of being done again, so running the recipe anew is resuming it; it never knows a database.
-public protocol Recipe: Sendable, Codable {
+public protocol Recipe: Sendable, Codable, Equatable {
     /// As in papers.
     static var name: String { get }
+    /// The defaults.
+    init()
     func run(_ loop: isolated LearningLoop) async throws
+    /// How `run` samples a phase: a replay draws it again in the same way.
+    func sampling(of phase: String) -> SamplingOptions
+    /// How much `run` samples and trains, of so many training problems.
+    func workload(problems: Int) -> Workload
+    /// Whether failed problems are tried again with a hint.
+    var rationalises: Bool { get }
+    /// Calls `check` for every setting that could be out of its range, with what it may be.
+    func validate(_ check: (_ isRight: Bool, _ settings: String, _ allowed: String) throws -> Void) throws
+}
+
+extension Recipe {
+    public var rationalises: Bool { false }
+}
+
+/// What a recipe will do, as far as its settings say.
+public struct Workload: Sendable {
+    public enum Training: Sendable { case steps(Int), epochs(Int) }
+    public var iterations: Int
+    /// Of an iteration.
+    public var problems: Int
+    /// Of a problem.
+    public var samples: Int
+    /// Examples that a problem gives at most.
+    public var cap: Int
+    /// Steps of all iterations together, or epochs of each.
+    public var training: Training
+
+    public init(iterations: Int, problems: Int, samples: Int, cap: Int, training: Training) {
+        self.iterations = iterations
+        self.problems = problems
+        self.samples = samples
+        self.cap = cap
+        self.training = training
+    }
 }
 
 /// Some weights of the run: those it began with, or the result of one of its trainings.

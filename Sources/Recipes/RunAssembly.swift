@@ -25,7 +25,7 @@ extension RunPlan {
             if !isFile, settings["digits"] == nil { addition["shares"] = "{1: 0.05, 2: 0.2, 3: 0.35, 4: 0.4}" }
             var plan = RunPlan(
                 model: nil, fresh: FreshDecoder(), task: task, taskSettings: addition.merging(settings) { $1 },
-                recipe: try name == nil || name == STaR.name ? .star(star) : choice(name!), options: options)
+                recipe: try name == nil || name == STaR.name ? RecipeChoice(star) : choice(name!), options: options)
             plan.workedExamples = 500
             plan.workedLongest = 20
             plan.workedHints = 100
@@ -34,7 +34,7 @@ extension RunPlan {
         let optimizer = AdamWOptions(learningRate: 5e-5, weightDecay: 0)
         let options = LoopOptions(
             trainer: TrainerOptions(optimizer: optimizer, schedule: Schedule(.linear, warmupSteps: 5), microBatchTokens: 2048), batchSize: 8, maxSequences: 64, saveEvery: 100, devLimit: 100)
-        return RunPlan(model: model, fresh: nil, task: task, taskSettings: settings, recipe: try name.map(choice) ?? .restEM(ReSTEM()), options: options)
+        return RunPlan(model: model, fresh: nil, task: task, taskSettings: settings, recipe: try name.map(choice) ?? RecipeChoice(ReSTEM()), options: options)
     }
 
     private static func isTaskFile(_ task: String) -> Bool { task.hasSuffix(".yaml") || task.hasSuffix(".yml") }
@@ -135,7 +135,7 @@ extension RunPlan {
         if let overlap = try Overlap.inside(environment).first {
             throw RecipeFileError(file: title, problem: "has problems in two parts: \(overlap). What is measured must not be learnt; use other splits.")
         }
-        if recipe.rationalises {
+        if recipe.recipe.rationalises {
             do { _ = try environment.reset(first, mode: .hinted) } catch {
                 throw RecipeFileError(file: title, problem: "has nothing to show as hints: use --no-rationalisation.")
             }

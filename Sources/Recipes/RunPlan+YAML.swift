@@ -20,7 +20,7 @@ extension RunPlan {
     public func yaml() throws -> String { try Yams.serialize(node: Self.node(of: self), width: -1, allowUnicode: true) }
 
     /// By way of JSON, which keeps every digit of a number and writes no more than it needs; Yams rounds to 15 digits.
-    private static func node(of value: some Encodable) throws -> Node {
+    fileprivate static func node(of value: some Encodable) throws -> Node {
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
         // JSON leaves these as they are, YAML reads them as line ends or not at all.
@@ -94,17 +94,7 @@ extension RunPlan {
         try check(optimizer.maxGradientNorm >= 0 && optimizer.maxGradientNorm.isFinite, "options.trainer.optimizer.maxGradientNorm", "0 (off) or more")
         try check(options.trainer.schedule.warmupSteps >= 0, "options.trainer.schedule.warmupSteps", "0 or more")
         try check(optimizer.weightDecay >= 0 && optimizer.weightDecay.isFinite, "options.trainer.optimizer.weightDecay", "0 or more")
-        switch recipe {
-        case .star(let star):
-            try check((1...many).contains(star.iterations) && star.firstSteps >= 1, "recipe.star.iterations and firstSteps", "1 or more, the iterations at most \(many)")
-            let last = (1...star.iterations).reduce(Double(star.firstSteps)) { steps, n in n > 1 ? steps * star.stepGrowth : steps }
-            try check(star.stepGrowth > 0 && last < 1e9, "recipe.star.stepGrowth", "above 0, and give fewer than a billion steps")
-        case .restEM(let rest):
-            let counts = [rest.iterations, rest.samplesPerProblem, rest.epochs, rest.cap]
-            try check(counts.allSatisfy((1...many).contains), "recipe.rest-em.iterations, samplesPerProblem, epochs and cap", "1 to \(many)")
-            try check(rest.problemsPerIteration >= 0, "recipe.rest-em.problemsPerIteration", "0 (all) or more")
-            do { try rest.sampling.validate() } catch { throw RecipeFileError(file: file, problem: "recipe.rest-em.sampling: \(error)") }
-        }
+        try recipe.recipe.validate { try check($0, "recipe.\(recipe.name).\($1)", $2) }
         if let fresh {
             try check(fresh.layers >= 1 && fresh.intermediateSize >= 1 && fresh.context >= 2, "fresh.layers, intermediateSize and context", "positive")
             try check(fresh.hiddenSize <= 1 << 14 && fresh.intermediateSize <= 1 << 16 && fresh.layers <= 256 && fresh.context <= 1 << 20, "fresh", "a small decoder's sizes")
@@ -164,5 +154,20 @@ extension RunPlan {
         case .dataCorrupted(let context): "'\(place(context))': \(context.debugDescription)"
         @unknown default: "\(error)"
         }
+    }
+}
+
+extension RecipeChoice {
+    /// The same recipe with one setting changed, under its name in recipe.yaml ("sampling.temperature").
+    /// - Returns: nil where the recipe has no such setting.
+    public func setting(_ key: String, to value: String) throws -> RecipeChoice? {
+        func changed(_ node: Node, _ path: ArraySlice<Substring>) -> Node? {
+            guard let name = path.first else { return Node(value) }
+            guard case .mapping(var settings) = node, let child = settings[Node(String(name))], let new = changed(child, path.dropFirst()) else { return nil }
+            settings[Node(String(name))] = new
+            return .mapping(settings)
+        }
+        func decoded<R: Recipe>(like _: R, _ node: Node) throws -> any Recipe { try YAMLDecoder().decode(R.self, from: Yams.serialize(node: node)) }
+        return try changed(RunPlan.node(of: recipe), key.split(separator: ".")[...]).map { RecipeChoice(try decoded(like: recipe, $0)) }
     }
 }

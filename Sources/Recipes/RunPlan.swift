@@ -46,64 +46,45 @@ public struct RunPlan: Sendable, Codable, Equatable {
     }
 }
 
-/// The recipes that a run may name. Adding one is its file and its lines here.
-public enum RecipeChoice: Sendable, Codable, Equatable {
-    case star(STaR)
-    case restEM(ReSTEM)
+/// One of the recipes that a run may name. Adding one is its file and its place in `all`.
+public struct RecipeChoice: Sendable, Codable, Equatable {
+    public static let all: [any Recipe.Type] = [STaR.self, ReSTEM.self]
+    public static var names: [String] { all.map { $0.name } }
 
-    public var recipe: any Recipe {
-        switch self {
-        case .star(let recipe): recipe
-        case .restEM(let recipe): recipe
-        }
-    }
+    public let recipe: any Recipe
+    public var name: String { type(of: recipe).name }
 
-    /// Whether failed problems are tried again with a hint.
-    var rationalises: Bool {
-        switch self {
-        case .star(let recipe): recipe.rationalises
-        case .restEM(let recipe): recipe.rationalises
-        }
-    }
-
-    /// How a phase of the recipe samples; measurements are greedy.
-    public func sampling(of phase: String) -> SamplingOptions {
-        if case .restEM(let recipe) = self, ["attempt", "rationalise"].contains(phase) { return recipe.sampling }
-        return .greedy
-    }
-
-    public static let names = [STaR.name, ReSTEM.name]
+    public init(_ recipe: any Recipe) { self.recipe = recipe }
 
     /// The recipe of a name, with its defaults.
     public init?(named name: String) {
-        switch name {
-        case STaR.name: self = .star(STaR())
-        case ReSTEM.name: self = .restEM(ReSTEM())
-        default: return nil
-        }
+        guard let type = Self.all.first(where: { $0.name == name }) else { return nil }
+        recipe = type.init()
     }
 
-    private enum CodingKeys: String, CodingKey {
-        case star
-        case restEM = "rest-em"
+    public static func == (a: RecipeChoice, b: RecipeChoice) -> Bool {
+        func isEqual<R: Recipe>(_ recipe: R) -> Bool { recipe == b.recipe as? R }
+        return isEqual(a.recipe)
     }
 
+    private struct Name: CodingKey {
+        var stringValue: String
+        var intValue: Int? { nil }
+        init(stringValue: String) { self.stringValue = stringValue }
+        init?(intValue: Int) { nil }
+    }
+
+    /// A mapping from the recipe's name to its settings.
     public init(from decoder: any Decoder) throws {
-        let container = try decoder.container(keyedBy: CodingKeys.self)
-        guard container.allKeys.count == 1, let key = container.allKeys.first else {
+        let container = try decoder.container(keyedBy: Name.self)
+        guard container.allKeys.count == 1, let type = Self.all.first(where: { $0.name == container.allKeys[0].stringValue }) else {
             throw DecodingError.dataCorrupted(.init(codingPath: decoder.codingPath, debugDescription: "a run has exactly one recipe: \(Self.names.joined(separator: " or "))"))
         }
-        switch key {
-        case .star: self = .star(try container.decode(STaR.self, forKey: .star))
-        case .restEM: self = .restEM(try container.decode(ReSTEM.self, forKey: .restEM))
-        }
+        recipe = try container.decode(type, forKey: container.allKeys[0])
     }
 
     public func encode(to encoder: any Encoder) throws {
-        var container = encoder.container(keyedBy: CodingKeys.self)
-        switch self {
-        case .star(let recipe): try container.encode(recipe, forKey: .star)
-        case .restEM(let recipe): try container.encode(recipe, forKey: .restEM)
-        }
+        var container = encoder.container(keyedBy: Name.self)
+        try container.encode(recipe, forKey: Name(stringValue: name))
     }
 }

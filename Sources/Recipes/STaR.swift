@@ -4,7 +4,7 @@ import Training
 
 /// Self-taught reasoner: keep what led to the right answer, show the answer where it failed, train from the base, repeat.
 /// Source: Zelikman et al. 2022, arXiv:2203.14465, algorithm 1.
-public struct STaR: Recipe, Equatable {
+public struct STaR: Recipe {
     public static let name = "star"
     public var iterations = 4
     /// Steps of the first training; each later one takes `stepGrowth` times as many.
@@ -31,6 +31,18 @@ public struct STaR: Recipe, Equatable {
             try await loop.evaluate(policy, iteration: n)
         }
         try await loop.finish(base, policy, iteration: max(1, iterations))
+    }
+
+    public func sampling(of phase: String) -> SamplingOptions { .greedy }
+
+    public func workload(problems: Int) -> Workload {
+        Workload(iterations: iterations, problems: problems, samples: 1, cap: 1, training: .steps((1...max(1, iterations)).reduce(0) { $0 + steps($1) }))
+    }
+
+    public func validate(_ check: (Bool, String, String) throws -> Void) throws {
+        try check((1...1_000_000).contains(iterations) && firstSteps >= 1, "iterations and firstSteps", "1 or more, the iterations at most 1000000")
+        let last = (1...iterations).reduce(Double(firstSteps)) { steps, n in n > 1 ? steps * stepGrowth : steps }
+        try check(stepGrowth > 0 && last < 1e9, "stepGrowth", "above 0, and give fewer than a billion steps")
     }
 
     /// S_n from n itself, so that it does not jitter with what was found.

@@ -4,7 +4,7 @@ import Testing
 
 /// Of n completions of each problem the one with the highest reward is kept, and training goes on from the previous policy.
 /// Source: Dong et al. 2023 (RAFT), arXiv:2304.06767.
-public struct BestOfN: Recipe, Equatable {
+public struct BestOfN: Recipe {
     public static let name = "best-of-n"
     public var iterations = 2
     public var samplesPerProblem = 8
@@ -24,6 +24,16 @@ public struct BestOfN: Recipe, Equatable {
             try await loop.evaluate(policy, iteration: n)
         }
         try await loop.finish(base, policy, iteration: max(1, iterations))
+    }
+
+    public func sampling(of phase: String) -> SamplingOptions { phase == "attempt" ? sampling : .greedy }
+
+    public func workload(problems: Int) -> Workload {
+        Workload(iterations: iterations, problems: problems, samples: samplesPerProblem, cap: 1, training: .epochs(epochs))
+    }
+
+    public func validate(_ check: (Bool, String, String) throws -> Void) throws {
+        try check(iterations >= 1 && samplesPerProblem >= 1 && epochs >= 1, "iterations, samplesPerProblem and epochs", "1 or more")
     }
 }
 

@@ -131,11 +131,15 @@ struct ReSTEMTests {
     /// Trains on the same examples again and again, less than an epoch each time.
     private struct Repeated: Recipe {
         static let name = "repeated"
-        var iterations: Int
+        var iterations = 1
+
+        func sampling(of phase: String) -> SamplingOptions { .greedy }
+        func workload(problems: Int) -> Workload { Workload(iterations: iterations, problems: 20, samples: 1, cap: 1, training: .steps(2 * iterations)) }
+        func validate(_ check: (Bool, String, String) throws -> Void) {}
 
         func run(_ loop: isolated LearningLoop) async throws {
             var policy = try await loop.start()
-            let rollouts = try await loop.sample(Array(loop.environment.problems(in: .train).prefix(20)), from: policy, iteration: 1, phase: "attempt", .greedy)
+            let rollouts = try await loop.sample(Array(loop.environment.problems(in: .train).prefix(20)), from: policy, iteration: 1, phase: "attempt", sampling(of: "attempt"))
             let examples = try loop.examples(from: rollouts, RightCompletions(), iteration: 1)
             for iteration in 1...iterations {
                 policy = try await loop.train(on: examples, NegativeLogLikelihood(), from: policy, iteration: iteration, steps: 2)
@@ -280,20 +284,16 @@ struct RecipeFileTests {
     @Test("settings override defaults one by one; the command line's recipe wins")
     func overrides() throws {
         let changed = try plan("recipe:\n  star:\n    iterations: 9\n")
-        guard case .star(let star) = changed.recipe, case .star(let standard) = try plan("schema: 1\n").recipe else {
-            Issue.record("not STaR")
-            return
-        }
+        let star = try #require(changed.recipe.recipe as? STaR), standard = try #require(plan("schema: 1\n").recipe.recipe as? STaR)
         #expect(star.iterations == 9 && star.firstSteps == standard.firstSteps)
-        guard case .restEM = try plan("recipe:\n  star:\n    iterations: 9\n", recipe: "rest-em").recipe else {
-            Issue.record("--recipe did not win")
-            return
-        }
-        guard case .restEM(let rest) = try plan("recipe:\n  rest-em:\n    cap: 3\n").recipe else {
-            Issue.record("the file's recipe was not taken")
-            return
-        }
-        #expect(rest.cap == 3)
+        #expect(try plan("recipe:\n  star:\n    iterations: 9\n", recipe: "rest-em").recipe == RecipeChoice(ReSTEM()))
+        let rest = try plan("recipe:\n  rest-em:\n    cap: 3\n").recipe
+        #expect((rest.recipe as? ReSTEM)?.cap == 3)
+        // As options of the command line change single settings.
+        let warmer = try #require(rest.setting("sampling.temperature", to: "0.9")?.recipe as? ReSTEM)
+        #expect(warmer.sampling.temperature == 0.9 && warmer.cap == 3)
+        #expect(try rest.setting("firstSteps", to: "3") == nil && rest.setting("sampling.heat", to: "3") == nil)
+        #expect(throws: DecodingError.self) { try rest.setting("cap", to: "many") }
     }
 
     @Test("a task file's content becomes the plan's; what is given beside it counts before it")
