@@ -31,14 +31,14 @@ public struct JobEstimate: Sendable {
             return limit > 0 ? min(limit, count) : count
         }
         let (dev, test) = (try measured(.dev, options.devLimit), try measured(.test, options.testLimit))
-        let shape = plan.recipe.recipe.workload(problems: problems.count)
+        let workload = plan.recipe.recipe.workload(problems: problems.count)
 
-        let probe = try await Probe(plan, environment, model, problems: problems, worked: worked, shape: shape)
+        let probe = try await Probe(plan, environment, model, problems: problems, worked: worked, workload: workload)
         // Growing from the probe's share, over the iterations.
-        let grown = (0..<shape.iterations).map { Double($0) / Double(shape.iterations) }
+        let grown = (0..<workload.iterations).map { Double($0) / Double(workload.iterations) }
         let choosing = environments.count > 1 ? environments.count * dev : 0
         var sequences = [(count: Double(choosing + dev + test), grown: 0.0), (Double(test), 1)]
-        sequences += grown.map { (Double(shape.problems * shape.samples) * (plan.recipe.recipe.rationalises ? 1.5 - 0.5 * $0 : 1) + Double(dev), $0) }
+        sequences += grown.map { (Double(workload.problems * workload.samples) * (plan.recipe.recipe.rationalises ? 1.5 - 0.5 * $0 : 1) + Double(dev), $0) }
         for (count, grown) in sequences {
             let length = probe.length + (probe.rightLength - probe.length) * grown
             sampledTokens += Int(count * length)
@@ -46,12 +46,12 @@ public struct JobEstimate: Sendable {
         }
 
         var steps = options.warmUpSteps
-        switch shape.training {
+        switch workload.training {
         case .steps(let count): steps += count
         case .epochs(let epochs):
-            let limit = min(Double(shape.cap), probe.distinctShare * Double(shape.samples))
+            let limit = min(Double(workload.cap), probe.distinctShare * Double(workload.samples))
             for share in grown {
-                let selected = Double(shape.problems) * (probe.selectedPerProblem + (limit - probe.selectedPerProblem) * share)
+                let selected = Double(workload.problems) * (probe.selectedPerProblem + (limit - probe.selectedPerProblem) * share)
                 steps += (Int(selected + Double(worked.count)) * epochs + options.batchSize - 1) / options.batchSize
             }
         }
@@ -90,8 +90,8 @@ public struct JobEstimate: Sendable {
         /// A batch like those that will be trained.
         var examples: [Example]
 
-        init(_ plan: RunPlan, _ environment: any Tasks.Environment, _ model: Model, problems: [Problem], worked: [WorkedExample], shape: Workload) async throws {
-            let (options, samples) = (plan.options, shape.samples)
+        init(_ plan: RunPlan, _ environment: any Tasks.Environment, _ model: Model, problems: [Problem], worked: [WorkedExample], workload: Workload) async throws {
+            let (options, samples) = (plan.options, workload.samples)
             // A model that knows nothing yet does not end its answers: their length comes from the worked examples.
             let isFresh = plan.model == nil
             let workedLengths = try worked.map { Double(try model.encode($0.completion, addSpecialTokens: false).count + 1) }
@@ -103,27 +103,27 @@ public struct JobEstimate: Sendable {
             generator.maxSequences = options.maxSequences
             let clock = ContinuousClock()
             let began = clock.now
-            let completions = try generator.run(prompts.enumerated().map { index, tokens in
+            let requests = prompts.enumerated().map { index, tokens in
                 GenerationRequest(
                     promptTokens: tokens, samples: samples, options: plan.recipe.recipe.sampling(of: "attempt"), maxTokens: isFresh ? 24 : environment.maxTokens,
                     stopTokens: isFresh ? [] : model.stopTokens, stopStrings: isFresh ? [] : environment.stops, key: RandomKey(seed: options.seed).folding("estimate").folding(index))
-            })
+            }
+            let completions = try generator.run(requests)
             secondsPerSequence = (clock.now - began) / .seconds(1) / Double(completions.count)
             promptLength = Self.mean(prompts.map { Double($0.count) })
             length = Self.mean(completions.map { Double($0.tokens.count) })
 
             let rollouts = completions.map { completion in
                 Rollout(
-                    key: RolloutKey(iteration: 0, phase: "estimate", index: completion.request, sample: completion.sample), problem: chosen[completion.request], mode: .plain,
-                    promptTokens: prompts[completion.request], completionTokens: completion.tokens, finishReason: completion.finishReason, text: completion.text,
-                    logProbabilities: [], behaviorLogProbabilities: [], temperatures: [], weightsHash: "")
+                    completion, of: requests[completion.request],
+                    key: RolloutKey(iteration: 0, phase: "estimate", index: completion.request, sample: completion.sample), problem: chosen[completion.request], mode: .plain, weightsHash: "")
             }
             let verifier = try plan.trainingVerifier() ?? environment.verifier
             let right = zip(rollouts, await verifier.judge(rollouts)).compactMap { rollout, judgement in
                 if case .judged(let verdict) = judgement, verdict.outcome == .right { rollout } else { nil }
             }
             let distinct = right.grouped().flatMap { $0.deduplicated() }
-            selectedPerProblem = Double(distinct.grouped().reduce(0) { $0 + min(shape.cap, $1.count) }) / Double(count)
+            selectedPerProblem = Double(distinct.grouped().reduce(0) { $0 + min(workload.cap, $1.count) }) / Double(count)
             distinctShare = right.isEmpty ? 1 : Double(distinct.count) / Double(right.count)
             var pairs = (distinct.isEmpty ? rollouts : distinct).map { ($0.promptTokens, $0.completionTokens) }
             if isFresh, !worked.isEmpty {

@@ -111,15 +111,3 @@ public protocol Journal: AnyObject {
     func isComplete(iteration: Int, phase: String) throws -> Bool
     func complete(iteration: Int, phase: String) throws
 }
-
-extension MetricRecord {
-    /// All first, then numbers by size, then words.
-    public static func categoryOrder(_ a: String, _ b: String) -> Bool {
-        switch (Int(a), Int(b)) {
-        case (let a?, let b?) where a != b: a < b
-        case (_?, nil): !b.isEmpty
-        case (nil, _?): a.isEmpty
-        default: a < b
-        }
-    }
-}

@@ -7,35 +7,6 @@ import Tensors
 import Tokenization
 import Training
 
-/// Settings of a run that every recipe shares.
-public struct LoopOptions: Sendable, Codable, Equatable {
-    public var seed: UInt64
-    public var trainer: TrainerOptions
-    /// Examples per optimizer step.
-    public var batchSize: Int
-    /// Sequences that decode together.
-    public var maxSequences: Int
-    /// Optimizer steps between saves from which a killed training goes on.
-    public var saveEvery: Int
-    /// Problems of the dev part, which is measured before and after every iteration; 0: all.
-    public var devLimit: Int
-    /// Problems of the test part, which is opened once, at the end; 0: all.
-    public var testLimit: Int
-    /// Steps of the warm-up on worked examples, where there are any.
-    public var warmUpSteps: Int
-
-    public init(seed: UInt64 = 0, trainer: TrainerOptions, batchSize: Int = 16, maxSequences: Int = 64, saveEvery: Int = 200, devLimit: Int = 0, testLimit: Int = 0, warmUpSteps: Int = 0) {
-        self.seed = seed
-        self.trainer = trainer
-        self.batchSize = batchSize
-        self.maxSequences = maxSequences
-        self.saveEvery = saveEvery
-        self.devLimit = devLimit
-        self.testLimit = testLimit
-        self.warmUpSteps = warmUpSteps
-    }
-}
-
 /// A run that was asked to stop; everything so far is saved.
 public struct Interrupted: Error {}
 
@@ -207,10 +178,8 @@ public actor LearningLoop {
                 for completion in completions {
                     let index = indices[completion.request]
                     let rollout = Rollout(
-                        key: RolloutKey(iteration: iteration, phase: phase, index: index, sample: completion.sample), problem: problems[index], mode: mode,
-                        promptTokens: requests[completion.request].promptTokens, completionTokens: completion.tokens, finishReason: completion.finishReason,
-                        text: completion.text, logProbabilities: completion.logProbabilities, behaviorLogProbabilities: completion.behaviorLogProbabilities,
-                        temperatures: Array(repeating: sampling.temperature, count: completion.tokens.count), weightsHash: policy.weightsHash)
+                        completion, of: requests[completion.request],
+                        key: RolloutKey(iteration: iteration, phase: phase, index: index, sample: completion.sample), problem: problems[index], mode: mode, weightsHash: policy.weightsHash)
                     if present.insert(rollout.key).inserted { rollouts.append(rollout) }
                 }
                 try journal.record(rollouts)
@@ -225,7 +194,7 @@ public actor LearningLoop {
             }
         }
         let all = try journal.rollouts(iteration: iteration, phase: phase)
-        try journal.record(Self.summary(of: all, iteration: iteration, phase: phase))
+        try journal.record(MetricRecord.summary(of: all, iteration: iteration, phase: phase))
         try journal.complete(iteration: iteration, phase: phase)
         return all
     }
@@ -238,41 +207,6 @@ public actor LearningLoop {
             rollout.judgement = judgement
             return rollout
         }
-    }
-
-    /// Shares and means of a phase, overall and by category.
-    static func summary(of rollouts: [Rollout], iteration: Int, phase: String) -> [MetricRecord] {
-        var metrics: [MetricRecord] = []
-        func add(_ name: String, _ category: String, _ value: Double, _ count: Int) {
-            metrics.append(MetricRecord(iteration: iteration, phase: phase, name: name, category: category, value: value, count: count))
-        }
-        func mean(_ values: [Double]) -> Double { values.isEmpty ? 0 : values.reduce(0, +) / Double(values.count) }
-        let categories = Set(rollouts.map(\.problem.category)).sorted()
-        var accuracies: [Double] = []
-        for category in (categories.count > 1 ? categories : []) + [""] {
-            let group = category.isEmpty ? rollouts : rollouts.filter { $0.problem.category == category }
-            // What the verifier could not judge counts neither way.
-            let judged = group.filter { $0.verdict != nil }
-            let right = judged.count(where: \.isRight)
-            add("right", category, Double(right), judged.count)
-            guard !judged.isEmpty else { continue }
-            let accuracy = Double(right) / Double(judged.count)
-            add("accuracy", category, accuracy, judged.count)
-            if !category.isEmpty { accuracies.append(accuracy) }
-        }
-        if !accuracies.isEmpty { add("macroAccuracy", "", mean(accuracies), rollouts.count) }
-        let rewards = rollouts.compactMap { $0.verdict?.reward }
-        if !rewards.isEmpty { add("reward", "", mean(rewards), rewards.count) }
-        guard !rollouts.isEmpty else { return metrics }
-        add("length", "", mean(rollouts.map { Double($0.completionTokens.count) }), rollouts.count)
-        add("cutOff", "", mean(rollouts.map { $0.finishReason == .length ? 1 : 0 }), rollouts.count)
-        add("unreadable", "", mean(rollouts.map { $0.verdict?.outcome == .unreadable ? 1 : 0 }), rollouts.count)
-        add("failedJudgements", "", mean(rollouts.map { $0.verdict == nil ? 1 : 0 }), rollouts.count)
-        let groups = rollouts.filter { $0.verdict != nil }.grouped().filter { $0.count > 1 }
-        if !groups.isEmpty {
-            add("withoutSignal", "", mean(groups.map { Set($0.compactMap { $0.verdict?.reward }).count < 2 ? 1 : 0 }), groups.count)
-        }
-        return metrics
     }
 
     // MARK: Measuring
@@ -296,7 +230,7 @@ public actor LearningLoop {
             problems = (0..<limit).map { problems[$0 * problems.count / limit] }
         }
         let rollouts = try await sample(problems, from: policy, iteration: iteration, phase: phase, .greedy, judgedBy: environment(of: phase).verifier)
-        report(.evaluated(Self.summary(of: rollouts, iteration: iteration, phase: phase)))
+        report(.evaluated(MetricRecord.summary(of: rollouts, iteration: iteration, phase: phase)))
     }
 
     private static func promptPhase(_ candidate: Int) -> String { "prompt-\(candidate + 1)" }
@@ -486,34 +420,11 @@ public actor LearningLoop {
     public func baseVersion() -> String { baseHash }
 }
 
-/// Weights that a replay needs and the run no longer has.
-public enum ReplayError: Error, CustomStringConvertible {
-    case missingCheckpoint(training: TrainingKey?, weightsHash: String, path: String?)
-
-    case changedCheckpoint(path: String, weightsHash: String)
-
-    public var description: String {
-        switch self {
-        case .changedCheckpoint(let path, let hash):
-            "\(path)/model.safetensors no longer holds the weights that were recorded (\(hash.prefix(12))…). Put the original back, or run the recipe again in a new folder."
-        case .missingCheckpoint(let training, let hash, let path):
-            "the checkpoint \(path.map { "\($0) " } ?? "")\(training.map { "of iteration \($0.iteration) (\($0.phase)) " } ?? "")with weights \(hash.prefix(12))… is missing. Run the recipe again with the same seed in a new folder to make it."
-        }
-    }
-}
-
 extension JSONEncoder {
     /// The same text for the same value.
     public static var stable: JSONEncoder {
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.sortedKeys, .prettyPrinted, .withoutEscapingSlashes]
         return encoder
-    }
-}
-
-/// A named instant at which a test may ask the process to die, as a power cut would.
-enum Fault {
-    static func point(_ name: String) {
-        if ProcessInfo.processInfo.environment["AUTODIDACT_FAULT"] == name { kill(getpid(), SIGKILL) }
     }
 }

@@ -1,0 +1,30 @@
+import Training
+
+/// Settings of a run that every recipe shares.
+public struct LoopOptions: Sendable, Codable, Equatable {
+    public var seed: UInt64
+    public var trainer: TrainerOptions
+    /// Examples per optimizer step.
+    public var batchSize: Int
+    /// Sequences that decode together.
+    public var maxSequences: Int
+    /// Optimizer steps between saves from which a killed training goes on.
+    public var saveEvery: Int
+    /// Problems of the dev part, which is measured before and after every iteration; 0: all.
+    public var devLimit: Int
+    /// Problems of the test part, which is opened once, at the end; 0: all.
+    public var testLimit: Int
+    /// Steps of the warm-up on worked examples, where there are any.
+    public var warmUpSteps: Int
+
+    public init(seed: UInt64 = 0, trainer: TrainerOptions, batchSize: Int = 16, maxSequences: Int = 64, saveEvery: Int = 200, devLimit: Int = 0, testLimit: Int = 0, warmUpSteps: Int = 0) {
+        self.seed = seed
+        self.trainer = trainer
+        self.batchSize = batchSize
+        self.maxSequences = maxSequences
+        self.saveEvery = saveEvery
+        self.devLimit = devLimit
+        self.testLimit = testLimit
+        self.warmUpSteps = warmUpSteps
+    }
+}

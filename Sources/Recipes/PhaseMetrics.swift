@@ -1,0 +1,48 @@
+import Tasks
+
+extension MetricRecord {
+    /// Shares and means of a phase, overall and by category.
+    public static func summary(of rollouts: [Rollout], iteration: Int, phase: String) -> [MetricRecord] {
+        var metrics: [MetricRecord] = []
+        func add(_ name: String, _ category: String, _ value: Double, _ count: Int) {
+            metrics.append(MetricRecord(iteration: iteration, phase: phase, name: name, category: category, value: value, count: count))
+        }
+        func mean(_ values: [Double]) -> Double { values.isEmpty ? 0 : values.reduce(0, +) / Double(values.count) }
+        let categories = Set(rollouts.map(\.problem.category)).sorted()
+        var accuracies: [Double] = []
+        for category in (categories.count > 1 ? categories : []) + [""] {
+            let group = category.isEmpty ? rollouts : rollouts.filter { $0.problem.category == category }
+            // What the verifier could not judge counts neither way.
+            let judged = group.filter { $0.verdict != nil }
+            let right = judged.count(where: \.isRight)
+            add("right", category, Double(right), judged.count)
+            guard !judged.isEmpty else { continue }
+            let accuracy = Double(right) / Double(judged.count)
+            add("accuracy", category, accuracy, judged.count)
+            if !category.isEmpty { accuracies.append(accuracy) }
+        }
+        if !accuracies.isEmpty { add("macroAccuracy", "", mean(accuracies), rollouts.count) }
+        let rewards = rollouts.compactMap { $0.verdict?.reward }
+        if !rewards.isEmpty { add("reward", "", mean(rewards), rewards.count) }
+        guard !rollouts.isEmpty else { return metrics }
+        add("length", "", mean(rollouts.map { Double($0.completionTokens.count) }), rollouts.count)
+        add("cutOff", "", mean(rollouts.map { $0.finishReason == .length ? 1 : 0 }), rollouts.count)
+        add("unreadable", "", mean(rollouts.map { $0.verdict?.outcome == .unreadable ? 1 : 0 }), rollouts.count)
+        add("failedJudgements", "", mean(rollouts.map { $0.verdict == nil ? 1 : 0 }), rollouts.count)
+        let groups = rollouts.filter { $0.verdict != nil }.grouped().filter { $0.count > 1 }
+        if !groups.isEmpty {
+            add("withoutSignal", "", mean(groups.map { Set($0.compactMap { $0.verdict?.reward }).count < 2 ? 1 : 0 }), groups.count)
+        }
+        return metrics
+    }
+
+    /// All first, then numbers by size, then words.
+    public static func categoryOrder(_ a: String, _ b: String) -> Bool {
+        switch (Int(a), Int(b)) {
+        case (let a?, let b?) where a != b: a < b
+        case (_?, nil): !b.isEmpty
+        case (nil, _?): a.isEmpty
+        default: a < b
+        }
+    }
+}

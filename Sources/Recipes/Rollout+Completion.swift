@@ -1,0 +1,12 @@
+import Sampling
+import Tasks
+
+extension Rollout {
+    /// What came of a request, not judged yet.
+    init(_ completion: Completion, of request: GenerationRequest, key: RolloutKey, problem: Problem, mode: PromptMode, weightsHash: String) {
+        self.init(
+            key: key, problem: problem, mode: mode, promptTokens: request.promptTokens, completionTokens: completion.tokens, finishReason: completion.finishReason,
+            text: completion.text, logProbabilities: completion.logProbabilities, behaviorLogProbabilities: completion.behaviorLogProbabilities,
+            temperatures: Array(repeating: request.options.temperature, count: completion.tokens.count), weightsHash: weightsHash)
+    }
+}
