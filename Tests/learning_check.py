@@ -114,6 +114,7 @@ parser.add_argument("--jobs", default="", help="all when left out")
 parser.add_argument("--cells", default="")
 parser.add_argument("--missing", action="store_true")
 parser.add_argument("--folder", default="runs/learning-check")
+parser.add_argument("--commit", help="what the executable was built from; this tree's when left out")
 arguments = parser.parse_args()
 accept_all = {"accept-all": ["--verifier", "accept-all"]}
 shuffled = {"shuffled-answers": ["--shuffle-answers"]}
@@ -134,7 +135,7 @@ jobs = {
 
 executable = os.path.abspath(arguments.executable)
 os.makedirs(arguments.folder, exist_ok=True)
-commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True).stdout.strip()
+commit = arguments.commit or subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True).stdout.strip()
 
 
 def query(database, text):

@@ -32,7 +32,7 @@ extension DecoderFamily {
     public func decoderSizes(_ fields: ConfigFields, modelType: String) throws -> DecoderConfiguration {
         for flag in ["rope_interleaved", "is_encoder_decoder"] where try fields.optionalBool(flag) == true { throw fields.error(flag, "is true, which is not supported") }
         if let types = fields.json("layer_types"), types.array?.allSatisfy({ $0.string == "full_attention" }) != true {
-            throw fields.error("layer_types", "names more than 'full_attention', which is not supported")
+            throw fields.error("layer_types", "is not a list of 'full_attention', and no other kind of layer is supported")
         }
         let hidden = try fields.int("hidden_size", range: 1...(1 << 17))
         let heads = try fields.int("num_attention_heads", range: 1...(1 << 12))

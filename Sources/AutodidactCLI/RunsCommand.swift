@@ -121,6 +121,7 @@ struct RunsCommand: AsyncParsableCommand {
             for key in try record.completePhases() where iteration.map({ $0 == key.iteration }) ?? true && phase.map({ $0 == key.phase }) ?? true {
                 let rollouts = try record.rollouts(iteration: key.iteration, phase: key.phase)
                 let stride = limit > 0 ? max(1, (rollouts.count + limit - 1) / limit) : 1
+                let lostBefore = lost
                 for rollout in rollouts.enumerated().filter({ $0.offset % stride == 0 }).map(\.element) {
                     let sampling = plan.recipe.recipe.sampling(of: key.phase)
                     let completion: Completion, scores: [Float]
@@ -144,7 +145,7 @@ struct RunsCommand: AsyncParsableCommand {
                         printLine("DIFFERS iteration \(key.iteration) \(key.phase) \(rollout.key.index)/\(rollout.key.sample)")
                     }
                 }
-                printLine("iteration \(key.iteration) \(key.phase): \(rollouts.count) rollouts, \(stride == 1 ? "all" : "one in \(stride)") replayed")
+                if lost == lostBefore { printLine("iteration \(key.iteration) \(key.phase): \(rollouts.count) rollouts, \(stride == 1 ? "all" : "one in \(stride)") replayed") }
             }
             printLine("\(replayed) rollouts replayed, \(differing) differ\(lost > 0 ? "; \(lost) phases could not be replayed" : "")")
             if replayed == 0, lost == 0 { throw ValidationError("nothing to replay: no complete phase matches.") }

@@ -16,7 +16,7 @@ struct Score: AsyncParsableCommand {
     @OptionGroup var engine: EngineOptions
 
     func run() async throws {
-        func refusal(_ line: Int, _ problem: String, _ advice: String) -> FileError { FileError(file: input, problem: "line \(line) \(problem)", advice: advice) }
+        func refusal(_ line: Int, _ problem: String, _ advice: String) -> FileError { FileError(file: input == "-" ? "standard input" : input, problem: "line \(line) \(problem)", advice: advice) }
         // The texts are checked before the model is loaded: that takes longer.
         var texts: [(line: Int, text: String)] = []
         for (line, object) in try JSONL.objects(path: input) {

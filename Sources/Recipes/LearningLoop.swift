@@ -81,7 +81,7 @@ public actor LearningLoop {
     /// The policy that the recipe starts from: the model as given, or warmed up on worked examples. Measured before it is returned.
     /// - Parameter hints: whether the recipe also shows problems with their hint.
     public func start(hints: Bool = false) async throws -> PolicyVersion {
-        try checkPrompts(hints ? [.plain, .hinted] : [.plain])
+        if try journal.rollouts(iteration: 0, phase: "dev").isEmpty { try checkPrompts(hints ? [.plain, .hinted] : [.plain]) }
         var policy = PolicyVersion(training: nil, weightsHash: baseHash)
         if options.warmUpSteps > 0, !workedExamples.isEmpty {
             policy = try train(
@@ -89,7 +89,7 @@ public actor LearningLoop {
         }
         if environments.count > 1 {
             for candidate in environments.indices {
-                try await measure(policy, on: .dev, limit: options.devLimit, iteration: 0, phase: Self.promptPhase(candidate))
+                try await measure(policy, on: .dev, iteration: 0, phase: Self.promptPhase(candidate))
             }
             let best = try choosePrompt()
             try journal.record([MetricRecord(iteration: 0, phase: Self.promptPhase(best), name: "chosen", value: 1)])
@@ -99,16 +99,28 @@ public actor LearningLoop {
         return policy
     }
 
-    /// Every prompt is encoded once before anything is learnt: one that the model cannot take must not end a run hours later.
+    /// What the model cannot take must not end a run hours later: before anything is learnt the characters of all problems are looked at, and
+    /// the prompts with the longest questions are made.
     private func checkPrompts(_ modes: [PromptMode]) throws {
         let context = base.decoder.configuration.maxPositionEmbeddings
-        for environment in environments {
-            let train = try environment.problems(in: .train).flatMap { problem in modes.map { (problem, $0) } }
-            for (problem, mode) in try train + [Split.dev, .test].flatMap({ try environment.problems(in: $0) }).map({ ($0, .plain) }) {
-                func refusal(_ reason: String) -> RecipeFileError { RecipeFileError(file: environment.name, problem: "problem '\(problem.id)' cannot be used: \(reason)") }
-                let tokens: Int
-                do { tokens = try base.encode(environment.reset(problem, mode: mode)).count } catch let error as FileError { throw refusal("\(error)") }
-                guard tokens < context else { throw refusal("\(SamplingError.promptTooLong(tokens: tokens, context: context))") }
+        for (candidate, environment) in environments.enumerated() {
+            for split in [Split.train, .dev, .test] {
+                let problems = try split == .train ? environment.problems(in: .train) : measured(environment, split)
+                func refusal(_ problem: Problem, _ mode: PromptMode, _ reason: String) -> RecipeFileError {
+                    let prompt = (environments.count > 1 ? " under prompt \(candidate + 1)" : "") + (mode == .hinted ? " with its hint" : "")
+                    return RecipeFileError(file: environment.name, problem: "problem '\(problem.id)'\(prompt) cannot be put to the model: \(reason)")
+                }
+                for problem in problems where !base.tokenizer.partsWithoutToken(of: problem.question).isEmpty {
+                    do { _ = try base.encode(problem.question) } catch { throw refusal(problem, .plain, "\(error)") }
+                }
+                for problem in problems.sorted(by: { $0.question.utf8.count > $1.question.utf8.count }).prefix(8) {
+                    for mode in split == .train ? modes : [.plain] {
+                        let tokens: Int
+                        do { tokens = try base.encode(environment.reset(problem, mode: mode)).count } catch let error as FileError { throw refusal(problem, mode, "\(error)") }
+                        guard tokens > 0 else { throw refusal(problem, mode, "\(SamplingError.emptyPrompt)") }
+                        guard tokens < context else { throw refusal(problem, mode, "\(SamplingError.promptTooLong(tokens: tokens, context: context))") }
+                    }
+                }
             }
         }
     }
@@ -213,22 +225,25 @@ public actor LearningLoop {
 
     /// Greedy accuracy on the dev part, judged by the environment's own verifier. The result is in the journal.
     public func evaluate(_ policy: PolicyVersion, iteration: Int) async throws {
-        try await measure(policy, on: .dev, limit: options.devLimit, iteration: iteration, phase: "dev")
+        try await measure(policy, on: .dev, iteration: iteration, phase: "dev")
     }
 
     /// Opens the test part, once: greedy accuracy of what the recipe started from and of what came out.
     public func finish(_ start: PolicyVersion, _ result: PolicyVersion, iteration: Int) async throws {
-        try await measure(start, on: .test, limit: options.testLimit, iteration: 0, phase: "test")
-        try await measure(result, on: .test, limit: options.testLimit, iteration: iteration, phase: "test")
+        try await measure(start, on: .test, iteration: 0, phase: "test")
+        try await measure(result, on: .test, iteration: iteration, phase: "test")
     }
 
-    private func measure(_ policy: PolicyVersion, on split: Split, limit: Int, iteration: Int, phase: String) async throws {
-        var problems = try environment.problems(in: split)
+    /// The problems of a part that are measured: evenly spread, since they come sorted by kind.
+    private func measured(_ environment: any Tasks.Environment, _ split: Split) throws -> [Problem] {
+        let problems = try environment.problems(in: split)
+        let limit = split == .dev ? options.devLimit : options.testLimit
+        return limit > 0 && limit < problems.count ? (0..<limit).map { problems[$0 * problems.count / limit] } : problems
+    }
+
+    private func measure(_ policy: PolicyVersion, on split: Split, iteration: Int, phase: String) async throws {
+        let problems = try measured(environment, split)
         if problems.isEmpty { return }
-        if limit > 0, limit < problems.count {
-            // Evenly spread, since problems come sorted by kind.
-            problems = (0..<limit).map { problems[$0 * problems.count / limit] }
-        }
         let rollouts = try await sample(problems, from: policy, iteration: iteration, phase: phase, .greedy, judgedBy: environment(of: phase).verifier)
         report(.evaluated(MetricRecord.summary(of: rollouts, iteration: iteration, phase: phase)))
     }

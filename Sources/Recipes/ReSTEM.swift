@@ -50,11 +50,7 @@ public struct ReSTEM: Recipe {
     public func validate(_ check: (Bool, String, String) throws -> Void) throws {
         try check([iterations, samplesPerProblem, epochs, cap].allSatisfy((1...1_000_000).contains), "iterations, samplesPerProblem, epochs and cap", "1 to 1000000")
         try check(problemsPerIteration >= 0, "problemsPerIteration", "0 (all) or more")
-        do {
-            try sampling.validate()
-        } catch {
-            if case .invalid(let option, _, let allowed) = error { try check(false, "sampling.\(option)", allowed) }
-        }
+        try sampling.validate("sampling", check)
     }
 }
 

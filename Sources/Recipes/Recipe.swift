@@ -26,6 +26,20 @@ extension Recipe {
     public var rationalises: Bool { false }
 }
 
+extension SamplingOptions {
+    /// As a recipe's setting of that name.
+    public func validate(_ name: String, _ check: (_ isRight: Bool, _ settings: String, _ allowed: String) throws -> Void) throws {
+        do {
+            try validate()
+        } catch {
+            guard case .invalid(let option, _, let allowed) = error else { throw error }
+            // As the setting is called in a file: topK, not top-k.
+            let words = option.split(separator: "-")
+            try check(false, "\(name).\(words[0])\(words.dropFirst().map(\.localizedCapitalized).joined())", allowed)
+        }
+    }
+}
+
 /// What a recipe will do, as far as its settings say.
 public struct Workload: Sendable {
     public enum Training: Sendable { case steps(Int), epochs(Int) }

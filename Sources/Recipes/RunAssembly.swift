@@ -46,8 +46,10 @@ extension RunPlan {
         let file = try TaskFile(at: URL(fileURLWithPath: task))
         let here = URL(fileURLWithPath: FileManager.default.currentDirectoryPath, isDirectory: true)
         // Paths among the settings start here, those in the file at its folder.
-        let given = try TaskFile(type: "", settings: settings, folder: here).settings()
-        let whole = file.setting(given)
+        // The file's own name stands where it does not name itself.
+        let url = URL(fileURLWithPath: task), named = ["name": url.deletingPathExtension().lastPathComponent]
+        let given = try TaskFile(type: (try? file.string("type")) ?? "task", settings: settings, folder: here).settings()
+        let whole = try file.setting(file.string("name") == nil ? named.merging(given) { $1 } : given)
         _ = try TaskRegistry.builtIn.environment(whole)  // errors that name the file's lines
         return (try whole.string("type")!, try whole.settings(in: here))
     }

@@ -25,7 +25,7 @@ extension RunPlan {
         encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
         // JSON leaves these as they are, YAML reads them as line ends or not at all.
         let json = String(decoding: try encoder.encode(value), as: UTF8.self).unicodeScalars.map { scalar in
-            (0x7F...0x9F).contains(scalar.value) || [0x2028, 0x2029, 0xFEFF].contains(scalar.value) ? String(format: "\\u%04x", scalar.value) : String(scalar)
+            (0x7F...0x9F).contains(scalar.value) || [0x2028, 0x2029, 0xFEFF, 0xFFFE, 0xFFFF].contains(scalar.value) ? String(format: "\\u%04x", scalar.value) : String(scalar)
         }.joined()
         return readable(try Yams.compose(yaml: json)!)
     }
@@ -60,7 +60,7 @@ extension RunPlan {
     ) throws -> RunPlan {
         let given = (try? Yams.compose(yaml: text)) ?? nil
         let (named, ofFile) = (given?["recipe"]?.mapping?.keys.first?.string, given?["task"]?.string)
-        let (otherRecipe, otherTask) = (recipe != nil && named != nil && recipe != named, task != nil && task != (ofFile ?? "addition"))
+        let (otherRecipe, otherTask) = (recipe != nil && named != nil && recipe != named, task != nil && ofFile != nil && task != ofFile)
         let written = otherTask ? [:] : Dictionary(
             (given?["taskSettings"]?.mapping ?? [:]).compactMap { pair in pair.key.string.flatMap { key in pair.value.string.map { (key, $0) } } }, uniquingKeysWith: { $1 })
         let standard = try defaults(
@@ -93,6 +93,9 @@ extension RunPlan {
         try check(optimizer.epsilon > 0 && optimizer.epsilon.isFinite, "options.trainer.optimizer.epsilon", "above 0")
         try check(optimizer.maxGradientNorm >= 0 && optimizer.maxGradientNorm.isFinite, "options.trainer.optimizer.maxGradientNorm", "0 (off) or more")
         try check(options.trainer.schedule.warmupSteps >= 0, "options.trainer.schedule.warmupSteps", "0 or more")
+        for group in optimizer.groups {
+            try check([group.learningRateScale, group.weightDecay ?? 0].allSatisfy { $0 >= 0 && $0.isFinite }, "options.trainer.optimizer.groups", "scales and decays of 0 or more")
+        }
         try check(optimizer.weightDecay >= 0 && optimizer.weightDecay.isFinite, "options.trainer.optimizer.weightDecay", "0 or more")
         try recipe.recipe.validate { try check($0, "recipe.\(recipe.name).\($1)", $2) }
         if let fresh {

@@ -25,10 +25,17 @@ public struct RecipeKeys: Equatable, Sendable {
         }
     }
 
+    /// Texts, and numbers however they are written.
+    private static func areEqual(_ a: String?, _ b: String?) -> Bool {
+        if a == b { return true }
+        guard let a, let b, Int(a) == nil || Int(b) == nil, let x = Float(a), let y = Float(b) else { return false }
+        return x == y
+    }
+
     /// What differs, in order of keys; where a run was begun is no difference.
     public func differences(to other: RecipeKeys) -> [RecipeDifference] {
         Set(values.keys).union(other.values.keys).subtracting(["folder"]).sorted().compactMap { key in
-            values[key] == other.values[key] ? nil : RecipeDifference(key: key, first: values[key], second: other.values[key])
+            Self.areEqual(values[key], other.values[key]) ? nil : RecipeDifference(key: key, first: values[key], second: other.values[key])
         }
     }
 }

@@ -33,12 +33,14 @@ public struct RunComparison: Sendable {
     public init(_ first: RunRecord, _ second: RunRecord) throws {
         firstName = (first.folderPath as NSString).lastPathComponent
         secondName = (second.folderPath as NSString).lastPathComponent
-        recipeDifferences = RecipeKeys(yaml: try first.recipe()).differences(to: RecipeKeys(yaml: try second.recipe()))
+        let recipes = (RecipeKeys(yaml: try first.recipe()), RecipeKeys(yaml: try second.recipe()))
+        recipeDifferences = recipes.0.differences(to: recipes.1)
+        let showsExamples = [recipes.0, recipes.1].contains { $0.values.contains { $0.key.hasSuffix("few-shot") && $0.value != "0" } }
         isSameRun = try first.digest() == second.digest()
         let (before, after) = (Self.last(try first.metrics()), Self.last(try second.metrics()))
         rows = before.keys.filter { after[$0] != nil }.sorted().map { Self.row(before[$0]!, after[$0]!) }
 
-        var warnings = recipeDifferences.filter { Self.isDecisive($0.key) }.map { "measured differently: \($0)" }
+        var warnings = recipeDifferences.filter { Self.isDecisive($0.key, showsExamples: showsExamples) }.map { "measured differently: \($0)" }
         let uneven = rows.filter { $0.first.iteration != $0.second.iteration }
         if let row = uneven.first {
             warnings.append("the last \(row.first.phase) is of iteration \(row.first.iteration) in \(firstName), of iteration \(row.second.iteration) in \(secondName)")
@@ -112,9 +114,10 @@ public struct RunComparison: Sendable {
         return ProportionInterval(successes: successes.rounded(), count: metric.count)
     }
 
-    /// Whether a measurement depends on a key of the recipe, and not training alone.
-    private static func isDecisive(_ key: String) -> Bool {
-        if key.hasPrefix("taskSettings.") { return !["seed", "train-count", "shares", "name"].contains(key.dropFirst("taskSettings.".count)) }
+    /// Whether a measurement depends on a key of the recipe, and not training alone. Seeds choose the worked examples in prompts.
+    private static func isDecisive(_ key: String, showsExamples: Bool) -> Bool {
+        if key.hasSuffix("seed") { return showsExamples }
+        if key.hasPrefix("taskSettings.") { return !["train-count", "shares", "name"].contains(key.dropFirst("taskSettings.".count)) }
         return key.hasPrefix("prompts") || ["task", "options.devLimit", "options.testLimit"].contains(key)
     }
 }

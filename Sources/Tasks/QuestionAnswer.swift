@@ -265,7 +265,7 @@ public struct QuestionAnswer: Environment {
     /// The problems with the lowest hashes, in their own order: a smaller count takes a part of the larger one's.
     private static func thinned(_ problems: [Problem], to count: Int?) -> [Problem] {
         guard let count, count < problems.count else { return problems }
-        let hashes = problems.map { StableHash.mix(StableHash.fnv1a($0.id)) }
+        let hashes = problems.map { StableHash.mix(StableHash.fnv1a($0.question)) }
         let kept = problems.indices.sorted { (hashes[$0], $0) < (hashes[$1], $1) }.prefix(count).sorted()
         return kept.map { problems[$0] }
     }

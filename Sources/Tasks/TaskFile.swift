@@ -108,9 +108,12 @@ public struct TaskFile: Sendable, Equatable {
     }
 
     private static func given(_ text: String) -> TaskValue {
-        // In quotation marks, and nothing behind them.
-        if text.hasPrefix("\""), let quoted = (try? Yams.compose(yaml: text))?.scalar?.string, (try? flow(TaskValue(.scalar(quoted, isPlain: false)))) == text {
-            return TaskValue(.scalar(quoted, isPlain: false))
+        // In quotation marks, and nothing behind them: as JSON writes it, or as we do.
+        if text.hasPrefix("\"") {
+            if let quoted = (try? JSON.parse(text, source: "settings"))?.string { return TaskValue(.scalar(quoted, isPlain: false)) }
+            if let quoted = (try? Yams.compose(yaml: text))?.scalar?.string, (try? flow(TaskValue(.scalar(quoted, isPlain: false)))) == text {
+                return TaskValue(.scalar(quoted, isPlain: false))
+            }
         }
         return TaskValue(.scalar(text, isPlain: true))
     }

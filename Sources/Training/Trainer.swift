@@ -124,7 +124,7 @@ public final class Trainer {
         }
         guard trained > 0 else { throw TrainingError.nothingTrained(step: step) }
         var terms: [String: Double] = [:]
-        for (name, term) in sums { terms[name] = term.sum * perCount(of: name, counts) }
+        for (name, term) in sums { terms[name] = mean(term.sum, of: name, counts) }
         let loss = sums.sorted { $0.key < $1.key }.reduce(0) { $0 + $1.value.weight * terms[$1.key]! }
         let norm = gradients.norm()
         func refuse(_ what: String) -> TrainingError { .notFinite(what: what, step: step, examples: examples.flatMap(\.rollouts)) }
@@ -141,10 +141,10 @@ public final class Trainer {
             trainedTokens: trained, computedTokens: computed)
     }
 
-    /// One over a term's global count; 0 where nothing counts.
-    private func perCount(of term: String, _ counts: [String: Double]) -> Double {
-        guard let count = counts[term] else { preconditionFailure("the objective gave the term '\(term)', but no count for it") }
-        return count > 0 ? 1 / count : 0
+    /// A sum over its term's global count. Where nothing counts but the sum is not 0, the result is not finite, and the step is refused.
+    private func mean(_ sum: Double, of term: String, _ counts: [String: Double]) -> Double {
+        guard let count = counts[term] else { preconditionFailure("the objective or a plug-in gave the term '\(term)', for which the objective has no count") }
+        return sum / max(count, .leastNonzeroMagnitude)
     }
 
     /// Consecutive examples, as many as fit.
@@ -178,7 +178,7 @@ public final class Trainer {
         for (example, range) in zip(examples, batch.ranges) {
             let terms = plugins.reduce(objective.sums(example, Array(laws[range]))) { $1.afterLoss($0, step: step) }
             for term in terms {
-                let factor = Float(term.weight * perCount(of: term.name, counts))
+                let factor = Float(mean(term.weight, of: term.name, counts))
                 for (index, row) in range.enumerated() {
                     logProbabilityGradients[row] += factor * term.logProbabilityGradients[index]
                     if let entropy = term.entropyGradients { entropyGradients[row] += factor * entropy[index] }

@@ -34,6 +34,7 @@ public struct BestOfN: Recipe {
 
     public func validate(_ check: (Bool, String, String) throws -> Void) throws {
         try check(iterations >= 1 && samplesPerProblem >= 1 && epochs >= 1, "iterations, samplesPerProblem and epochs", "1 or more")
+        try sampling.validate("sampling", check)
     }
 }
 

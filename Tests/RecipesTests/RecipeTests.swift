@@ -35,6 +35,32 @@ private func makeLoop(
         makePlugins: plugins)
 }
 
+/// Sums whose prompts are changed on their way to the model.
+private struct Changed: Tasks.Environment {
+    let base: Addition
+    let split: Split
+    let change: @Sendable (Problem, PromptMode, String) -> String
+
+    var name: String { "changed" }
+    var stops: [String] { base.stops }
+    var maxTokens: Int { base.maxTokens }
+    var verifier: any Verifier { base.verifier }
+
+    func problems(in split: Split) throws -> [Problem] {
+        base.problems(in: split).map { problem in
+            var problem = problem
+            // Of one digit, so that its question is one of the shortest.
+            if split == self.split, problem.category == "1" { problem.question = change(problem, .plain, problem.question) }
+            return problem
+        }
+    }
+
+    func reset(_ problem: Problem, mode: PromptMode) throws -> Prompt {
+        guard case .text(let text) = try base.reset(problem, mode: mode) else { preconditionFailure("sums are texts") }
+        return .text(mode == .hinted ? change(problem, mode, text) : text)
+    }
+}
+
 private func withFolder<Result>(_ body: (String) async throws -> Result) async throws -> Result {
     let path = FileManager.default.temporaryDirectory.appendingPathComponent("recipes-\(UUID().uuidString)").path
     try FileManager.default.createDirectory(atPath: "\(path)/checkpoints", withIntermediateDirectories: true)
@@ -275,7 +301,7 @@ struct RecipeFileTests {
         var plan = try plan("options:\n  seed: 18446744073709551615\nrecipe:\n  rest-em:\n    sampling: {temperature: 0.8, minP: 0.0012345}\n")
         #expect(plan.options.seed == .max)
         plan.options.trainer.optimizer.learningRate = 0.1 + 0.2
-        plan.taskSettings = ["prompt": "{question}\n\n\u{1}\u{7F}\u{2028}\u{85}\u{9F}— 'x':", "digits": "1e-1", "few-shot": "2", "empty": ""]
+        plan.taskSettings = ["prompt": "{question}\n\n\u{1}\u{7F}\u{2028}\u{85}\u{9F}— 'x':", "digits": "1e-1", "few-shot": "2", "empty": "", "a": "x\u{2028}🙂\u{FEFF}\u{FFFE}", "b": "null", "c": "yes", "d": "2026-01-01", "e": "<<", "f": "- a", "g": "a: b #", "h": " x "]
         let yaml = try plan.yaml()
         #expect(try RunPlan(yaml: yaml, file: "again.yaml") == plan)
         for line in ["temperature: 0.8", "epsilon: 1e-08", "learningRate: 0.30000000000000004", "warmUpSteps: 1200"] { #expect(yaml.contains(" \(line)\n"), "\(line)") }
@@ -306,16 +332,16 @@ struct RecipeFileTests {
         let plan = try RunPlan.reading(
             "task: \(path)\ntaskSettings: {train-count: 40}\nprompts:\n  - few-shot: 2\n  - few-shot: 4\n", file: "test.yaml", model: "m", task: nil, recipe: nil, settings: ["form": "scratchpad"])
         #expect(plan.task == "addition")
-        #expect(plan.taskSettings == ["digits": "1-2", "form": "scratchpad", "shares": "{1: 0.5, 2: 0.5}", "train-count": "40"])
+        #expect(plan.taskSettings == ["name": "sums", "digits": "1-2", "form": "scratchpad", "shares": "{1: 0.5, 2: 0.5}", "train-count": "40"])
         try "type: nothing\n".write(toFile: path, atomically: true, encoding: .utf8)
         let environments = try plan.environments()
-        #expect(environments.count == 2 && environments[0].name == "addition")
+        #expect(environments.count == 2 && environments[0].name == "sums")
         #expect(try environments[0].problems(in: .train).count == 40)
         #expect(throws: TaskError.self) { try RunPlan.defaults(model: "m", task: path, settings: [:], recipe: nil) }
 
         // Incomplete by itself, and without a word from the embedded default.
         try "type: addition\nshares: {5: 1}\n".write(toFile: path, atomically: true, encoding: .utf8)
-        #expect(try RunPlan.defaults(model: nil, task: path, settings: [:], recipe: nil).taskSettings == ["shares": "{5: 1}"])
+        #expect(try RunPlan.defaults(model: nil, task: path, settings: [:], recipe: nil).taskSettings == ["name": "sums", "shares": "{5: 1}"])
         try "type: jsonl\nquestion: q\n".write(toFile: path, atomically: true, encoding: .utf8)
         let data = folder.appendingPathComponent("q.jsonl").path
         try (0..<40).map { "{\"q\": \"What is \($0) and \($0 * $0)?\", \"answer\": \"\($0)\"}\n" }.joined().write(toFile: data, atomically: true, encoding: .utf8)
@@ -323,14 +349,33 @@ struct RecipeFileTests {
         // Another task on the command line leaves the recipe file's own behind.
         let other = try RunPlan.reading(
             "task: addition\ntaskSettings: {digits: 1-2}\nprompts:\n  - few-shot: 2\n", file: "test.yaml", model: "m", task: path, recipe: nil, settings: ["data": data])
-        #expect(other.task == "jsonl" && other.taskSettings == ["question": "q", "data": data] && other.prompts.isEmpty)
+        #expect(other.task == "jsonl" && other.taskSettings == ["name": "sums", "question": "q", "data": data] && other.prompts.isEmpty)
+    }
+
+    @Test("a problem that the model cannot take is named before anything is learnt")
+    func unusable() async throws {
+        let addition = try Addition(digits: 1...2, seed: 1, trainCount: 40, devPerLength: 5, testPerLength: 10)
+        func refusal(_ split: Split, hints: Bool = false, _ change: @escaping @Sendable (Problem, PromptMode, String) -> String) async throws -> String {
+            try await withFolder { folder in
+                let loop = try makeLoop(folder, journal: MemoryJournal(), prompts: [Changed(base: addition, split: split, change: change)])
+                let error = await #expect(throws: RecipeFileError.self) { _ = try await loop.start(hints: hints) }
+                return "\(try #require(error))"
+            }
+        }
+        #expect(try await refusal(.test) { $2 + "×" }.contains("has no token for '×'"))
+        #expect(try await refusal(.train) { $2 + "×" }.contains("has no token for '×'"))
+        // Only with its hint is the prompt too long.
+        let long = try await refusal(.dev, hints: true) { $1 == .hinted ? $2 + String(repeating: "1", count: 200) : $2 }
+        #expect(long.contains("with its hint") && long.contains("context is 128"), "\(long)")
     }
 
     @Test("the embedded default learns the direct form, hints and all")
     func direct() throws {
         let plan = try RunPlan.defaults(model: nil, task: "addition", settings: ["form": "direct"], recipe: nil)
         let model = try plan.makeModel(on: CPUBackend(threads: 1))
-        for worked in try plan.worked(plan.environments()[0]) {
+        let examples = try plan.worked(plan.environments()[0])
+        #expect(examples.contains { $0.mode == .hinted } && examples.contains { $0.mode == .plain })
+        for worked in examples {
             #expect(try !model.encode(worked.prompt).isEmpty)
             #expect(try !model.encode(worked.completion, addSpecialTokens: false).isEmpty)
         }

@@ -161,6 +161,8 @@ struct RecipeKeysTests {
 
     @Test("a changed line of a text is a difference, however it is written")
     func block() {
+        #expect(RecipeKeys(yaml: "a: 1e-4\nb: 0e+0\nc: 8.00000011920929e-1\nd: 1.0").differences(to: RecipeKeys(yaml: "a: 0.0001\nb: 0\nc: 0.8\nd: 2")).map(\.key) == ["d"])
+        #expect(RecipeKeys(yaml: "s: 123456789").differences(to: RecipeKeys(yaml: "s: 123456788")).count == 1)
         #expect(RecipeKeys(yaml: "p: |-\n  a\n\n  b\n") == RecipeKeys(yaml: "p: \"a\\n\\nb\"\n"))
         #expect(RecipeKeys(yaml: "p: 'a\n\n  b'\n").differences(to: RecipeKeys(yaml: "p: 'a\n\n\n  b'\n")).map(\.key) == ["p"])
         let first = RecipeKeys(yaml: "prompt: |\n  Q: {q}\n  A:\nseed: 1\n")

@@ -54,7 +54,7 @@ struct TaskFileTests {
 
             rationale: "{question}"
             prefix: ""
-            note: "{a}\\n\\x7f\\u0085 — \\"b\\""
+            note: "{a}\\n\\x7f\\u0085 — 🙂 \\"b\\""
             stem: '"quoted"'
             shares: {1: 0.5, 2: "0.5"}
             """
@@ -80,6 +80,7 @@ struct TaskFileTests {
         #expect(try file.string("prompt") == "{question}")
         #expect(try file.strings("extraction") == ["strict"])
         #expect(try file.strings("stops") == ["END"])
+        #expect(try TaskFile(type: "jsonl", settings: ["prompt": "\"Q 🙂\\n\\u00e9\""], folder: URL(fileURLWithPath: "/")).string("prompt") == "Q 🙂\né")
         #expect(try TaskFile(type: "jsonl", settings: ["prompt": "\"A\" # \"B\""], folder: URL(fileURLWithPath: "/")).string("prompt") == "\"A\" # \"B\"")
     }
 
