@@ -126,6 +126,13 @@ struct Learn: AsyncParsableCommand {
         } catch is Interrupted {
             printError("stopped; everything so far is saved. Go on with: autodidact learn --resume \(folder.path)")
             throw ExitCode(130)
+        } catch let error as RecipeFileError where resume == nil {
+            // A problem that the model cannot take is found before anything is measured; a run in which nothing happened is none.
+            if try record.completePhases().isEmpty {
+                try record.close()
+                try FileManager.default.removeItem(atPath: folder.path)
+            }
+            throw error
         }
         try record.markFinished()
         try Report(record).write(to: folder.reportPath)

@@ -22,6 +22,11 @@ struct CommandTests {
             let refused = try autodidact(["generate", "--model", model, "--prompt", "1 × 3"], in: folder)
             #expect(refused.status == 1 && refused.error.contains("no token for '×'"), "\(refused.error)")
 
+            try (0..<30).map { "{\"question\": \"\($0) × \($0 * $0)\", \"answer\": \"\($0)\"}\n" }.joined().write(toFile: "\(folder)/q.jsonl", atomically: true, encoding: .utf8)
+            let unreadable = try autodidact(["learn", "--model", model, "--task", "jsonl", "--task-option", "data=q.jsonl", "--task-option", "splits={by: exact}", "--output", "no"], in: folder)
+            #expect(unreadable.status == 1 && unreadable.error.contains("has no token for '×'"), "\(unreadable.error)")
+            #expect(!Places.exists("\(folder)/no"))
+
             let line = JSON.object(JSONObject([(key: "text", value: .string(prompt))])).text() + "\n"
             try line.write(toFile: "\(folder)/texts.jsonl", atomically: true, encoding: .utf8)
             let fromFile = try autodidact(["score", "--model", model, "--input", "texts.jsonl", "--json"], in: folder)
