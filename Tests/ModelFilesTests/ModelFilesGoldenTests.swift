@@ -141,7 +141,7 @@ struct MalformedGoldenTests {
         return name.hasPrefix(brokenPrefix) ? .mustFail : .mayLoad
     }
 
-    func check(_ name: String, brokenPrefix: String, open: (String) throws -> any TensorFile) {
+    func expectVerdict(_ name: String, brokenPrefix: String, open: (String) throws -> any TensorFile) {
         let verdict = Self.verdict(name, brokenPrefix: brokenPrefix)
         do {
             let unexpected = readEverything(try open(Fixtures.path("quant/malformed/\(name)")))
@@ -154,13 +154,13 @@ struct MalformedGoldenTests {
     }
 
     @Test("safetensors", arguments: Fixtures.names(in: "quant/malformed", suffix: ".safetensors"))
-    func safetensors(name: String) { check(name, brokenPrefix: "st_") { try SafetensorsFile(path: $0) } }
+    func safetensors(name: String) { expectVerdict(name, brokenPrefix: "st_") { try SafetensorsFile(path: $0) } }
 
     @Test("GGUF", arguments: Fixtures.names(in: "quant/malformed", suffix: ".gguf"))
-    func gguf(name: String) { check(name, brokenPrefix: "gguf_") { try GGUFFile(path: $0) } }
+    func gguf(name: String) { expectVerdict(name, brokenPrefix: "gguf_") { try GGUFFile(path: $0) } }
 
     @Test("indexes of shards", arguments: Fixtures.names(in: "quant/malformed", suffix: ".index.json"))
-    func indexes(name: String) { check(name, brokenPrefix: "index_") { try ShardedSafetensors(indexPath: $0) } }
+    func indexes(name: String) { expectVerdict(name, brokenPrefix: "index_") { try ShardedSafetensors(indexPath: $0) } }
 
     /// Whether the values make sense is for the model families to say.
     @Test("configurations are JSON objects or an error", arguments: Fixtures.names(in: "quant/malformed", prefix: "config_"))
