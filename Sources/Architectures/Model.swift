@@ -58,14 +58,31 @@ public final class Model {
     }
 
     /// The tokens of a conversation, which the model's template renders with the generation prompt.
-    public func encode(_ messages: [(role: String, content: String)]) throws -> [Int32] {
-        guard let source = tokenizer.chatTemplate else {
+    public func encode(_ messages: [(role: String, content: String)]) throws -> [Int32] { try encode(rendered(messages), addSpecialTokens: false) }
+
+    /// The tokens that follow an answer in a conversation: the end of its turn where the answer does not hold it, further messages, and the
+    /// generation prompt. The answer itself keeps the tokens that were sampled; rendered again they could become others.
+    public func encode(_ messages: [(role: String, content: String)], after answer: [Int32]) throws -> [Int32] {
+        // What the template writes after an answer, seen on one that it does not change.
+        let mark = "(the answer)"
+        let text = try rendered([("user", "?"), ("assistant", mark)] + messages)
+        guard let place = text.firstRange(of: mark) else {
+            throw FileError(file: source ?? "the model", problem: "its chat template leaves out answers that were given before", advice: "It can take one question only: begin anew for each.")
+        }
+        let tokens = try encode(String(text[place.upperBound...]), addSpecialTokens: false)
+        guard let last = answer.last, stopTokens.contains(last), let end = tokens.firstIndex(where: stopTokens.contains),
+            tokenizer.decode(Array(tokens[..<end])).allSatisfy(\.isWhitespace)
+        else { return tokens }
+        return Array(tokens[(end + 1)...])
+    }
+
+    private func rendered(_ messages: [(role: String, content: String)]) throws -> String {
+        guard let template = tokenizer.chatTemplate else {
             throw FileError(file: source ?? "the model", problem: "has no chat template", advice: "Use a plain text prompt, or an instruction-tuned model.")
         }
-        let text = try ChatTemplate(source).render(
+        return try ChatTemplate(template).render(
             messages: messages, addGenerationPrompt: true, bosToken: tokenizer.bosToken.flatMap { tokenizer.piece($0) },
             eosToken: tokenizer.eosToken.flatMap { tokenizer.piece($0) })
-        return try encode(text, addSpecialTokens: false)
     }
 
     /// The same tokenizer around other values.

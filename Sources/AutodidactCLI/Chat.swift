@@ -24,27 +24,35 @@ struct Chat: AsyncParsableCommand {
     func run() async throws {
         let model = try Model(path: model, on: try engine.backend())
         let generator = Generator(model)
-        var messages: [(role: String, content: String)] = system.map { [("system", $0)] } ?? []
+        // Grows by tokens: an answer stays as it was sampled.
+        var conversation: [Int32] = [], answer: [Int32]?
+        var turn = 0
         let isTerminal = isatty(0) == 1
         while true {
             if isTerminal { printNow("> ") }
             guard let line = readLine(), !line.isEmpty else { break }
             let prompt: [Int32]
             do {
-                prompt = try model.encode(messages + [("user", line)])
+                if let answer {
+                    prompt = try conversation + model.encode([("user", line)], after: answer)
+                } else {
+                    let opening: [(role: String, content: String)] = system.map { [("system", $0)] } ?? []
+                    prompt = try model.encode(opening + [("user", line)])
+                }
             } catch let error as FileError where isTerminal && model.tokenizer.chatTemplate != nil {
                 printError("\(error)")  // the conversation goes on without this line
                 continue
             }
-            messages.append(("user", line))
+            turn += 1
             let request = GenerationRequest(
                 promptTokens: prompt, options: sampling.options, maxTokens: maxTokens, stopTokens: model.stopTokens,
-                key: RandomKey(seed: sampling.seed).folding("chat").folding(messages.count))
+                key: RandomKey(seed: sampling.seed).folding("chat").folding(turn))
             var stream = DecodeStream(model.tokenizer, skipSpecialTokens: true)
             let completion = try generator.run([request], onToken: { _, _, token in if let text = stream.step(token) { printNow(text) } })[0]
             if let rest = stream.finish() { printNow(rest) }
             printLine(completion.finishReason == .length ? " […cut off at \(completion.tokens.count) tokens]" : "")
-            messages.append(("assistant", completion.text))
+            conversation = prompt + completion.tokens
+            answer = completion.tokens
         }
     }
 }

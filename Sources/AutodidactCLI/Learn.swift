@@ -115,14 +115,14 @@ struct Learn: AsyncParsableCommand {
         printer.show(.note(try Self.overview(environments[0])))
         let loop = try LearningLoop(
             executor: EngineExecutor(), environments: environments, verifier: try plan.trainingVerifier(), options: plan.options, workedExamples: worked, folder: folder.path,
-            makeModel: { try plan.makeModel(on: EngineOptions.backend(threads: threads)) }, makeJournal: { record }, report: { printer.show($0) },
+            makeModel: { try plan.makeModel(on: CPUBackend(threads: threads)) }, makeJournal: { record }, report: { printer.show($0) },
             isCancelled: { stop.isRequested })
         let (weights, problems) = (await loop.baseVersion(), try plan.dataHash(environments))
         try record.expectOrigin(model: weights, data: problems)
         try record.recordModel(hash: weights, name: plan.model ?? "a fresh decoder")
         try record.recordData(hash: problems, name: environments[0].name, order: "as listed; epochs are permuted by the seed")
         do {
-            try await plan.recipe.recipe.run(loop)
+            try await plan.recipe.chosen.run(loop)
         } catch is Interrupted {
             printError("stopped; everything so far is saved. Go on with: autodidact learn --resume \(folder.path)")
             throw ExitCode(130)

@@ -115,7 +115,7 @@ struct RunsCommand: AsyncParsableCommand {
             let threads = engine.threads
             let loop = try LearningLoop(
                 executor: EngineExecutor(), environments: environments, options: plan.options, folder: run,
-                makeModel: { try plan.makeModel(on: EngineOptions.backend(threads: threads)) }, makeJournal: { record }, report: { _ in })
+                makeModel: { try plan.makeModel(on: CPUBackend(threads: threads)) }, makeJournal: { record }, report: { _ in })
             let policies = try await loop.policies(try record.trainings())
             var (replayed, differing, lost) = (0, 0, 0)
             for key in try record.completePhases() where iteration.map({ $0 == key.iteration }) ?? true && phase.map({ $0 == key.phase }) ?? true {
@@ -123,7 +123,7 @@ struct RunsCommand: AsyncParsableCommand {
                 let stride = limit > 0 ? max(1, (rollouts.count + limit - 1) / limit) : 1
                 let lostBefore = lost
                 for rollout in rollouts.enumerated().filter({ $0.offset % stride == 0 }).map(\.element) {
-                    let sampling = plan.recipe.recipe.sampling(of: key.phase)
+                    let sampling = plan.recipe.chosen.sampling(of: key.phase)
                     let completion: Completion, scores: [Float]
                     do {
                         completion = try await loop.replay(rollout, sampling: sampling, policies: policies)
@@ -142,7 +142,7 @@ struct RunsCommand: AsyncParsableCommand {
                         && completion.finishReason == rollout.finishReason && completion.text == rollout.text
                     if !isEqual {
                         differing += 1
-                        printLine("DIFFERS iteration \(key.iteration) \(key.phase) \(rollout.key.index)/\(rollout.key.sample)")
+                        printLine("DIFFERS iteration \(key.iteration) \(key.phase) \(rollout.key.index)/\(rollout.key.sample)/\(rollout.key.turn)")
                     }
                 }
                 if lost == lostBefore { printLine("iteration \(key.iteration) \(key.phase): \(rollouts.count) rollouts, \(stride == 1 ? "all" : "one in \(stride)") replayed") }

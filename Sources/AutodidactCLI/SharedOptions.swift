@@ -11,11 +11,7 @@ struct EngineOptions: ParsableArguments {
         if let threads, !(1...1024).contains(threads) { throw ValidationError("--threads \(threads): must be 1 to 1024.") }
     }
 
-    func backend() throws -> CPUBackend { try EngineOptions.backend(threads: threads) }
-
-    static func backend(threads: Int?) throws -> CPUBackend {
-        try CPUBackend(threads: threads, kernels: ProcessInfo.processInfo.environment["AUTODIDACT_KERNELS"])
-    }
+    func backend() throws -> CPUBackend { try CPUBackend(threads: threads) }
 }
 
 /// How tokens are drawn.

@@ -31,14 +31,14 @@ public struct JobEstimate: Sendable {
             return limit > 0 ? min(limit, count) : count
         }
         let (dev, test) = (try measured(.dev, options.devLimit), try measured(.test, options.testLimit))
-        let workload = plan.recipe.recipe.workload(problems: problems.count)
+        let workload = plan.recipe.chosen.workload(problems: problems.count)
 
         let probe = try await Probe(plan, environment, model, problems: problems, worked: worked, workload: workload)
         // Growing from the probe's share, over the iterations.
         let grown = (0..<workload.iterations).map { Double($0) / Double(workload.iterations) }
         let choosing = environments.count > 1 ? environments.count * dev : 0
         var sequences = [(count: Double(choosing + dev + test), grown: 0.0), (Double(test), 1)]
-        sequences += grown.map { (Double(workload.problems * workload.samples) * (plan.recipe.recipe.rationalises ? 1.5 - 0.5 * $0 : 1) + Double(dev), $0) }
+        sequences += grown.map { (Double(workload.problems * workload.samples) * (plan.recipe.chosen.rationalises ? 1.5 - 0.5 * $0 : 1) + Double(dev), $0) }
         for (count, grown) in sequences {
             let length = probe.length + (probe.rightLength - probe.length) * grown
             sampledTokens += Int(count * length)
@@ -105,7 +105,7 @@ public struct JobEstimate: Sendable {
             let began = clock.now
             let requests = prompts.enumerated().map { index, tokens in
                 GenerationRequest(
-                    promptTokens: tokens, samples: samples, options: plan.recipe.recipe.sampling(of: "attempt"), maxTokens: isFresh ? 24 : environment.maxTokens,
+                    promptTokens: tokens, samples: samples, options: plan.recipe.chosen.sampling(of: "attempt"), maxTokens: isFresh ? 24 : environment.maxTokens,
                     stopTokens: isFresh ? [] : model.stopTokens, stopStrings: isFresh ? [] : environment.stops, key: RandomKey(seed: options.seed).folding("estimate").folding(index))
             }
             let completions = try generator.run(requests)

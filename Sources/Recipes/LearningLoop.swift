@@ -145,70 +145,127 @@ public actor LearningLoop {
 
     // MARK: Sampling and judging
 
-    /// Completions of every problem, judged, in the order of the problems.
+    /// Completions of every problem in all of its turns, judged, in the order of the problems.
+    ///
+    /// An episode ends where the environment ends it, and where an answer was cut off or the next prompt leaves no room for one.
     public func sample(
         _ problems: [Problem], mode: PromptMode = .plain, samples: Int = 1, from policy: PolicyVersion, iteration: Int, phase: String, _ sampling: SamplingOptions,
         judgedBy given: (any Verifier)? = nil
     ) async throws -> [Rollout] {
+        if try journal.isComplete(iteration: iteration, phase: phase) { return try journal.rollouts(iteration: iteration, phase: phase) }
         let environment = environment(of: phase)
         let judge = given ?? verifier ?? environment.verifier
-        var done = try journal.rollouts(iteration: iteration, phase: phase)
-        if try journal.isComplete(iteration: iteration, phase: phase) { return done }
-        let total = problems.count * samples
-        report(.phaseStarted(iteration: iteration, phase: phase, total: total))
-
         // A killed run may have left rollouts whose judgement was not recorded yet.
-        let unjudged = done.filter { $0.judgement == nil }
+        var rollouts = try journal.rollouts(iteration: iteration, phase: phase)
+        let unjudged = rollouts.filter { $0.judgement == nil }
         if !unjudged.isEmpty {
             try journal.record(await judged(unjudged, by: judge))
-            done = try journal.rollouts(iteration: iteration, phase: phase)
+            rollouts = try journal.rollouts(iteration: iteration, phase: phase)
         }
+        let phase = SamplingPhase(iteration: iteration, name: phase, problems: problems, mode: mode, policy: policy, options: sampling, environment: environment, judge: judge)
+        var observations = problems.indices.map { Observation(index: $0, turn: 0, samples: 0..<samples) }
+        while let turn = observations.first?.turn {
+            try await answer(observations, recorded: rollouts.filter { $0.key.turn == turn }, in: phase)
+            rollouts = try journal.rollouts(iteration: iteration, phase: phase.name)
+            observations = try nextObservations(after: turn, of: rollouts, in: phase)
+        }
+        try journal.record(MetricRecord.summary(of: rollouts, iteration: iteration, phase: phase.name))
+        try journal.complete(iteration: iteration, phase: phase.name)
+        return rollouts
+    }
+
+    /// One call of `sample`.
+    private struct SamplingPhase {
+        let iteration: Int
+        let name: String
+        let problems: [Problem]
+        let mode: PromptMode
+        let policy: PolicyVersion
+        let options: SamplingOptions
+        let environment: any Tasks.Environment
+        let judge: any Verifier
+
+        func key(_ observation: Observation, _ sample: Int) -> RolloutKey {
+            RolloutKey(iteration: iteration, phase: name, index: observation.index, sample: sample, turn: observation.turn)
+        }
+    }
+
+    /// What is put to the model in one turn, and which samples of the problem answer it.
+    private struct Observation {
+        let index: Int
+        let turn: Int
+        let samples: Range<Int>
+        /// nil: the problem's first prompt.
+        var promptTokens: [Int32]?
+    }
+
+    /// Samples, judges and records what the journal does not hold yet of one turn's answers.
+    private func answer(_ observations: [Observation], recorded done: [Rollout], in phase: SamplingPhase) async throws {
+        let total = observations.reduce(0) { $0 + $1.samples.count }
+        report(.phaseStarted(iteration: phase.iteration, phase: phase.name, total: total))
+        if done.count == total { return }
         var present = Set(done.map(\.key))
         var (right, cutOff) = (done.count(where: \.isRight), done.count { $0.finishReason == .length })
-        if present.count < total {
-            let model = base.with(try decoder(of: policy))
-            let generator = Generator(model)
-            generator.maxSequences = options.maxSequences
-            let phaseKey = key.folding("sample").folding(phase).folding(iteration)
-            // Several rounds of full batches between commits.
-            let chunk = max(1, options.maxSequences * 4 / samples)
-            for start in stride(from: 0, to: problems.count, by: chunk) {
-                let indices = (start..<min(problems.count, start + chunk)).filter { index in
-                    (0..<samples).contains { !present.contains(RolloutKey(iteration: iteration, phase: phase, index: index, sample: $0)) }
-                }
-                if indices.isEmpty { continue }
-                let requests = try indices.map { index in
-                    GenerationRequest(
-                        promptTokens: try model.encode(try environment.reset(problems[index], mode: mode)), samples: samples, options: sampling, maxTokens: environment.maxTokens,
-                        stopTokens: model.stopTokens, stopStrings: environment.stops, key: phaseKey.folding(index))
-                }
-                let clock = ContinuousClock()
-                let began = clock.now
-                let completions = try generator.run(requests, isCancelled: isCancelled)
-                let elapsed = (clock.now - began) / .seconds(1)
-                var rollouts: [Rollout] = []
-                for completion in completions {
-                    let index = indices[completion.request]
-                    let rollout = Rollout(
-                        completion, of: requests[completion.request],
-                        key: RolloutKey(iteration: iteration, phase: phase, index: index, sample: completion.sample), problem: problems[index], mode: mode, weightsHash: policy.weightsHash)
-                    if present.insert(rollout.key).inserted { rollouts.append(rollout) }
-                }
-                try journal.record(rollouts)
-                let verdicts = await judged(rollouts, by: judge)
-                try journal.record(verdicts)
-                right += verdicts.count(where: \.isRight)
-                cutOff += verdicts.count { $0.finishReason == .length }
-                let sampled = completions.reduce(0) { $0 + $1.tokens.count }
-                report(.sampled(
-                    iteration: iteration, phase: phase, done: present.count, total: total, right: right, cutOff: cutOff, tokensPerSecond: Double(sampled) / max(elapsed, 1e-9)))
-                if isCancelled() { throw Interrupted() }
+        let model = base.with(try decoder(of: phase.policy))
+        let generator = Generator(model)
+        generator.maxSequences = options.maxSequences
+        // Several rounds of full batches between commits.
+        let chunk = max(1, options.maxSequences * 4 / observations[0].samples.count)
+        for start in stride(from: 0, to: observations.count, by: chunk) {
+            let missing = observations[start..<min(observations.count, start + chunk)].filter { observation in
+                observation.samples.contains { !present.contains(phase.key(observation, $0)) }
             }
+            if missing.isEmpty { continue }
+            let requests = try missing.map { observation in
+                GenerationRequest(
+                    promptTokens: try observation.promptTokens ?? model.encode(phase.environment.reset(phase.problems[observation.index], mode: phase.mode)),
+                    samples: observation.samples.count, firstSample: observation.samples.lowerBound, options: phase.options, maxTokens: phase.environment.maxTokens,
+                    stopTokens: model.stopTokens, stopStrings: phase.environment.stops, key: samplingKey(phase.key(observation, 0)))
+            }
+            let clock = ContinuousClock()
+            let began = clock.now
+            let completions = try generator.run(requests, isCancelled: isCancelled)
+            let elapsed = (clock.now - began) / .seconds(1)
+            var rollouts: [Rollout] = []
+            for completion in completions {
+                let observation = missing[completion.request]
+                let rollout = Rollout(
+                    completion, of: requests[completion.request], key: phase.key(observation, completion.sample), problem: phase.problems[observation.index], mode: phase.mode,
+                    weightsHash: phase.policy.weightsHash)
+                if present.insert(rollout.key).inserted { rollouts.append(rollout) }
+            }
+            try journal.record(rollouts)
+            let verdicts = await judged(rollouts, by: phase.judge)
+            try journal.record(verdicts)
+            right += verdicts.count(where: \.isRight)
+            cutOff += verdicts.count { $0.finishReason == .length }
+            let sampled = completions.reduce(0) { $0 + $1.tokens.count }
+            report(.sampled(
+                iteration: phase.iteration, phase: phase.name, done: present.count, total: total, right: right, cutOff: cutOff, tokensPerSecond: Double(sampled) / max(elapsed, 1e-9)))
+            if isCancelled() { throw Interrupted() }
         }
-        let all = try journal.rollouts(iteration: iteration, phase: phase)
-        try journal.record(MetricRecord.summary(of: all, iteration: iteration, phase: phase))
-        try journal.complete(iteration: iteration, phase: phase)
-        return all
+    }
+
+    /// What the environment says to each answer of a turn, appended to the tokens so far.
+    private func nextObservations(after turn: Int, of rollouts: [Rollout], in phase: SamplingPhase) throws -> [Observation] {
+        var texts: [RolloutKey: [String]] = [:]  // of an episode, which its first turn's key names
+        var observations: [Observation] = []
+        for rollout in rollouts where rollout.key.turn <= turn {
+            var episode = rollout.key
+            episode.turn = 0
+            texts[episode, default: []].append(rollout.text)
+            guard rollout.key.turn == turn, rollout.finishReason == .stop, let next = try phase.environment.step(rollout.problem, after: texts[episode]!) else { continue }
+            let tokens = try rollout.promptTokens + rollout.completionTokens + base.encode(next, after: rollout.completionTokens)
+            guard tokens.count < base.decoder.configuration.maxPositionEmbeddings else { continue }
+            observations.append(Observation(index: rollout.key.index, turn: turn + 1, samples: rollout.key.sample..<rollout.key.sample + 1, promptTokens: tokens))
+        }
+        return observations
+    }
+
+    /// The random numbers of all samples of a problem's turn.
+    private func samplingKey(_ rollout: RolloutKey) -> RandomKey {
+        let first = key.folding("sample").folding(rollout.phase).folding(rollout.iteration).folding(rollout.index)
+        return rollout.turn == 0 ? first : first.folding("turn").folding(rollout.turn)
     }
 
     private func judged(_ rollouts: [Rollout], by judge: any Verifier) async -> [Rollout] {
@@ -259,7 +316,7 @@ public actor LearningLoop {
     /// with four of them must not decide.
     @discardableResult
     private func choosePrompt() throws -> Int {
-        let right = try environments.indices.map { try journal.rollouts(iteration: 0, phase: Self.promptPhase($0)).count(where: \.isRight) }
+        let right = try environments.indices.map { try journal.rollouts(iteration: 0, phase: Self.promptPhase($0)).lastTurns().count(where: \.isRight) }
         let best = right.indices.reduce(0) { right[$1] > right[$0] ? $1 : $0 }
         environment = environments[best]
         hasChosen = true
@@ -279,7 +336,13 @@ public actor LearningLoop {
         guard rollout.finishReason == .stop else { return nil }
         let completion = completion(of: rollout)
         guard !completion.isEmpty else { return nil }
-        let prompt = try rollout.mode == .plain ? rollout.promptTokens : base.encode(environment.reset(rollout.problem, mode: .plain))
+        var prompt = rollout.promptTokens
+        if rollout.mode == .hinted {
+            // What came after the first prompt stays.
+            let hinted = try base.encode(environment.reset(rollout.problem, mode: .hinted))
+            precondition(prompt.starts(with: hinted), "environment '\(environment.name)' puts problem '\(rollout.problem.id)' in another way than it was sampled")
+            prompt = try base.encode(environment.reset(rollout.problem, mode: .plain)) + prompt.dropFirst(hinted.count)
+        }
         return Example(promptTokens: prompt, completionTokens: completion, rollouts: [rollout.key])
     }
 
@@ -407,13 +470,11 @@ public actor LearningLoop {
         if environments.count > 1, !hasChosen { try choosePrompt() }
         let environment = environment(of: rollout.key.phase)
         let model = base.with(try decoder(of: policy))
-        let key = key.folding("sample").folding(rollout.key.phase).folding(rollout.key.iteration).folding(rollout.key.index)
-        let completions = try Generator(model).run([
+        return try Generator(model).run([
             GenerationRequest(
-                promptTokens: rollout.promptTokens, samples: rollout.key.sample + 1, options: sampling, maxTokens: environment.maxTokens, stopTokens: model.stopTokens,
-                stopStrings: environment.stops, key: key)
-        ])
-        return completions[rollout.key.sample]
+                promptTokens: rollout.promptTokens, firstSample: rollout.key.sample, options: sampling, maxTokens: environment.maxTokens, stopTokens: model.stopTokens,
+                stopStrings: environment.stops, key: samplingKey(rollout.key))
+        ])[0]
     }
 
     /// The policies whose weights the run has: its base and every finished training.

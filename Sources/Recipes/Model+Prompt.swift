@@ -9,4 +9,12 @@ extension Model {
         case .messages(let messages): try encode(messages.map { (role: $0.role, content: $0.content) })
         }
     }
+
+    /// The tokens of the next observation, to be appended to the answer before it.
+    func encode(_ next: Prompt, after answer: [Int32]) throws -> [Int32] {
+        switch next {
+        case .text(let text): try encode(text, addSpecialTokens: false)
+        case .messages(let messages): try encode(messages.map { (role: $0.role, content: $0.content) }, after: answer)
+        }
+    }
 }

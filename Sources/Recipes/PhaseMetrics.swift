@@ -1,8 +1,9 @@
 import Tasks
 
 extension MetricRecord {
-    /// Shares and means of a phase, overall and by category.
+    /// Shares and means of a phase's last turns, overall and by category.
     public static func summary(of rollouts: [Rollout], iteration: Int, phase: String) -> [MetricRecord] {
+        let rollouts = rollouts.lastTurns()
         var metrics: [MetricRecord] = []
         func add(_ name: String, _ category: String, _ value: Double, _ count: Int) {
             metrics.append(MetricRecord(iteration: iteration, phase: phase, name: name, category: category, value: value, count: count))

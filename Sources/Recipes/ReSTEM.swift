@@ -27,10 +27,11 @@ public struct ReSTEM: Recipe {
         let problems = try loop.environment.problems(in: .train)
         var policy = base
         for n in 1...max(1, iterations) {
-            var rollouts = try await loop.sample(problems.window(n, of: problemsPerIteration), samples: samplesPerProblem, from: policy, iteration: n, phase: "attempt", sampling(of: "attempt"))
+            let window = problems.window(n, of: problemsPerIteration)
+            var rollouts = try await loop.sample(window, samples: samplesPerProblem, from: policy, iteration: n, phase: "attempt", sampling(of: "attempt")).lastTurns()
             if rationalises {
                 let failed = rollouts.grouped().filter { !$0.contains(where: \.isRight) }.map { $0[0].problem }
-                rollouts += try await loop.sample(failed, mode: .hinted, samples: samplesPerProblem, from: policy, iteration: n, phase: "rationalise", sampling(of: "rationalise"))
+                rollouts += try await loop.sample(failed, mode: .hinted, samples: samplesPerProblem, from: policy, iteration: n, phase: "rationalise", sampling(of: "rationalise")).lastTurns()
             }
             let examples = try loop.examples(from: rollouts, RightCompletions(cap: cap), iteration: n)
             let start = startsFrom == .base ? base : policy

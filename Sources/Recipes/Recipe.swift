@@ -76,6 +76,7 @@ public enum NextStart: String, Sendable, Codable, CaseIterable {
 
 /// What a run tells whoever watches.
 public enum LoopEvent: Sendable {
+    /// A turn of sampling, of which most environments have one.
     case phaseStarted(iteration: Int, phase: String, total: Int)
     case sampled(iteration: Int, phase: String, done: Int, total: Int, right: Int, cutOff: Int, tokensPerSecond: Double)
     case stepped(StepRecord, total: Int)

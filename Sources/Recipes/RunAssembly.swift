@@ -137,7 +137,7 @@ extension RunPlan {
         if let overlap = try Overlap.inside(environment).first {
             throw RecipeFileError(file: title, problem: "has problems in two parts: \(overlap). What is measured must not be learnt; use other splits.")
         }
-        if recipe.recipe.rationalises {
+        if recipe.chosen.rationalises {
             do { _ = try environment.reset(first, mode: .hinted) } catch {
                 throw RecipeFileError(file: title, problem: "has nothing to show as hints: use --no-rationalisation.")
             }

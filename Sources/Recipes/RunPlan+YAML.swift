@@ -97,7 +97,7 @@ extension RunPlan {
             try check([group.learningRateScale, group.weightDecay ?? 0].allSatisfy { $0 >= 0 && $0.isFinite }, "options.trainer.optimizer.groups", "scales and decays of 0 or more")
         }
         try check(optimizer.weightDecay >= 0 && optimizer.weightDecay.isFinite, "options.trainer.optimizer.weightDecay", "0 or more")
-        try recipe.recipe.validate { try check($0, "recipe.\(recipe.name).\($1)", $2) }
+        try recipe.chosen.validate { try check($0, "recipe.\(recipe.name).\($1)", $2) }
         if let fresh {
             try check(fresh.layers >= 1 && fresh.intermediateSize >= 1 && fresh.context >= 2, "fresh.layers, intermediateSize and context", "positive")
             try check(fresh.hiddenSize <= 1 << 14 && fresh.intermediateSize <= 1 << 16 && fresh.layers <= 256 && fresh.context <= 1 << 20, "fresh", "a small decoder's sizes")
@@ -171,6 +171,6 @@ extension RecipeChoice {
             return .mapping(settings)
         }
         func decoded<R: Recipe>(like _: R, _ node: Node) throws -> any Recipe { try YAMLDecoder().decode(R.self, from: Yams.serialize(node: node)) }
-        return try changed(RunPlan.node(of: recipe), key.split(separator: ".")[...]).map { RecipeChoice(try decoded(like: recipe, $0)) }
+        return try changed(RunPlan.node(of: chosen), key.split(separator: ".")[...]).map { RecipeChoice(try decoded(like: chosen, $0)) }
     }
 }

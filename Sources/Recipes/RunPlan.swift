@@ -51,20 +51,20 @@ public struct RecipeChoice: Sendable, Codable, Equatable {
     public static let all: [any Recipe.Type] = [STaR.self, ReSTEM.self]
     public static var names: [String] { all.map { $0.name } }
 
-    public let recipe: any Recipe
-    public var name: String { type(of: recipe).name }
+    public let chosen: any Recipe
+    public var name: String { type(of: chosen).name }
 
-    public init(_ recipe: any Recipe) { self.recipe = recipe }
+    public init(_ recipe: any Recipe) { chosen = recipe }
 
     /// The recipe of a name, with its defaults.
     public init?(named name: String) {
         guard let type = Self.all.first(where: { $0.name == name }) else { return nil }
-        recipe = type.init()
+        chosen = type.init()
     }
 
     public static func == (a: RecipeChoice, b: RecipeChoice) -> Bool {
-        func isEqual<R: Recipe>(_ recipe: R) -> Bool { recipe == b.recipe as? R }
-        return isEqual(a.recipe)
+        func isEqual<R: Recipe>(_ recipe: R) -> Bool { recipe == b.chosen as? R }
+        return isEqual(a.chosen)
     }
 
     private struct Name: CodingKey {
@@ -80,11 +80,11 @@ public struct RecipeChoice: Sendable, Codable, Equatable {
         guard container.allKeys.count == 1, let type = Self.all.first(where: { $0.name == container.allKeys[0].stringValue }) else {
             throw DecodingError.dataCorrupted(.init(codingPath: decoder.codingPath, debugDescription: "a run has exactly one recipe: \(Self.names.joined(separator: " or "))"))
         }
-        recipe = try container.decode(type, forKey: container.allKeys[0])
+        chosen = try container.decode(type, forKey: container.allKeys[0])
     }
 
     public func encode(to encoder: any Encoder) throws {
         var container = encoder.container(keyedBy: Name.self)
-        try container.encode(recipe, forKey: Name(stringValue: name))
+        try container.encode(chosen, forKey: Name(stringValue: name))
     }
 }

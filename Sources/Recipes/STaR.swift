@@ -20,11 +20,11 @@ public struct STaR: Recipe {
         let problems = try loop.environment.problems(in: .train)
         var policy = base
         for n in 1...max(1, iterations) {
-            let attempts = try await loop.sample(problems, from: policy, iteration: n, phase: "attempt", .greedy)
+            let attempts = try await loop.sample(problems, from: policy, iteration: n, phase: "attempt", .greedy).lastTurns()
             var rollouts = attempts
             if rationalises {
                 let failed = attempts.filter { !$0.isRight }.map(\.problem)
-                rollouts += try await loop.sample(failed, mode: .hinted, from: policy, iteration: n, phase: "rationalise", .greedy)
+                rollouts += try await loop.sample(failed, mode: .hinted, from: policy, iteration: n, phase: "rationalise", .greedy).lastTurns()
             }
             let examples = try loop.examples(from: rollouts, RightCompletions(), iteration: n)
             policy = try await loop.train(on: examples, NegativeLogLikelihood(), from: base, iteration: n, steps: steps(n))

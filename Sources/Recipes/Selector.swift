@@ -5,7 +5,7 @@ import Training
 /// Turns judged rollouts into what is trained: filtered, paired, rewritten or weighted.
 public protocol Selector: Sendable {
     /// - Parameters:
-    ///   - groups: the rollouts of each problem, in key order.
+    ///   - groups: the rollouts of each problem, of all turns that the recipe gives, in key order.
     ///   - key: for random choices; the same key makes the same choice.
     ///   - make: the example of a rollout under its plain prompt; nil where nothing of it may train.
     func examples(from groups: [[Rollout]], using key: RandomKey, _ make: (Rollout) throws -> Example?) rethrows -> [Example]
@@ -43,9 +43,19 @@ extension Array where Element == Rollout {
         return groups
     }
 
-    /// Without repeats of the same completion.
+    /// How each sample of each problem ended, in key order: what an environment of several turns is judged by.
+    public func lastTurns() -> [Rollout] {
+        let ordered = sorted { $0.key < $1.key }
+        return ordered.indices.filter { place in
+            var next = ordered[place].key
+            next.turn += 1
+            return place + 1 == ordered.count || ordered[place + 1].key != next
+        }.map { ordered[$0] }
+    }
+
+    /// Without repeats of the same completion of the same prompt.
     func deduplicated() -> [Rollout] {
-        var seen: Set<[Int32]> = []
-        return filter { seen.insert($0.completionTokens).inserted }
+        var seen: Set<[[Int32]]> = []
+        return filter { seen.insert([$0.promptTokens, $0.completionTokens]).inserted }
     }
 }

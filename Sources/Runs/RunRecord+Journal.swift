@@ -55,7 +55,7 @@ extension RunRecord: Journal {
         switch rollout.judgement {
         case nil: values += [nil, nil, nil, nil]
         case .judged(let verdict):
-            let reward = try finite(verdict.reward, "the reward of rollout \(key.phase) \(key.iteration)/\(key.index)/\(key.sample)")
+            let reward = try finite(verdict.reward, "the reward of rollout \(key.phase) \(key.iteration)/\(key.index)/\(key.sample)/\(key.turn)")
             values += [verdict.outcome.rawValue, reward, Stored.text(verdict.evidence), nil]
         case .failed(let reason): values += [nil, nil, nil, Stored.text(reason)]
         }

@@ -101,35 +101,38 @@ extension RunRecord {
         let keys = try rows(
             "rollouts",
             """
-            SELECT before, after FROM (
-                SELECT a.idx AS before, b.idx AS after, a.outcome IS 'right' AS wasRight, b.outcome IS 'right' AS isRight,
+            SELECT before, beforeTurn, after, afterTurn FROM (
+                SELECT a.idx AS before, a.turn AS beforeTurn, b.idx AS after, b.turn AS afterTurn, a.outcome IS 'right' AS wasRight, b.outcome IS 'right' AS isRight,
                     ROW_NUMBER() OVER (PARTITION BY a.outcome IS 'right', b.outcome IS 'right' ORDER BY a.idx, b.idx) AS place
                 FROM rollouts a JOIN rollouts b ON b.problem = a.problem
                 WHERE a.phase = ?1 AND b.phase = ?1 AND a.iteration = ?2 AND b.iteration = ?3
-                    AND a.sample = 0 AND b.sample = 0 AND a.turn = 0 AND b.turn = 0)
+                    AND a.sample = 0 AND b.sample = 0 AND \(Self.isLast("a")) AND \(Self.isLast("b")))
             ORDER BY place, wasRight, isRight DESC LIMIT ?4
             """, [Stored.text(span.phase), span.first, span.last, max(0, limit)]
-        ) { (before: try $0.int("before"), after: try $0.int("after")) }
+        ) {
+            (
+                before: RolloutKey(iteration: span.first, phase: span.phase, index: try $0.int("before"), turn: try $0.int("beforeTurn")),
+                after: RolloutKey(iteration: span.last, phase: span.phase, index: try $0.int("after"), turn: try $0.int("afterTurn"))
+            )
+        }
         return try keys.compactMap { key in
-            guard let before = try rollout(RolloutKey(iteration: span.first, phase: span.phase, index: key.before)),
-                let after = try rollout(RolloutKey(iteration: span.last, phase: span.phase, index: key.after))
-            else { return nil }
+            guard let before = try rollout(key.before), let after = try rollout(key.after) else { return nil }
             return BeforeAfter(before: before, after: after)
         }
     }
 
-    /// What became of the rollouts, in order of iteration, phase, category and mode.
+    /// What became of the rollouts, each sample's last turn, in order of iteration, phase, category and mode.
     /// - Parameter byCategory: one summary for each category and prompt mode instead of one for all.
     public func phaseSummaries(byCategory: Bool = false) throws -> [PhaseSummary] {
         let columns = byCategory ? "iteration, phase, category, mode" : "iteration, phase"
         return try rows(
             "rollouts",
             """
-            WITH all_rollouts AS (SELECT * FROM rollouts JOIN problems ON problems.hash = rollouts.problem),
+            WITH all_rollouts AS (SELECT * FROM rollouts o JOIN problems ON problems.hash = o.problem WHERE \(Self.isLast("o"))),
             grouped AS (
                 SELECT \(columns), COUNT(*) AS groupCount, SUM(lowest = highest) AS unanimous
                 FROM (SELECT \(columns), MIN(reward) AS lowest, MAX(reward) AS highest FROM all_rollouts
-                    GROUP BY \(columns), idx, turn HAVING COUNT(reward) > 1)
+                    GROUP BY \(columns), idx HAVING COUNT(reward) > 1)
                 GROUP BY \(columns))
             SELECT \(columns), COUNT(*) AS total, SUM(outcome IS NOT NULL) AS judged, SUM(outcome IS 'right') AS rights,
                 SUM(outcome IS 'wrong') AS wrongs, SUM(outcome IS 'unreadable') AS unreadables, SUM(outcome IS 'cutOff') AS cut,
@@ -147,6 +150,11 @@ extension RunRecord {
                 failed: try row.int("failures"), lengthStopped: try row.int("lengths"), meanReward: try row.optionalDouble("meanReward"),
                 meanCompletionLength: try row.double("meanLength"), groups: try row.int("groupCount"), groupsWithoutSignal: try row.int("unanimous"))
         }
+    }
+
+    /// Whether no turn follows.
+    private static func isLast(_ rollout: String) -> String {
+        "NOT EXISTS (SELECT 1 FROM rollouts n WHERE \(["iteration", "phase", "idx", "sample"].map { "n.\($0) = \(rollout).\($0)" }.joined(separator: " AND ")) AND n.turn = \(rollout).turn + 1)"
     }
 
     private static func same(_ columns: String) -> String {

@@ -7,6 +7,8 @@ public struct GenerationRequest: Sendable {
     public var promptTokens: [Int32]
     /// Completions of this one prompt; it is computed once for all of them.
     public var samples: Int
+    /// The number of the first of them, so that one of many can be drawn again alone.
+    public var firstSample: Int
     public var options: SamplingOptions
     public var maxTokens: Int
     public var stopTokens: [Int32]
@@ -17,11 +19,12 @@ public struct GenerationRequest: Sendable {
     public var alternatives: Int
 
     public init(
-        promptTokens: [Int32], samples: Int = 1, options: SamplingOptions, maxTokens: Int, stopTokens: [Int32], stopStrings: [String] = [], key: RandomKey,
+        promptTokens: [Int32], samples: Int = 1, firstSample: Int = 0, options: SamplingOptions, maxTokens: Int, stopTokens: [Int32], stopStrings: [String] = [], key: RandomKey,
         alternatives: Int = 0
     ) {
         self.promptTokens = promptTokens
         self.samples = samples
+        self.firstSample = firstSample
         self.options = options
         self.maxTokens = maxTokens
         self.stopTokens = stopTokens
@@ -111,9 +114,8 @@ public final class Generator {
         var active: [Sequence] = []
         // A request with more samples than may decode together is served in parts; its prompt is then computed once for each.
         var waiting = requests.indices.flatMap { request in
-            stride(from: 0, to: requests[request].samples, by: max(1, maxSequences)).map { first in
-                Part(request: request, samples: first..<min(requests[request].samples, first + max(1, maxSequences)))
-            }
+            let first = requests[request].firstSample, end = first + requests[request].samples
+            return stride(from: first, to: end, by: max(1, maxSequences)).map { Part(request: request, samples: $0..<min(end, $0 + max(1, maxSequences))) }
         }[...]
         let shared = sharedPrefix(requests)
         var prefix: [(block: Int, count: Int)] = []

@@ -33,16 +33,17 @@ public final class CPUBackend: Backend {
 
     /// - Parameters:
     ///   - threads: all processors when nil.
-    ///   - name: which kernels, "portable" or "avx2"; the fastest tested ones when nil.
+    ///   - name: which kernels, "portable" or "avx2"; when nil those that the environment's AUTODIDACT_KERNELS names, else the fastest tested ones.
     public init(threads: Int? = nil, kernels name: String? = nil) throws(BackendError) {
-        if let name {
-            guard let table = ad_kernels_named(name) else { throw .unknownKernels(name) }
-            kernels = table.pointee
-        } else {
-            kernels = ad_kernels_best().pointee
-        }
+        kernels = try Self.kernels(named: name)
         pool = ThreadPool(threads: max(1, threads ?? Int(sysconf(Int32(_SC_NPROCESSORS_ONLN)))))
         scratch = Array(repeating: nil, count: pool.threads)
+    }
+
+    static func kernels(named name: String?) throws(BackendError) -> ad_kernels {
+        guard let name = name ?? getenv("AUTODIDACT_KERNELS").map({ String(cString: $0) }) else { return ad_kernels_best().pointee }
+        guard let table = ad_kernels_named(name) else { throw .unknownKernels(name) }
+        return table.pointee
     }
 
     /// Scratch for every worker, made before the tiles start.

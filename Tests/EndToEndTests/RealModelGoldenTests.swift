@@ -98,4 +98,15 @@ struct RealModelGoldenTests {
             for (value, reference) in zip(values.suffix(state.shape[1]), first) { #expect(abs(Double(value) - reference) <= 2e-3 + 1e-4 * abs(reference)) }
         }
     }
+
+    @Test("a conversation that grows by tokens is the one that the template renders whole")
+    func conversation() throws {
+        let answer = "I am well, thank you."
+        let first = try model.encode([("user", "How are you?")]), next = [(role: "user", content: "And now?")]
+        let whole = try model.encode([("user", "How are you?"), ("assistant", answer)] + next)
+        let cut = try model.encode(answer, addSpecialTokens: false)
+        let end = try #require(model.tokenizer.eosToken)
+        // Whether the answer ended by itself or was cut off.
+        for tokens in [cut + [end], cut] { #expect(try first + tokens + model.encode(next, after: tokens) == whole) }
+    }
 }

@@ -265,6 +265,128 @@ struct ReSTEMTests {
     }
 }
 
+/// Sums that are asked again after every answer, so many turns long.
+private struct Repeating: Tasks.Environment {
+    let base: Addition
+    var turns = 2
+    var name: String { "repeating" }
+    var stops: [String] { base.stops }
+    var maxTokens: Int { base.maxTokens }
+    var verifier: any Verifier { base.verifier }
+    func problems(in split: Split) throws -> [Problem] { base.problems(in: split) }
+    func reset(_ problem: Problem, mode: PromptMode) throws -> Prompt { try base.reset(problem, mode: mode) }
+    func step(_ problem: Problem, after completions: [String]) throws -> Prompt? {
+        completions.count < turns ? try base.reset(problem, mode: .plain) : nil
+    }
+}
+
+@Suite("Several turns")
+struct TurnTests {
+    /// Its journal, and a loop that goes on with it.
+    private func run(
+        _ folder: String, _ journal: MemoryJournal, turns: Int = 2, samples: Int = 3, mode: PromptMode = .plain, verifier: (any Verifier)? = nil
+    ) async throws -> (rollouts: [Rollout], loop: LearningLoop) {
+        let addition = try Addition(digits: 1...2, seed: 1, trainCount: 40, devPerLength: 5, testPerLength: 10)
+        let loop = try makeLoop(folder, journal: journal, prompts: [Repeating(base: addition, turns: turns)], verifier: verifier)
+        let policy = try await loop.start()
+        return (try await loop.sample(
+            Array(addition.problems(in: .train).prefix(12)), mode: mode, samples: samples, from: policy, iteration: 1, phase: "attempt", SamplingOptions(temperature: 1)), loop)
+    }
+
+    @Test("each turn's prompt is the tokens so far and the next observation; what was cut off ends its episode")
+    func prompts() async throws {
+        try await withFolder { folder in
+            let journal = MemoryJournal()
+            let (rollouts, loop) = try await run(folder, journal)
+            let byKey = Dictionary(uniqueKeysWithValues: rollouts.map { ($0.key, $0) })
+            let first = rollouts.filter { $0.key.turn == 0 }, second = rollouts.filter { $0.key.turn == 1 }
+            #expect(first.count == 36 && first.count + second.count == rollouts.count)
+            #expect(second.count == first.count { $0.finishReason == .stop } && !second.isEmpty)
+            for rollout in second {
+                var key = rollout.key
+                key.turn = 0
+                let before = try #require(byKey[key])
+                // The task asks in the same words, so the tokens are those of the first prompt.
+                #expect(rollout.promptTokens == before.promptTokens + before.completionTokens + before.promptTokens)
+                #expect(rollout.judgement != nil && rollout.problem == before.problem)
+            }
+            // An episode is judged by its last turn.
+            let last = rollouts.lastTurns()
+            #expect(last.count == 36 && last.count { $0.key.turn == 1 } == second.count)
+            let metric = try #require(journal.metrics().first { $0.iteration == 1 && $0.phase == "attempt" && $0.name == "right" && $0.category.isEmpty })
+            #expect(metric.count == 36 && metric.value == Double(last.count(where: \.isRight)))
+            let policies = try await loop.policies([TrainingKey(iteration: 0, phase: "warm-up")])
+            for rollout in rollouts {
+                let again = try await loop.replay(rollout, sampling: SamplingOptions(temperature: 1), policies: policies)
+                #expect(again.tokens == rollout.completionTokens && again.logProbabilities == rollout.logProbabilities)
+                #expect(try await loop.score([rollout], policies: policies)[0] == rollout.logProbabilities)
+            }
+            // Random numbers of their own: under the key of the first turn the same prompt is answered in other words.
+            var others = 0
+            for var rollout in second {
+                rollout.key.turn = 0
+                if try await loop.replay(rollout, sampling: SamplingOptions(temperature: 1), policies: policies).tokens != rollout.completionTokens { others += 1 }
+            }
+            #expect(others > 0)
+        }
+    }
+
+    @Test("an environment that never ends is ended by the context")
+    func endless() async throws {
+        try await withFolder { folder in
+            let rollouts = try await run(folder, MemoryJournal(), turns: .max).rollouts
+            #expect(rollouts.contains { $0.key.turn > 0 })
+            #expect(rollouts.allSatisfy { $0.promptTokens.count < 128 })
+        }
+    }
+
+    @Test("a run that ended between turns, or within one, goes on as if it had not")
+    func resumes() async throws {
+        try await withFolder { folder in
+            let whole = try await run(folder, MemoryJournal(), turns: 3, verifier: AcceptAll()).rollouts
+            #expect(whole.contains { $0.key.turn == 2 })
+            let byTurn = whole.sorted { ($0.key.turn, $0.key) < ($1.key.turn, $1.key) }
+            let (first, second) = (whole.count { $0.key.turn == 0 }, whole.count { $0.key.turn < 2 })
+            try await resume(folder, from: Array(byTurn.prefix(first)), to: whole)
+            try await resume(folder, from: Array(byTurn.prefix(second - 2)), to: whole)
+        }
+    }
+
+    /// What was recorded stands, the last of it without its judgement; the rest comes out as in the whole run.
+    private func resume(_ folder: String, from recorded: [Rollout], to whole: [Rollout]) async throws {
+        let journal = MemoryJournal(), verifier = CountingVerifier()
+        journal.record(recorded)
+        var torn = recorded[recorded.count - 1]
+        torn.judgement = nil
+        journal.record([torn])
+        #expect(try await run(folder, journal, turns: 3, verifier: verifier).rollouts == whole)
+        #expect(verifier.judged.withLock { $0 } == whole.count - recorded.count + 1)
+    }
+
+    @Test("an example of a later turn keeps its conversation, without the hint of the first prompt")
+    func hints() async throws {
+        try await withFolder { folder in
+            let (rollouts, loop) = try await run(folder, MemoryJournal(), samples: 1, mode: .hinted)
+            let right = rollouts.map { rollout in
+                var rollout = rollout
+                rollout.judgement = .judged(Verdict(.right, evidence: ""))
+                return rollout
+            }
+            let examples = try await loop.examples(from: right, RightCompletions(), iteration: 1)
+            let byKey = Dictionary(uniqueKeysWithValues: rollouts.map { ($0.key, $0) })
+            #expect(examples.contains { $0.rollouts[0].turn == 1 })
+            for example in examples where example.rollouts[0].turn == 1 {
+                var key = example.rollouts[0]
+                key.turn = 0
+                let before = try #require(byKey[key]), rollout = try #require(byKey[example.rollouts[0]])
+                let question = Array(rollout.promptTokens.dropFirst(before.promptTokens.count + before.completionTokens.count))
+                #expect(before.promptTokens != question)  // it holds the hint
+                #expect(example.promptTokens == question + before.completionTokens + question)
+            }
+        }
+    }
+}
+
 @Suite("Selectors")
 struct SelectorTests {
     private func rollout(_ index: Int, _ sample: Int, tokens: [Int32], outcome: Verdict.Outcome) -> Rollout {
@@ -310,13 +432,13 @@ struct RecipeFileTests {
     @Test("settings override defaults one by one; the command line's recipe wins")
     func overrides() throws {
         let changed = try plan("recipe:\n  star:\n    iterations: 9\n")
-        let star = try #require(changed.recipe.recipe as? STaR), standard = try #require(plan("schema: 1\n").recipe.recipe as? STaR)
+        let star = try #require(changed.recipe.chosen as? STaR), standard = try #require(plan("schema: 1\n").recipe.chosen as? STaR)
         #expect(star.iterations == 9 && star.firstSteps == standard.firstSteps)
         #expect(try plan("recipe:\n  star:\n    iterations: 9\n", recipe: "rest-em").recipe == RecipeChoice(ReSTEM()))
         let rest = try plan("recipe:\n  rest-em:\n    cap: 3\n").recipe
-        #expect((rest.recipe as? ReSTEM)?.cap == 3)
+        #expect((rest.chosen as? ReSTEM)?.cap == 3)
         // As options of the command line change single settings.
-        let warmer = try #require(rest.setting("sampling.temperature", to: "0.9")?.recipe as? ReSTEM)
+        let warmer = try #require(rest.setting("sampling.temperature", to: "0.9")?.chosen as? ReSTEM)
         #expect(warmer.sampling.temperature == 0.9 && warmer.cap == 3)
         #expect(try rest.setting("firstSteps", to: "3") == nil && rest.setting("sampling.heat", to: "3") == nil)
         #expect(throws: DecodingError.self) { try rest.setting("cap", to: "many") }

@@ -278,6 +278,23 @@ struct RunRecordTests {
         }
     }
 
+    @Test("an episode of several turns counts once, as its last turn ended")
+    func lastTurns() throws {
+        try withRecord { record in
+            for (iteration, last) in [(0, Verdict.Outcome.wrong), (1, .right)] {
+                var second = rollout(0, iteration: iteration, phase: "test", text: "again", judgement: judged(last, reward: last == .right ? 1 : 0))
+                second.key.turn = 1
+                try record.record([rollout(0, iteration: iteration, phase: "test", judgement: judged(.wrong, reward: 0)), second])
+                try record.record([rollout(0, iteration: iteration, phase: "test", sample: 1, judgement: judged(.wrong, reward: 0))])
+            }
+            let pair = try #require(record.beforeAfter().first)
+            #expect(pair.before.text == "again" && pair.after.text == "again" && !pair.before.isRight && pair.after.isRight)
+            let summaries = try record.phaseSummaries()
+            #expect(summaries.map(\.rollouts) == [2, 2] && summaries.map(\.right) == [0, 1])
+            #expect(summaries.map(\.groups) == [1, 1] && summaries.map(\.groupsWithoutSignal) == [1, 0])
+        }
+    }
+
     @Test("runs are listed with their state")
     func list() throws {
         try withTemporaryPath { path in
