@@ -17,7 +17,7 @@ struct Work {
 
     func train() throws {
         let options = TrainerOptions(optimizer: AdamWOptions(learningRate: 1e-5), microBatchTokens: batch * length)
-        let trainer = Trainer(model.decoder, objective: NegativeLogLikelihood(), options: options, totalSteps: 3)
+        let trainer = Trainer(model.decoder.copy(expanding: true), objective: NegativeLogLikelihood(), options: options, totalSteps: 3)
         let examples = examples
         _ = try trainer.step(examples)
         let best = try (0..<2).map { _ in try seconds { _ = try trainer.step(examples) } }.min()!

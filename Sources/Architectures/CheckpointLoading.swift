@@ -22,32 +22,61 @@ public enum CheckpointError: Error, Equatable, CustomStringConvertible {
 }
 
 extension Decoder {
-    /// Whether a file's tensors are this model's, by name, shape and type, without reading a value.
+    /// Whether a file's tensors are this model's, by name, shape and type, without reading a value; `parameters.byteCount` is then what
+    /// loading it takes.
     /// - Throws: `CheckpointError`, and `FileError` for a type that is no number.
-    public func check(_ file: any TensorFile) throws { _ = try matched(file) }
+    public func check(_ file: any TensorFile) throws { parameters.layOut(formats(try matched(file))) }
 
-    /// Reads every weight, expanding blocks to their exact float32 values.
+    /// Reads every weight. Blocks stay codes in memory, which compute as their exact float32 values.
+    /// - Parameter expanding: makes everything float32, which training needs.
     /// - Throws: `CheckpointError` before any memory is taken, when names or shapes do not fit.
-    public func load(_ file: any TensorFile) throws {
+    public func load(_ file: any TensorFile, expanding: Bool = false) throws {
         let plan = try matched(file)
-        parameters.allocate()
+        parameters.allocate(expanding ? [:] : formats(plan))
         for (parameter, info, permutation) in plan {
-            try parameters.fill(parameter) { rows, values in
-                guard let permutation else { return try file.readFloats(info, rows: rows, into: values) }
-                let width = values.count / rows.count
-                for (index, row) in rows.enumerated() {
+            /// Stretches of rows that lie together in the file, with their place among the rows asked for.
+            func stretches(_ rows: Range<Int>) -> [(index: Int, source: Range<Int>)] {
+                guard let permutation else { return [(0, rows)] }
+                return rows.enumerated().map { index, row in
                     let source = permutation.source(row)
-                    try file.readFloats(info, rows: source..<source + 1, into: UnsafeMutableBufferPointer(rebasing: values[index * width..<(index + 1) * width]))
+                    return (index, source..<source + 1)
+                }
+            }
+            if parameter.format == .float32 {
+                try parameters.fill(parameter) { rows, values in
+                    let width = values.count / rows.count
+                    for (index, source) in stretches(rows) {
+                        try file.readFloats(info, rows: source, into: UnsafeMutableBufferPointer(rebasing: values[index * width..<(index + source.count) * width]))
+                    }
+                }
+            } else {
+                let width = parameter.shape[1], groups = width / parameter.format.group
+                try parameters.fillCodes(parameter) { rows, values in
+                    for (index, source) in stretches(rows) {
+                        try file.readCodes(
+                            info, rows: source, codes: values.codes + index * width, scales: values.scales + index * groups, offsets: values.offsets + index * groups)
+                    }
                 }
             }
         }
     }
 
+    private typealias Match = (parameter: Parameter, info: TensorInfo, permutation: Permutation?)
+
+    /// Matrices that can stay codes; one whose rows end inside a block is expanded.
+    private func formats(_ plan: [Match]) -> [String: WeightFormat] {
+        var formats: [String: WeightFormat] = [:]
+        for (parameter, info, _) in plan where parameter.isMatrix && parameter.shape[1] % info.dtype.blockSize == 0 {
+            if let coding = info.dtype.coding { formats[parameter.name] = WeightFormat(codes: coding.codes, group: coding.group) }
+        }
+        return formats
+    }
+
     /// Each parameter with the tensor that holds it.
-    private func matched(_ file: any TensorFile) throws -> [(parameter: Parameter, info: TensorInfo, permutation: Permutation?)] {
+    private func matched(_ file: any TensorFile) throws -> [Match] {
         let isGGUF = file is GGUFFile
         var taken: Set<String> = []
-        var plan: [(parameter: Parameter, info: TensorInfo, permutation: Permutation?)] = []
+        var plan: [Match] = []
         for parameter in parameters.parameters {
             let name = isGGUF ? ggufName(parameter.name) : parameter.name
             guard let info = file.info(name) else {

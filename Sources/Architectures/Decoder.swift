@@ -67,9 +67,10 @@ public final class Decoder {
     }
 
     /// Another model with the same values, in shared memory until one of the two is written.
-    public func copy() -> Decoder {
+    /// - Parameter expanding: what is held as codes becomes float32, so that it can be trained.
+    public func copy(expanding: Bool = false) -> Decoder {
         let copy = Decoder(configuration, on: backend)
-        copy.parameters.share(parameters)
+        copy.parameters.share(parameters, expanding: expanding)
         return copy
     }
 

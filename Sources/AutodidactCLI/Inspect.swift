@@ -19,10 +19,11 @@ struct Inspect: AsyncParsableCommand {
         let tokenizer: Tokenizer? =
             if let gguf = weights as? GGUFFile { try Tokenizer(gguf: gguf) } else { try folder.tokenizerPath.map { _ in try Tokenizer(path: folder.folder) } }
         // Every name and shape is checked, without reading a value.
-        try Decoder(configuration, on: try CPUBackend(threads: 1)).check(weights)
+        let decoder = Decoder(configuration, on: try CPUBackend(threads: 1))
+        try decoder.check(weights)
         var dtypes: [String: Int] = [:]
         for tensor in weights.tensors { dtypes[tensor.dtype.name, default: 0] += 1 }
-        let plan = MemoryPlan(configuration)
+        let plan = MemoryPlan(decoder)
         let template: String =
             if let source = tokenizer?.chatTemplate {
                 (try? ChatTemplate(source)) != nil ? "understood" : "present, but uses constructs that are not supported"

@@ -14,9 +14,11 @@
 
 typedef float f8 __attribute__((vector_size(32)));
 typedef int32_t i8 __attribute__((vector_size(32)));
+typedef uint32_t u8 __attribute__((vector_size(32)));
 
 AD_INLINE f8 load8(const float *p) { f8 v; memcpy(&v, p, sizeof v); return v; }
 AD_INLINE void store8(float *p, f8 v) { memcpy(p, &v, sizeof v); }
+AD_INLINE u8 load_words(const void *p) { u8 v; memcpy(&v, p, sizeof v); return v; }
 AD_INLINE f8 load_some(const float *p, size_t n) { f8 v = {0}; memcpy(&v, p, n * sizeof(float)); return v; }
 AD_INLINE void store_some(float *p, f8 v, size_t n) { memcpy(p, &v, n * sizeof(float)); }
 AD_INLINE f8 splat(float x) { return (f8){x, x, x, x, x, x, x, x}; }

@@ -7,10 +7,8 @@ extension DType {
     /// Whether `expand` knows this type. Integers are not floats: a weight stored as I8 means nothing without its scale.
     public var isExpandable: Bool {
         switch self {
-        case .f32, .f16, .bf16, .f64, .f8_e4m3, .f8_e5m2, .f8_e8m0,
-            .q4_0, .q4_1, .q5_0, .q5_1, .q8_0, .q2_K, .q3_K, .q4_K, .q5_K, .q6_K, .iq4_nl, .iq4_xs, .mxfp4:
-            true
-        default: false
+        case .f32, .f16, .bf16, .f64, .f8_e4m3, .f8_e5m2, .f8_e8m0: true
+        default: coding != nil
         }
     }
 
@@ -42,32 +40,94 @@ extension DType {
             for i in 0..<count { destination[i] = floatFromHalf(UInt16(byte(source + i)) << 8) }
         case .f8_e8m0:
             for i in 0..<count { destination[i] = floatFromE8M0(byte(source + i)) }
-        case .q4_0: each(blocks, source, destination, q4_0Block)
-        case .q4_1: each(blocks, source, destination, q4_1Block)
-        case .q5_0: each(blocks, source, destination, q5_0Block)
-        case .q5_1: each(blocks, source, destination, q5_1Block)
-        case .q8_0: each(blocks, source, destination, q8_0Block)
-        case .q2_K: each(blocks, source, destination, q2_KBlock)
-        case .q3_K: each(blocks, source, destination, q3_KBlock)
-        case .q4_K: each(blocks, source, destination, q4_KBlock)
-        case .q5_K: each(blocks, source, destination, q5_KBlock)
-        case .q6_K: each(blocks, source, destination, q6_KBlock)
-        case .iq4_nl: each(blocks, source, destination, iq4_nlBlock)
-        case .iq4_xs: each(blocks, source, destination, iq4_xsBlock)
-        case .mxfp4: each(blocks, source, destination, mxfp4Block)
+        case _ where coding != nil: expandCodes(source, blocks: blocks, into: destination)
         default: preconditionFailure("\(name) does not expand to floats")
         }
     }
 
-    @inline(__always)
-    private func each(
-        _ blocks: Int, _ source: UnsafeRawPointer, _ destination: UnsafeMutablePointer<Float>,
-        _ expand: (UnsafeRawPointer, UnsafeMutablePointer<Float>) -> Void
-    ) {
-        let (elements, bytes) = (blockSize, bytesPerBlock)
-        for block in 0..<blocks { expand(source + block * bytes, destination + block * elements) }
+    private func expandCodes(_ source: UnsafeRawPointer, blocks: Int, into destination: UnsafeMutablePointer<Float>) {
+        let (elements, group, hasOffsets) = (blockSize, coding!.group, coding!.hasOffsets)
+        withUnsafeTemporaryAllocation(of: Int8.self, capacity: 256) { codes in
+            withUnsafeTemporaryAllocation(of: Float.self, capacity: 32) { factors in
+                let (codes, scales, offsets) = (codes.baseAddress!, factors.baseAddress!, factors.baseAddress! + 16)
+                for block in 0..<blocks {
+                    split(source + block * bytesPerBlock, blocks: 1, codes: codes, scales: scales, offsets: offsets)
+                    let x = destination + block * elements
+                    for start in stride(from: 0, to: elements, by: group) {
+                        let (scale, offset) = (scales[start / group], offsets[start / group])
+                        if hasOffsets {
+                            for i in start..<start + group { x[i] = Float(codes[i]) * scale + offset }
+                        } else {
+                            for i in start..<start + group { x[i] = Float(codes[i]) * scale }
+                        }
+                    }
+                }
+            }
+        }
     }
 }
+
+// MARK: - Codes
+
+/// What the elements of a block type are made of: `x = code · scale + offset`, scale and offset shared by `group` elements.
+///
+/// Where there is an offset, code · scale is exact in float32, so product and sum may be rounded at once.
+public struct BlockCoding: Sendable, Equatable {
+    /// Elements that share a scale, 16 or 32.
+    public var group: Int
+    public var hasOffsets: Bool
+    /// The range of codes.
+    public var codes: ClosedRange<Int>
+}
+
+extension DType {
+    /// nil: no block type, or one that is not read.
+    public var coding: BlockCoding? {
+        switch self {
+        case .q4_0: BlockCoding(group: 32, hasOffsets: false, codes: -8...7)
+        case .q4_1, .q4_K: BlockCoding(group: 32, hasOffsets: true, codes: 0...15)
+        case .q5_0: BlockCoding(group: 32, hasOffsets: false, codes: -16...15)
+        case .q5_1, .q5_K: BlockCoding(group: 32, hasOffsets: true, codes: 0...31)
+        case .q8_0: BlockCoding(group: 32, hasOffsets: false, codes: -128...127)
+        case .q2_K: BlockCoding(group: 16, hasOffsets: true, codes: 0...3)
+        case .q3_K: BlockCoding(group: 16, hasOffsets: false, codes: -4...3)
+        case .q6_K: BlockCoding(group: 16, hasOffsets: false, codes: -32...31)
+        case .iq4_nl, .iq4_xs: BlockCoding(group: 32, hasOffsets: false, codes: -127...113)
+        case .mxfp4: BlockCoding(group: 32, hasOffsets: false, codes: -12...12)
+        default: nil
+        }
+    }
+
+    /// Splits blocks into codes, one for each element, and the scale and offset of each group; where the type has no offsets, `offsets` is left alone.
+    /// - Precondition: `coding` is not nil; there is room for the codes and groups of all blocks.
+    public func split(
+        _ source: UnsafeRawPointer, blocks: Int, codes: UnsafeMutablePointer<Int8>, scales: UnsafeMutablePointer<Float>, offsets: UnsafeMutablePointer<Float>
+    ) {
+        guard let coding else { preconditionFailure("\(name) has no codes") }
+        let (elements, groups) = (blockSize, blockSize / coding.group)
+        func each(_ split: (_ block: UnsafeRawPointer, _ codes: UnsafeMutablePointer<Int8>, _ scales: UnsafeMutablePointer<Float>, _ offsets: UnsafeMutablePointer<Float>) -> Void) {
+            for block in 0..<blocks { split(source + block * bytesPerBlock, codes + block * elements, scales + block * groups, offsets + block * groups) }
+        }
+        switch self {
+        case .q4_0: each(q4_0Block)
+        case .q4_1: each(q4_1Block)
+        case .q5_0: each(q5_0Block)
+        case .q5_1: each(q5_1Block)
+        case .q8_0: each(q8_0Block)
+        case .q2_K: each(q2_KBlock)
+        case .q3_K: each(q3_KBlock)
+        case .q4_K: each(q4_KBlock)
+        case .q5_K: each(q5_KBlock)
+        case .q6_K: each(q6_KBlock)
+        case .iq4_nl: each(iq4_nlBlock)
+        case .iq4_xs: each(iq4_xsBlock)
+        default: each(mxfp4Block)
+        }
+    }
+}
+
+private typealias Codes = UnsafeMutablePointer<Int8>
+private typealias Factors = UnsafeMutablePointer<Float>
 
 // MARK: - Small floats
 
@@ -133,130 +193,101 @@ private func floatFromE8M0(_ bits: UInt8) -> Float {
     pointer.assumingMemoryBound(to: UInt8.self)
 }
 
+/// The low nibbles of 16 bytes are elements 0 to 15, the high ones 16 to 31.
+@inline(__always)
+private func splitNibbles(_ qs: UnsafePointer<UInt8>, _ codes: Codes, _ code: (UInt8) -> Int8) {
+    for j in 0..<16 {
+        codes[j] = code(qs[j] & 15)
+        codes[j + 16] = code(qs[j] >> 4)
+    }
+}
+
 // MARK: - Blocks of 32
 
-/// d f16, qs[16]: element j in the low nibble of byte j, element j + 16 in its high one. x = d (q - 8)
+/// d f16, qs[16] nibbles. x = d (q - 8)
+private func q4_0Block(_ block: UnsafeRawPointer, _ codes: Codes, _ scales: Factors, _: Factors) {
+    scales[0] = half(block)
+    splitNibbles(octets(block + 2), codes) { Int8($0) - 8 }
+}
+
+/// d f16, m f16, qs[16]. x = d q + m
+private func q4_1Block(_ block: UnsafeRawPointer, _ codes: Codes, _ scales: Factors, _ offsets: Factors) {
+    (scales[0], offsets[0]) = (half(block), half(block + 2))
+    splitNibbles(octets(block + 4), codes) { Int8($0) }
+}
+
+/// Nibbles with a fifth bit each: that of element j is bit j of a u32.
 @inline(__always)
-private func q4_0Block(_ block: UnsafeRawPointer, _ x: UnsafeMutablePointer<Float>) {
-    let d = half(block)
-    let qs = octets(block + 2)
+private func splitFives(_ qh: UInt32, _ qs: UnsafePointer<UInt8>, _ codes: Codes, minus centre: Int8) {
     for j in 0..<16 {
-        x[j] = Float(Int32(qs[j] & 15) &- 8) * d
-        x[j + 16] = Float(Int32(qs[j] >> 4) &- 8) * d
+        codes[j] = Int8(qs[j] & 15 | UInt8(qh >> UInt32(j) & 1) << 4) - centre
+        codes[j + 16] = Int8(qs[j] >> 4 | UInt8(qh >> UInt32(j + 16) & 1) << 4) - centre
     }
 }
 
-/// d f16, m f16, qs[16] in the same order. x = d q + m
-@inline(__always)
-private func q4_1Block(_ block: UnsafeRawPointer, _ x: UnsafeMutablePointer<Float>) {
-    let (d, m) = (half(block), half(block + 2))
-    let qs = octets(block + 4)
-    for j in 0..<16 {
-        x[j] = Float(Int32(qs[j] & 15)) * d + m
-        x[j + 16] = Float(Int32(qs[j] >> 4)) * d + m
-    }
-}
-
-/// d f16, qh u32 with the fifth bit of element j at bit j, qs[16]. x = d (q - 16)
-@inline(__always)
-private func q5_0Block(_ block: UnsafeRawPointer, _ x: UnsafeMutablePointer<Float>) {
-    let d = half(block)
-    let qh = word32(block + 2)
-    let qs = octets(block + 6)
-    for j in 0..<16 {
-        let low = UInt32(qs[j] & 15) | (qh >> UInt32(j) & 1) << 4
-        let high = UInt32(qs[j] >> 4) | (qh >> UInt32(j + 16) & 1) << 4
-        x[j] = Float(Int32(low) &- 16) * d
-        x[j + 16] = Float(Int32(high) &- 16) * d
-    }
+/// d f16, qh u32, qs[16]. x = d (q - 16)
+private func q5_0Block(_ block: UnsafeRawPointer, _ codes: Codes, _ scales: Factors, _: Factors) {
+    scales[0] = half(block)
+    splitFives(word32(block + 2), octets(block + 6), codes, minus: 16)
 }
 
 /// d f16, m f16, qh u32, qs[16]. x = d q + m
-@inline(__always)
-private func q5_1Block(_ block: UnsafeRawPointer, _ x: UnsafeMutablePointer<Float>) {
-    let (d, m) = (half(block), half(block + 2))
-    let qh = word32(block + 4)
-    let qs = octets(block + 8)
-    for j in 0..<16 {
-        let low = UInt32(qs[j] & 15) | (qh >> UInt32(j) & 1) << 4
-        let high = UInt32(qs[j] >> 4) | (qh >> UInt32(j + 16) & 1) << 4
-        x[j] = Float(Int32(low)) * d + m
-        x[j + 16] = Float(Int32(high)) * d + m
-    }
+private func q5_1Block(_ block: UnsafeRawPointer, _ codes: Codes, _ scales: Factors, _ offsets: Factors) {
+    (scales[0], offsets[0]) = (half(block), half(block + 2))
+    splitFives(word32(block + 4), octets(block + 8), codes, minus: 0)
 }
 
 /// d f16, int8[32]. x = d q
-@inline(__always)
-private func q8_0Block(_ block: UnsafeRawPointer, _ x: UnsafeMutablePointer<Float>) {
-    let d = half(block)
-    let qs = (block + 2).assumingMemoryBound(to: Int8.self)
-    for j in 0..<32 { x[j] = Float(Int32(qs[j])) * d }
+private func q8_0Block(_ block: UnsafeRawPointer, _ codes: Codes, _ scales: Factors, _: Factors) {
+    scales[0] = half(block)
+    UnsafeMutableRawPointer(codes).copyMemory(from: block + 2, byteCount: 32)
 }
 
 /// The sixteen values of IQ4_NL and IQ4_XS.
-private typealias Nibbles = (
-    Float, Float, Float, Float, Float, Float, Float, Float, Float, Float, Float, Float, Float, Float, Float, Float
-)
-private let iq4Values: Nibbles = (-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113)
+private let iq4Values: [Int8] = [-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113]
 /// Twice the sixteen values of a 4-bit float with 2 exponent bits; the scale is halved instead.
-private let mxfp4Values: Nibbles = (0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12)
+private let mxfp4Values: [Int8] = [0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12]
 
-/// Sixteen bytes of nibbles into 32 elements, each its value times d.
-@inline(__always)
-private func expandNibbles(
-    _ qs: UnsafePointer<UInt8>, _ d: Float, _ values: Nibbles, _ x: UnsafeMutablePointer<Float>
-) {
-    withUnsafeBytes(of: values) { table in
-        let table = table.assumingMemoryBound(to: Float.self)
-        for j in 0..<16 {
-            x[j] = d * table[Int(qs[j] & 15)]
-            x[j + 16] = d * table[Int(qs[j] >> 4)]
-        }
-    }
+/// d f16, qs[16]. x = d values[q]
+private func iq4_nlBlock(_ block: UnsafeRawPointer, _ codes: Codes, _ scales: Factors, _: Factors) {
+    scales[0] = half(block)
+    iq4Values.withUnsafeBufferPointer { values in splitNibbles(octets(block + 2), codes) { values[Int($0)] } }
 }
 
-/// d f16, qs[16] as in Q4_0. x = d values[q]
-private func iq4_nlBlock(_ block: UnsafeRawPointer, _ x: UnsafeMutablePointer<Float>) {
-    expandNibbles(octets(block + 2), half(block), iq4Values, x)
-}
-
-/// e u8 (a power of two), qs[16] as in Q4_0. x = 2^(e - 128) values[q]
-private func mxfp4Block(_ block: UnsafeRawPointer, _ x: UnsafeMutablePointer<Float>) {
+/// e u8 (a power of two), qs[16]. x = 2^(e - 128) values[q]
+private func mxfp4Block(_ block: UnsafeRawPointer, _ codes: Codes, _ scales: Factors, _: Factors) {
     let e = UInt32(byte(block))
-    let scale = Float(bitPattern: e < 2 ? 0x0020_0000 << e : (e - 1) << 23)  // half of 2^(e - 127)
-    expandNibbles(octets(block + 1), scale, mxfp4Values, x)
+    scales[0] = Float(bitPattern: e < 2 ? 0x0020_0000 << e : (e - 1) << 23)  // half of 2^(e - 127)
+    mxfp4Values.withUnsafeBufferPointer { values in splitNibbles(octets(block + 1), codes) { values[Int($0)] } }
 }
 
 // MARK: - Blocks of 256
 
 /// scales[16] (scale in the low nibble, minimum in the high one, 16 elements each), qs[64], d f16, dmin f16.
-private func q2_KBlock(_ block: UnsafeRawPointer, _ x: UnsafeMutablePointer<Float>) {
-    let (scales, qs) = (octets(block), octets(block + 16))
+private func q2_KBlock(_ block: UnsafeRawPointer, _ codes: Codes, _ scales: Factors, _ offsets: Factors) {
+    let (packed, qs) = (octets(block), octets(block + 16))
     let (d, dmin) = (half(block + 80), half(block + 82))
     for group in 0..<16 {  // 16 elements: two bits of 16 bytes
         let q = qs + 32 * (group / 8) + 16 * (group % 2)
         let shift = UInt8(group / 2 % 4 * 2)
-        let scale = d * Float(Int32(scales[group] & 15))
-        let minimum = dmin * Float(Int32(scales[group] >> 4))
-        for l in 0..<16 { x[16 * group + l] = scale * Float(Int32(q[l] >> shift & 3)) - minimum }
+        scales[group] = d * Float(packed[group] & 15)
+        offsets[group] = -(dmin * Float(packed[group] >> 4))
+        for l in 0..<16 { codes[16 * group + l] = Int8(q[l] >> shift & 3) }
     }
 }
 
 /// hmask[32], qs[64], scales[12] (6 bits for 16 elements each), d f16.
-private func q3_KBlock(_ block: UnsafeRawPointer, _ x: UnsafeMutablePointer<Float>) {
+private func q3_KBlock(_ block: UnsafeRawPointer, _ codes: Codes, _ scales: Factors, _: Factors) {
     let (hmask, qs, packed) = (octets(block), octets(block + 32), octets(block + 96))
     let d = half(block + 108)
     for group in 0..<16 {
         let low = group < 8 ? packed[group] & 15 : packed[group - 8] >> 4
         let high = packed[8 + group % 4] >> UInt8(group / 4 * 2) & 3
-        let scale = d * Float(Int32(low | high << 4) - 32)
+        scales[group] = d * Float(Int32(low | high << 4) - 32)
         let (q, h) = (qs + 32 * (group / 8) + 16 * (group % 2), hmask + 16 * (group % 2))
         let shift = UInt8(group / 2 % 4 * 2)
         let bit = UInt8(group / 2)
-        for l in 0..<16 {
-            let value = Int32(q[l] >> shift & 3) - (h[l] >> bit & 1 == 0 ? 4 : 0)
-            x[16 * group + l] = scale * Float(value)
-        }
+        for l in 0..<16 { codes[16 * group + l] = Int8(q[l] >> shift & 3) - (h[l] >> bit & 1 == 0 ? 4 : 0) }
     }
 }
 
@@ -269,60 +300,57 @@ private func scaleAndMinimum(_ j: Int, _ packed: UnsafePointer<UInt8>) -> (Float
         } else {
             (packed[j + 4] & 15 | (packed[j - 4] >> 6) << 4, packed[j + 4] >> 4 | (packed[j] >> 6) << 4)
         }
-    return (Float(Int32(scale)), Float(Int32(minimum)))
+    return (Float(scale), Float(minimum))
 }
 
 /// d f16, dmin f16, scales[12], qs[128]: the low nibbles of 32 bytes are one sub-block, the high ones the next.
-private func q4_KBlock(_ block: UnsafeRawPointer, _ x: UnsafeMutablePointer<Float>) {
+private func q4_KBlock(_ block: UnsafeRawPointer, _ codes: Codes, _ scales: Factors, _ offsets: Factors) {
     let (d, dmin) = (half(block), half(block + 2))
     for j in 0..<8 {
         let (scale, minimum) = scaleAndMinimum(j, octets(block + 4))
+        (scales[j], offsets[j]) = (d * scale, -(dmin * minimum))
         let q = octets(block + 16) + 32 * (j / 2)
-        let (ds, dm) = (d * scale, dmin * minimum)
         let shift = UInt8(j % 2 * 4)
-        for l in 0..<32 { x[32 * j + l] = ds * Float(Int32(q[l] >> shift & 15)) - dm }
+        for l in 0..<32 { codes[32 * j + l] = Int8(q[l] >> shift & 15) }
     }
 }
 
 /// d f16, dmin f16, scales[12], qh[32] (fifth bit of sub-block j at bit j), qs[128] as in Q4_K.
-private func q5_KBlock(_ block: UnsafeRawPointer, _ x: UnsafeMutablePointer<Float>) {
+private func q5_KBlock(_ block: UnsafeRawPointer, _ codes: Codes, _ scales: Factors, _ offsets: Factors) {
     let (d, dmin) = (half(block), half(block + 2))
     let qh = octets(block + 16)
     for j in 0..<8 {
         let (scale, minimum) = scaleAndMinimum(j, octets(block + 4))
+        (scales[j], offsets[j]) = (d * scale, -(dmin * minimum))
         let q = octets(block + 48) + 32 * (j / 2)
-        let (ds, dm) = (d * scale, dmin * minimum)
         let (shift, bit) = (UInt8(j % 2 * 4), UInt8(j))
-        for l in 0..<32 {
-            let value = q[l] >> shift & 15 | (qh[l] >> bit & 1) << 4
-            x[32 * j + l] = ds * Float(Int32(value)) - dm
-        }
+        for l in 0..<32 { codes[32 * j + l] = Int8(q[l] >> shift & 15 | (qh[l] >> bit & 1) << 4) }
     }
 }
 
 /// ql[128], qh[64], scales int8[16] (16 elements each), d f16 at the end. x = d scale (q - 32)
-private func q6_KBlock(_ block: UnsafeRawPointer, _ x: UnsafeMutablePointer<Float>) {
-    let scales = (block + 192).assumingMemoryBound(to: Int8.self)
+private func q6_KBlock(_ block: UnsafeRawPointer, _ codes: Codes, _ scales: Factors, _: Factors) {
+    let packed = (block + 192).assumingMemoryBound(to: Int8.self)
     let d = half(block + 208)
     for group in 0..<16 {
         let quarter = group / 2 % 4  // 32 elements of a half block of 128
         let ql = octets(block) + 64 * (group / 8) + 32 * (quarter % 2) + 16 * (group % 2)
         let qh = octets(block + 128) + 32 * (group / 8) + 16 * (group % 2)
         let (shift, high) = (UInt8(quarter / 2 * 4), UInt8(quarter * 2))
-        let scale = d * Float(Int32(scales[group]))
-        for l in 0..<16 {
-            let value = ql[l] >> shift & 15 | (qh[l] >> high & 3) << 4
-            x[16 * group + l] = scale * Float(Int32(value) - 32)
-        }
+        scales[group] = d * Float(packed[group])
+        for l in 0..<16 { codes[16 * group + l] = Int8(ql[l] >> shift & 15 | (qh[l] >> high & 3) << 4) - 32 }
     }
 }
 
 /// d f16, scales_h u16, scales_l[4] (together 6 bits for 32 elements each), qs[128].
-private func iq4_xsBlock(_ block: UnsafeRawPointer, _ x: UnsafeMutablePointer<Float>) {
+private func iq4_xsBlock(_ block: UnsafeRawPointer, _ codes: Codes, _ scales: Factors, _: Factors) {
     let d = half(block)
     let (high, low) = (word16(block + 2), octets(block + 4))
-    for j in 0..<8 {
-        let scale = Int32(low[j / 2] >> UInt8(j % 2 * 4) & 15) | Int32(high >> UInt16(2 * j) & 3) << 4
-        expandNibbles(octets(block + 8) + 16 * j, d * Float(scale - 32), iq4Values, x + 32 * j)
+    iq4Values.withUnsafeBufferPointer { values in
+        for j in 0..<8 {
+            let scale = Int32(low[j / 2] >> UInt8(j % 2 * 4) & 15) | Int32(high >> UInt16(2 * j) & 3) << 4
+            scales[j] = d * Float(scale - 32)
+            splitNibbles(octets(block + 8) + 16 * j, codes + 32 * j) { values[Int($0)] }
+        }
     }
 }

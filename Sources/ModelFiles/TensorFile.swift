@@ -43,25 +43,41 @@ extension TensorFile {
         _ info: TensorInfo, rows: Range<Int>, into destination: UnsafeMutableBufferPointer<Float>
     ) throws {
         try requireExpandable(info)
+        let (source, blocks) = try blocks(info, rows: rows)
+        let count = blocks * info.dtype.blockSize
+        precondition(
+            destination.count == count,
+            "room for \(destination.count) elements, but rows \(rows) of '\(info.name)' have \(count)")
+        if count > 0 { info.dtype.expand(source, count: count, into: destination.baseAddress!) }
+    }
+
+    /// Splits some slices of the first axis into codes, scales and offsets, in row-major order; see `DType.split`.
+    /// - Precondition: `rows` lie inside the first axis, and the type has a `coding`.
+    /// - Throws: `FileError` when the rows begin or end inside a block.
+    public func readCodes(
+        _ info: TensorInfo, rows: Range<Int>, codes: UnsafeMutablePointer<Int8>, scales: UnsafeMutablePointer<Float>, offsets: UnsafeMutablePointer<Float>
+    ) throws {
+        let (source, blocks) = try blocks(info, rows: rows)
+        info.dtype.split(source, blocks: blocks, codes: codes, scales: scales, offsets: offsets)
+    }
+
+    /// Where some slices of the first axis lie, and how many blocks they are.
+    private func blocks(_ info: TensorInfo, rows: Range<Int>) throws -> (source: UnsafeRawPointer, count: Int) {
         let rowCount = info.shape.first ?? 1
         precondition(
             rows.lowerBound >= 0 && rows.upperBound <= rowCount,
             "rows \(rows) of '\(info.name)', which has \(rowCount)")
         let rowSize = rowCount == 0 ? 0 : info.elementCount / rowCount
-        let (first, count) = (rows.lowerBound * rowSize, rows.count * rowSize)
-        precondition(
-            destination.count == count,
-            "room for \(destination.count) elements, but rows \(rows) of '\(info.name)' have \(count)")
-        let block = info.dtype.blockSize
+        let (first, count, block) = (rows.lowerBound * rowSize, rows.count * rowSize, info.dtype.blockSize)
         guard first % block == 0, count % block == 0 else {
             throw FileError(
                 file: path,
                 problem: "rows \(rows) of '\(info.name)' begin or end inside a \(info.dtype.name) block of \(block)",
                 advice: "Read the whole tensor.")
         }
-        guard count > 0 else { return }
-        let source = bytes(info).baseAddress! + first / block * info.dtype.bytesPerBlock
-        info.dtype.expand(source, count: count, into: destination.baseAddress!)
+        // A tensor without elements has no address, and nothing is read there.
+        let base = bytes(info).baseAddress ?? UnsafeRawPointer(bitPattern: 1)!
+        return (base + first / block * info.dtype.bytesPerBlock, count / block)
     }
 
     /// All elements of a tensor of integers or truth values (as 0 and 1), in row-major order.

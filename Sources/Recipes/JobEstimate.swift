@@ -55,7 +55,7 @@ public struct JobEstimate: Sendable {
                 steps += (Int(selected + Double(worked.count)) * epochs + options.batchSize - 1) / options.batchSize
             }
         }
-        let trainer = Trainer(model.decoder.copy(), objective: NegativeLogLikelihood(), options: options.trainer, totalSteps: 3)
+        let trainer = Trainer(model.decoder.copy(expanding: true), objective: NegativeLogLikelihood(), options: options.trainer, totalSteps: 3)
         // The first step also takes its memory from the system.
         _ = try trainer.step(probe.examples)
         let clock = ContinuousClock()
@@ -65,13 +65,13 @@ public struct JobEstimate: Sendable {
         let batchTokens = probe.examples.reduce(0) { $0 + $1.promptTokens.count + $1.completionTokens.count }
         trainedTokens = steps * batchTokens
 
-        let memory = MemoryPlan(model.decoder.configuration)
+        let memory = MemoryPlan(model.decoder)
         // An answer ends with the context at the latest.
         let longest = min(Double(model.decoder.configuration.maxPositionEmbeddings), probe.promptLength + Double(environment.maxTokens))
         let cache = Int(Double(options.maxSequences) * longest)
         let tensors = max(
             memory.bytesToTrain(microBatchTokens: min(options.trainer.microBatchTokens, batchTokens), startingWeights: true, runner: options.trainer.runner),
-            2 * memory.weightBytes + cache * memory.cacheBytesPerToken)
+            memory.storedWeightBytes + memory.weightBytes + cache * memory.cacheBytesPerToken)
         // Batches of many sizes leave the allocator with blocks in between (it keeps at most an eighth of what lives); the record,
         // the tokenizer and the program itself take the rest.
         peakBytes = tensors + tensors / 10 + (48 << 20)

@@ -395,7 +395,7 @@ public actor LearningLoop {
             return examples
         }()
         // Every training restarts from the same bits.
-        let decoder = try decoder(of: start).copy()
+        let decoder = try decoder(of: start).copy(expanding: true)
         if start.training != nil, loaded?.version == start { loaded = nil }
         let trainer = Trainer(decoder, objective: objective, options: options.trainer, totalSteps: steps)
         trainer.plugins = makePlugins()

@@ -56,11 +56,17 @@ public protocol Backend: AnyObject {
     func fill(_ tensor: Tensor, with value: Float)
 
     /// Floats that a matrix takes in the backend's layout.
-    func matrixCount(outputs: Int, inputs: Int) -> Int
+    func matrixCount(outputs: Int, inputs: Int, _ format: WeightFormat) -> Int
     func writeRows(_ values: UnsafeBufferPointer<Float>, rows: Range<Int>, of matrix: Matrix)
+    /// In float32, whatever the matrix's format.
     func readRows(_ rows: Range<Int>, of matrix: Matrix) -> [Float]
+    /// The same values in float32.
+    func expand(_ source: Matrix, into target: Matrix)
     /// Calls `read`, which must be safe on several threads at once, for stretches of rows that together are the matrix.
     func fillRows(of matrix: Matrix, reading read: (_ rows: Range<Int>, _ values: UnsafeMutableBufferPointer<Float>) throws -> Void) throws
+
+    /// The same for a matrix of codes.
+    func fillCodes(of matrix: Matrix, reading read: (_ rows: Range<Int>, _ values: CodedRows) throws -> Void) throws
 
     /// y `[M, N]` = x `[M, K]` Wᵀ (+ bias).
     func linear(_ x: Tensor, _ weight: Matrix, bias: Tensor?, into y: Tensor)

@@ -93,11 +93,30 @@ public final class CPUBackend: Backend {
 
     static let lanes = Int(ad_lanes)
 
-    public func matrixCount(outputs: Int, inputs: Int) -> Int { (outputs + Self.lanes - 1) / Self.lanes * Self.lanes * inputs }
+    public func matrixCount(outputs: Int, inputs: Int, _ format: WeightFormat) -> Int {
+        (outputs + Self.lanes - 1) / Self.lanes * Self.panelCount(inputs: inputs, format)
+    }
+
+    /// Floats that a panel of 16 outputs takes.
+    static func panelCount(inputs: Int, _ format: WeightFormat) -> Int {
+        guard let code = format.code else { return inputs * lanes }
+        precondition(inputs % format.group == 0, "\(inputs) inputs are no whole number of groups of \(format.group)")
+        return inputs / format.group * ad_code_group_bytes(code) / MemoryLayout<Float>.stride
+    }
+
+    /// Some steps of a panel in float32: where they lie, or expanded to `scratch`, which has room for them. Steps begin and end at groups.
+    @inline(__always)
+    private func panel(_ index: Int, steps: Range<Int>, of matrix: Matrix, expandingTo scratch: @autoclosure () -> UnsafeMutablePointer<Float>) -> UnsafePointer<Float> {
+        guard let code = matrix.format.code else { return UnsafePointer(matrix.pointer + (index * matrix.inputs + steps.lowerBound) * Self.lanes) }
+        let (group, scratch) = (matrix.format.group, scratch())
+        kernels.expand_panel(scratch, matrix.groups(panel: index, from: steps.lowerBound), code, steps.count / group)
+        return UnsafePointer(scratch)
+    }
 
     public func writeRows(_ values: UnsafeBufferPointer<Float>, rows: Range<Int>, of matrix: Matrix) {
         let K = matrix.inputs
         guard let base = values.baseAddress else { return }
+        precondition(matrix.format == .float32, "a matrix of codes is filled, not written")
         let firstPanel = rows.lowerBound / Self.lanes
         let panels = (rows.upperBound + Self.lanes - 1) / Self.lanes - firstPanel
         chunks(panels, grain: max(1, (1 << 14) / max(1, K))) { range in
@@ -119,12 +138,63 @@ public final class CPUBackend: Backend {
     public func readRows(_ rows: Range<Int>, of matrix: Matrix) -> [Float] {
         let K = matrix.inputs
         return [Float](unsafeUninitializedCapacity: rows.count * K) { buffer, count in
-            for (index, row) in rows.enumerated() {
-                let panel = matrix.pointer + row / Self.lanes * Self.lanes * K + row % Self.lanes
-                for k in 0..<K { buffer[index * K + k] = panel[k * Self.lanes] }
+            withUnsafeTemporaryAllocation(of: Float.self, capacity: matrix.format == .float32 ? 1 : K * Self.lanes) { scratch in
+                var row = rows.lowerBound
+                while row < rows.upperBound {
+                    let lane = row % Self.lanes, lanes = min(Self.lanes - lane, rows.upperBound - row)
+                    let values = panel(row / Self.lanes, steps: 0..<K, of: matrix, expandingTo: scratch.baseAddress!) + lane
+                    kernels.unpack_panel(buffer.baseAddress! + (row - rows.lowerBound) * K, K, values, lanes, K)
+                    row += lanes
+                }
             }
             count = rows.count * K
         }
+    }
+
+    public func expand(_ source: Matrix, into target: Matrix) {
+        let K = source.inputs
+        precondition((source.outputs, K) == (target.outputs, target.inputs) && target.format == .float32, "expanding [\(source.outputs), \(K)] into [\(target.outputs), \(target.inputs)]")
+        pool.run((source.outputs + Self.lanes - 1) / Self.lanes) { index, _ in
+            let place = target.pointer + index * K * Self.lanes
+            let values = panel(index, steps: 0..<K, of: source, expandingTo: place)
+            if values != UnsafePointer(place) { place.update(from: values, count: K * Self.lanes) }
+        }
+    }
+
+    public func fillCodes(of matrix: Matrix, reading read: (_ rows: Range<Int>, _ values: CodedRows) throws -> Void) throws {
+        let (K, group, lanes) = (matrix.inputs, matrix.format.group, Self.lanes)
+        guard let code = matrix.format.code else { preconditionFailure("a float32 matrix has no codes") }
+        let steps = code == ad_codes_u4 || code == ad_codes_s4 ? 8 : 4, bits = UInt32(32 / steps)
+        let failure = Mutex<(any Error)?>(nil)
+        let groups = K / group
+        reserveScratch(lanes * (K / 4 + 2 * groups))
+        pool.run((matrix.outputs + lanes - 1) / lanes) { panel, worker in
+            let rows = panel * lanes..<min(matrix.outputs, (panel + 1) * lanes)
+            let scales = scratchPointer(worker), offsets = scales + lanes * groups
+            offsets.update(repeating: -0.0, count: lanes * groups)
+            let codes = UnsafeMutableRawPointer(offsets + lanes * groups).bindMemory(to: Int8.self, capacity: lanes * K)
+            do { try read(rows, CodedRows(codes: codes, scales: scales, offsets: offsets)) } catch { failure.withLock { $0 = error } }
+            var place = UnsafeMutableRawPointer(mutating: matrix.groups(panel: panel, from: 0))
+            for g in 0..<groups {
+                let factors = place.assumingMemoryBound(to: Float.self), words = (place + 128).assumingMemoryBound(to: UInt32.self)
+                for lane in 0..<lanes {
+                    factors[lane] = lane < rows.count ? scales[lane * groups + g] : 0
+                    factors[lanes + lane] = lane < rows.count ? offsets[lane * groups + g] : 0
+                    for word in 0..<group / steps {
+                        var packed: UInt32 = 0
+                        if lane < rows.count {
+                            for step in 0..<steps {
+                                let value = codes[lane * K + g * group + word * steps + step]
+                                packed |= (UInt32(bitPattern: Int32(value)) & (1 << bits - 1)) << (bits * UInt32(step))
+                            }
+                        }
+                        words[word * lanes + lane] = packed
+                    }
+                }
+                place += ad_code_group_bytes(code)
+            }
+        }
+        if let error = failure.withLock({ $0 }) { throw error }
     }
 
     public func fillRows(of matrix: Matrix, reading read: (_ rows: Range<Int>, _ values: UnsafeMutableBufferPointer<Float>) throws -> Void) throws {
@@ -151,23 +221,36 @@ public final class CPUBackend: Backend {
     public func linear(_ x: Tensor, _ weight: Matrix, bias: Tensor?, into y: Tensor) {
         let (M, K, N) = (x.count / weight.inputs, weight.inputs, weight.outputs)
         precondition(x.width == K && y.count == M * N, "linear: x \(x.shape), weight [\(N), \(K)], y \(y.shape)")
+        guard M > 0 else { return }
         let panels = (N + Self.lanes - 1) / Self.lanes
         let rowBlocks = max(1, (M + Self.rowBlock - 1) / Self.rowBlock)
         let groups = min(panels, max(1, pool.threads * 8 / rowBlocks))
-        pool.run(rowBlocks * groups) { tile, _ in
+        if weight.format != .float32 { reserveScratch(Self.stepBlock * Self.lanes) }
+        pool.run(rowBlocks * groups) { tile, worker in
             let (block, group) = (tile / groups, tile % groups)
             let first = block * Self.rowBlock, rows = min(M - first, Self.rowBlock)
-            for step in stride(from: 0, to: K, by: Self.stepBlock) {
-                let steps = min(K - step, Self.stepBlock)
-                for panel in group * panels / groups..<(group + 1) * panels / groups {
-                    let column = panel * Self.lanes
-                    kernels.matmul_panel(
-                        y.pointer + first * N + column, N, x.pointer + first * K + step, K, 1,
-                        weight.pointer + (panel * K + step) * Self.lanes, Self.lanes, rows, min(Self.lanes, N - column), steps, Int32(step > 0 ? ad_add : ad_overwrite))
+            let range = group * panels / groups..<(group + 1) * panels / groups
+            func product(_ panel: Int, _ step: Int) {
+                let column = panel * Self.lanes, columns = min(Self.lanes, N - column), steps = min(K - step, Self.stepBlock)
+                let (out, rowsIn) = (y.pointer + first * N + column, x.pointer + first * K + step)
+                let mode = Int32(step > 0 ? ad_add : ad_overwrite)
+                if let code = weight.format.code, rows <= Int(ad_coded_rows) {
+                    kernels.matmul_coded(out, N, rowsIn, K, weight.groups(panel: panel, from: step), code, steps / weight.format.group, rows, columns, mode)
+                } else {
+                    let values = self.panel(panel, steps: step..<step + steps, of: weight, expandingTo: scratchPointer(worker))
+                    kernels.matmul_panel(out, N, rowsIn, K, 1, values, Self.lanes, rows, columns, steps, mode)
                 }
             }
+            let steps = stride(from: 0, to: K, by: Self.stepBlock)
+            if rows <= Int(ad_tile_rows) {
+                // Weights are all that is read: in the order in which they lie.
+                for panel in range { for step in steps { product(panel, step) } }
+            } else {
+                // A block of inputs stays in the cache while panels pass.
+                for step in steps { for panel in range { product(panel, step) } }
+            }
             if let bias {
-                let low = group * panels / groups * Self.lanes, high = min(N, (group + 1) * panels / groups * Self.lanes)
+                let low = range.lowerBound * Self.lanes, high = min(N, range.upperBound * Self.lanes)
                 for row in first..<first + rows {
                     let out = y.pointer + row * N + low
                     kernels.add(out, out, bias.pointer + low, high - low)
@@ -182,21 +265,21 @@ public final class CPUBackend: Backend {
         precondition(dy.width == N && dx.count == M * K, "linear gradient: dy \(dy.shape), weight [\(N), \(K)], dx \(dx.shape)")
         let block = 256, strips = 4
         let stripCount = (K + Self.lanes - 1) / Self.lanes
-        reserveScratch(block * strips * Self.lanes)
+        reserveScratch((block + Self.lanes) * strips * Self.lanes)
         pool.run((stripCount + strips - 1) / strips) { tile, worker in
             let scratch = scratchPointer(worker)
             let firstStrip = tile * strips, count = min(strips, stripCount - firstStrip)
             for first in stride(from: 0, to: N, by: block) {
                 let steps = min(block, N - first)
-                for strip in 0..<count {
-                    let column = (firstStrip + strip) * Self.lanes
-                    let columns = min(Self.lanes, K - column)
-                    let target = scratch + strip * block * Self.lanes
-                    for panel in 0..<(steps + Self.lanes - 1) / Self.lanes {
-                        let outputs = min(Self.lanes, steps - panel * Self.lanes)
+                let inputs = firstStrip * Self.lanes..<min(K, (firstStrip + strips) * Self.lanes)
+                for panel in 0..<(steps + Self.lanes - 1) / Self.lanes {
+                    let outputs = min(Self.lanes, steps - panel * Self.lanes)
+                    let values = self.panel(first / Self.lanes + panel, steps: inputs, of: weight, expandingTo: scratch + block * strips * Self.lanes)
+                    for strip in 0..<count {
                         // 16 outputs × 16 inputs, transposed: the panel's own packing with the roles exchanged.
-                        let source = weight.pointer + ((first / Self.lanes + panel) * K + column) * Self.lanes
-                        kernels.unpack_panel(target + panel * Self.lanes * Self.lanes, Self.lanes, source, outputs, columns)
+                        kernels.unpack_panel(
+                            scratch + (strip * block + panel * Self.lanes) * Self.lanes, Self.lanes, values + strip * Self.lanes * Self.lanes, outputs,
+                            min(Self.lanes, inputs.count - strip * Self.lanes))
                     }
                 }
                 for row in stride(from: 0, to: M, by: Self.rowBlock) {
@@ -251,11 +334,13 @@ public final class CPUBackend: Backend {
 
     public func gather(_ tokens: [Int32], from table: Matrix, into y: Tensor) {
         let K = table.inputs
-        chunks(tokens.count, grain: 16) { range in
-            for row in range {
+        if table.format != .float32 { reserveScratch(K * Self.lanes) }
+        pool.run((tokens.count + 15) / 16) { tile, worker in
+            for row in tile * 16..<min(tokens.count, (tile + 1) * 16) {
                 let token = Int(tokens[row])
                 precondition(token >= 0 && token < table.outputs, "token \(token) is outside the vocabulary of \(table.outputs)")
-                kernels.unpack_panel(y.pointer + row * K, K, table.pointer + token / Self.lanes * Self.lanes * K + token % Self.lanes, 1, K)
+                let values = panel(token / Self.lanes, steps: 0..<K, of: table, expandingTo: scratchPointer(worker))
+                kernels.unpack_panel(y.pointer + row * K, K, values + token % Self.lanes, 1, K)
             }
         }
     }
@@ -434,4 +519,9 @@ extension Tensor {
 
 extension Matrix {
     var pointer: UnsafeMutablePointer<Float> { storage.pointer + offset }
+
+    /// The coded groups of a panel, from the one that begins at `step`.
+    func groups(panel: Int, from step: Int) -> UnsafeRawPointer {
+        UnsafeRawPointer(pointer + panel * CPUBackend.panelCount(inputs: inputs, format)) + step / format.group * ad_code_group_bytes(format.code!)
+    }
 }

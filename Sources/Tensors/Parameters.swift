@@ -4,6 +4,7 @@ public struct Matrix {
     public let offset: Int
     public let outputs: Int
     public let inputs: Int
+    public let format: WeightFormat
 }
 
 /// A stretch of parameters that lie together in memory (a layer, the embedding) and come and go together.
@@ -25,20 +26,20 @@ public final class Parameter {
     /// In the order of the file: `[outputs, inputs]`, or `[n]`.
     public let shape: [Int]
     public let segment: ParameterSegment
+    public internal(set) var format = WeightFormat.float32
     /// In floats, within the segment.
-    let offset: Int
-    /// In floats, padding of the backend's layout included.
-    let count: Int
+    var offset = 0
     let backend: any Backend
 
-    init(name: String, shape: [Int], segment: ParameterSegment, offset: Int, count: Int, backend: any Backend) {
+    init(name: String, shape: [Int], segment: ParameterSegment, backend: any Backend) {
         self.name = name
         self.shape = shape
         self.segment = segment
-        self.offset = offset
-        self.count = count
         self.backend = backend
     }
+
+    /// In floats, padding of the backend's layout included.
+    var count: Int { isMatrix ? backend.matrixCount(outputs: shape[0], inputs: shape[1], format) : (shape[0] + 15) / 16 * 16 }
 
     public var isMatrix: Bool { shape.count == 2 }
 
@@ -54,7 +55,7 @@ public final class Parameter {
 
     var matrix: Matrix {
         precondition(isMatrix, "'\(name)' has shape \(shape), not two axes")
-        return Matrix(storage: resident, offset: offset, outputs: shape[0], inputs: shape[1])
+        return Matrix(storage: resident, offset: offset, outputs: shape[0], inputs: shape[1], format: format)
     }
 }
 
@@ -77,10 +78,8 @@ public final class ParameterSet {
         precondition(byName[name] == nil, "'\(name)' is declared twice")
         precondition(shape.count == 1 || shape.count == 2, "'\(name)' has shape \(shape); one or two axes are known")
         if segments.isEmpty { beginSegment("model") }
-        let segment = segments[segments.count - 1]
-        let count = shape.count == 2 ? backend.matrixCount(outputs: shape[0], inputs: shape[1]) : (shape[0] + 15) / 16 * 16
-        let parameter = Parameter(name: name, shape: shape, segment: segment, offset: segment.count, count: count, backend: backend)
-        segment.count += count
+        let parameter = Parameter(name: name, shape: shape, segment: segments[segments.count - 1], backend: backend)
+        place(parameter)
         parameters.append(parameter)
         byName[name] = parameter
         return parameter
@@ -92,11 +91,31 @@ public final class ParameterSet {
     public var byteCount: Int { segments.reduce(0) { $0 + $1.count * 4 } }
 
     /// Gives every segment zeroed memory of its own.
-    public func allocate() {
+    /// - Parameter formats: of matrices; float32 where none is named.
+    public func allocate(_ formats: [String: WeightFormat] = [:]) {
+        layOut(formats)
         for segment in segments { segment.storage = backend.allocator.allocate(segment.count, zeroed: true) }
     }
 
-    /// Sets a weight from row-major values, some of its rows at a time.
+    /// Gives every parameter its format and its place, and lets go of all values; `byteCount` is then what `allocate` will take.
+    public func layOut(_ formats: [String: WeightFormat] = [:]) {
+        for segment in segments {
+            segment.count = 0
+            segment.storage = nil
+            segment.reload = nil
+        }
+        for parameter in parameters {
+            parameter.format = formats[parameter.name] ?? .float32
+            place(parameter)
+        }
+    }
+
+    private func place(_ parameter: Parameter) {
+        parameter.offset = parameter.segment.count
+        parameter.segment.count += parameter.count
+    }
+
+    /// Sets a float32 weight from row-major values, some of its rows at a time.
     public func write(_ values: UnsafeBufferPointer<Float>, to parameter: Parameter, rows: Range<Int>? = nil) {
         let segment = parameter.segment
         makeUnique(segment)
@@ -132,9 +151,17 @@ public final class ParameterSet {
     }
 
     /// Makes this set's values those of `other`, sharing its memory until either is written.
-    public func share(_ other: ParameterSet) {
-        precondition(segments.map(\.count) == other.segments.map(\.count), "the sets are of different models")
-        for (mine, theirs) in zip(segments, other.segments) { mine.storage = theirs.storage }
+    /// - Parameter expanding: segments that hold codes become float32, in memory of their own.
+    public func share(_ other: ParameterSet, expanding: Bool = false) {
+        precondition(parameters.map(\.name) == other.parameters.map(\.name) && parameters.map(\.shape) == other.parameters.map(\.shape)
+            && segments.map(\.name) == other.segments.map(\.name) && self !== other, "the sets are of different models")
+        layOut(expanding ? [:] : Dictionary(uniqueKeysWithValues: other.parameters.map { ($0.name, $0.format) }))
+        for (mine, theirs) in zip(segments, other.segments) {
+            mine.storage = mine.count == theirs.count ? theirs.storage : backend.allocator.allocate(mine.count, zeroed: true)
+        }
+        for (mine, theirs) in zip(parameters, other.parameters) where mine.segment.count != theirs.segment.count {
+            if mine.isMatrix { backend.expand(theirs.matrix, into: mine.matrix) } else { backend.copy(theirs.vector, to: mine.vector) }
+        }
     }
 
     /// The segment's memory, owned by this set alone.
@@ -162,6 +189,7 @@ public final class ParameterBuffers {
         self.parameters = parameters
         trained = Set(parameters.parameters.filter(isTrainable).map { ObjectIdentifier($0) })
         for parameter in parameters.parameters where trained.contains(ObjectIdentifier(parameter)) {
+            precondition(parameter.format == .float32, "'\(parameter.name)' is held as codes and cannot train: train a copy that is expanded, Decoder.copy(expanding: true)")
             let segment = ObjectIdentifier(parameter.segment)
             if storages[segment] == nil { storages[segment] = parameters.backend.allocator.allocate(parameter.segment.count, zeroed: true) }
         }
@@ -187,7 +215,8 @@ public final class ParameterBuffers {
     }
 
     func matrix(_ parameter: Parameter) -> Matrix {
-        Matrix(storage: storages[ObjectIdentifier(parameter.segment)]!, offset: parameter.offset, outputs: parameter.shape[0], inputs: parameter.shape[1])
+        Matrix(
+            storage: storages[ObjectIdentifier(parameter.segment)]!, offset: parameter.offset, outputs: parameter.shape[0], inputs: parameter.shape[1], format: .float32)
     }
 
     /// The gradient in row-major order.
@@ -249,5 +278,11 @@ extension ParameterSet {
             try values.withUnsafeMutableBufferPointer { try read(0..<parameter.shape[0], $0) }
             backend.write(values, to: parameter.vector)
         }
+    }
+
+    /// Sets a matrix of codes in the same way.
+    public func fillCodes(_ parameter: Parameter, reading read: (_ rows: Range<Int>, _ values: CodedRows) throws -> Void) throws {
+        makeUnique(parameter.segment)
+        try backend.fillCodes(of: parameter.matrix, reading: read)
     }
 }

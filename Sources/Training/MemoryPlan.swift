@@ -1,21 +1,27 @@
 import Architectures
 
-/// What a job will take, from sizes alone.
+/// What a job will take, from sizes and formats alone.
 public struct MemoryPlan: Sendable {
     private let c: DecoderConfiguration
+    /// As they lie in memory: codes, or float32.
+    public let storedWeightBytes: Int
 
-    public init(_ configuration: DecoderConfiguration) { c = configuration }
+    /// - Parameter model: laid out, with or without values.
+    public init(_ model: Decoder) {
+        c = model.configuration
+        storedWeightBytes = model.parameters.byteCount
+    }
 
     private static let float = 4
 
-    /// In float32, without the padding of panels.
+    /// As they are trained: in float32, without the padding of panels.
     public var weightBytes: Int { c.parameterCount * Self.float }
 
     /// One token's keys and values in all layers.
     public var cacheBytesPerToken: Int { c.numHiddenLayers * 2 * c.numKeyValueHeads * ((c.headDim + 15) / 16 * 16) * Self.float }
 
     /// Weights, and the keys and values of `tokens`.
-    public func bytesToRun(tokens: Int) -> Int { weightBytes + tokens * cacheBytesPerToken + (64 << 20) }
+    public func bytesToRun(tokens: Int) -> Int { storedWeightBytes + tokens * cacheBytesPerToken + (64 << 20) }
 
     /// What the backward pass keeps of one token in one block: the residual stream before and between the halves, q, k, v, the
     /// mixed heads, gate and up. Everything else is made again.
@@ -27,7 +33,7 @@ public struct MemoryPlan: Sendable {
     ///
     /// With `startingWeights`, the weights that training began with stay beside those being trained.
     public func bytesToTrain(microBatchTokens tokens: Int, startingWeights: Bool = false, runner: BlockRunner = .plain) -> Int {
-        let state = (startingWeights ? 5 : 4) * weightBytes
+        let state = 4 * weightBytes + (startingWeights ? storedWeightBytes : 0)
         let perLayer = keptFloatsPerTokenAndLayer * Self.float
         let kept = runner == .plain ? c.numHiddenLayers * perLayer : c.numHiddenLayers * c.hiddenSize * Self.float + perLayer
         let widest = (4 * c.intermediateSize + 4 * c.hiddenSize) * Self.float

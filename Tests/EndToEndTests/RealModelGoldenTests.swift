@@ -109,4 +109,16 @@ struct RealModelGoldenTests {
         // Whether the answer ended by itself or was cut off.
         for tokens in [cut + [end], cut] { #expect(try first + tokens + model.encode(next, after: tokens) == whole) }
     }
+
+    @Test("blocks that stay codes in memory compute the bits of their float32 values")
+    func codes() throws {
+        let expanded = model.decoder.copy(expanding: true)
+        #expect(model.decoder.parameters.byteCount * 4 < expanded.parameters.byteCount)
+        for count in [1, 3, 5, 40] {
+            let batch = RaggedBatch([(0..<Int32(count)).map { $0 * 1009 % 49_152 }])
+            func logits(_ decoder: Decoder) -> [UInt32] { decoder.head.logits(decoder.hiddenStates(batch)).read().map(\.bitPattern) }
+            #expect(logits(model.decoder) == logits(expanded))
+        }
+        #expect(model.decoder.contentHash() == expanded.contentHash())
+    }
 }

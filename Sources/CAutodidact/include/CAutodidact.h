@@ -6,6 +6,10 @@
 //
 // Panels: a matrix W [N, K] is stored as ceil(N/16) panels of K steps of 16 outputs; element (n, k) lies at
 // panel n/16, step k, lane n%16. The lanes beyond N in the last panel are zero.
+//
+// Coded panels hold codes with one scale and one offset for each output and group of inputs; the weight is code · scale + offset,
+// rounded once. A group of a panel is 16 scales, 16 offsets, and words of 16 outputs each: a word has 8 steps of 4 bits or 4 steps of 8 bits,
+// the first step in the lowest bits.
 #ifndef CAUTODIDACT_H
 #define CAUTODIDACT_H
 
@@ -38,6 +42,14 @@ typedef struct {
     int32_t bias_reach;
 } ad_attention;
 
+/// How the codes of a panel lie: their bits, whether they are signed, and the inputs that share a scale.
+typedef enum { ad_codes_u4 = 0, ad_codes_s4 = 1, ad_codes_s8 = 2, ad_codes_s8_short = 3 } ad_code_format;
+enum { ad_coded_rows = 4 };
+
+/// Inputs that share a scale, and the bytes that such a group of a panel takes.
+static inline size_t ad_code_group(ad_code_format format) { return format == ad_codes_s8_short ? 16 : 32; }
+static inline size_t ad_code_group_bytes(ad_code_format format) { return 128 + ad_code_group(format) * (format <= ad_codes_s4 ? 8 : 16); }
+
 typedef struct {
     float learning_rate, beta1, beta2, epsilon, decay;
     float correction1, correction2;  // 1 - beta^t
@@ -56,6 +68,12 @@ typedef struct __attribute__((swift_attr("@Sendable"))) {
     // a at r·a_row + k·a_step; b at k·b_step, readable 16 wide; c rows c_row apart; columns ≤ 16.
     void (*matmul_panel)(float *c, size_t c_row, const float *a, size_t a_row, size_t a_step, const float *b, size_t b_step,
                          size_t rows, size_t columns, size_t steps, int accumulate);
+
+    // The same for at most 4 rows and b in `groups` coded groups; the steps are theirs.
+    void (*matmul_coded)(float *c, size_t c_row, const float *a, size_t a_row, const void *b, ad_code_format format, size_t groups, size_t rows,
+                         size_t columns, int accumulate);
+    // panel[k][lane] of coded groups.
+    void (*expand_panel)(float *panel, const void *codes, ad_code_format format, size_t groups);
 
     // y = x / sqrt(mean(x²) + epsilon) · w, a row at a time.
     void (*rms_norm)(float *y, const float *x, const float *w, size_t rows, size_t n, float epsilon);

@@ -1,0 +1,83 @@
+import Tensors
+import Testing
+
+/// A matrix of codes and the same values in float32, in one set.
+private struct Coded {
+    let set: ParameterSet
+    let codes, floats: Parameter
+
+    init(_ format: WeightFormat, outputs: Int, inputs: Int, on backend: CPUBackend) throws {
+        set = ParameterSet(on: backend)
+        codes = set.declare("codes", outputs, inputs)
+        floats = set.declare("floats", outputs, inputs)
+        set.allocate(["codes": format])
+        let key = RandomKey(seed: 9), groups = inputs / format.group
+        let range = format == .fourBits ? 0...15 : format == .signedFourBits ? -8...7 : -128...127
+        let values = (0..<outputs * inputs).map { Int8(range.lowerBound + Int(key.uniform(UInt64($0)) * Double(range.count))) }
+        // As in files: scales with 11 significant bits. Without offsets they are -0, which changes no bit, not even the sign of a zero.
+        let scales = (0..<outputs * groups).map { Float(Int(key.uniform(UInt64($0) + 1 << 40) * 2048) - 1024) / 4096 }
+        let offsets: [Float]? = format == .fourBits ? (0..<outputs * groups).map { Float(Int(key.uniform(UInt64($0) + 1 << 41) * 2048) - 1024) / 300 } : nil
+        try set.fillCodes(codes) { rows, place in
+            for (index, row) in rows.enumerated() {
+                for k in 0..<inputs { place.codes[index * inputs + k] = values[row * inputs + k] }
+                for g in 0..<groups {
+                    place.scales[index * groups + g] = scales[row * groups + g]
+                    if let offsets { place.offsets[index * groups + g] = offsets[row * groups + g] }
+                }
+            }
+        }
+        let expanded = values.enumerated().map { place, code in
+            let group = place / inputs * groups + place % inputs / format.group
+            return offsets.map { Float(code) * scales[group] + $0[group] } ?? Float(code) * scales[group]
+        }
+        expanded.withUnsafeBufferPointer { set.write($0, to: floats) }
+    }
+}
+
+@Suite("Weights as codes")
+struct CodedWeightTests {
+    private static let coded = WeightFormat.allCases.filter { $0 != .float32 }
+
+    @Test("compute the bits of their float32 values: products, gradients of inputs, rows of tables", arguments: coded, variants)
+    func sameBits(format: WeightFormat, variant: String) throws {
+        let backend = try CPUBackend(threads: 2, kernels: variant)
+        for (outputs, inputs) in [(1, 32), (16, 64), (35, 544), (70, 1120)] {
+            let weights = try Coded(format, outputs: outputs, inputs: inputs, on: backend)
+            #expect(bits(weights.set.read(weights.codes)) == bits(weights.set.read(weights.floats)))
+            #expect(bits(weights.set.read(weights.codes, rows: outputs / 2..<outputs)) == bits(weights.set.read(weights.floats, rows: outputs / 2..<outputs)))
+            for rows in [1, 2, 3, 4, 5, 13, 100] {
+                let x = backend.tensor(noise(rows * inputs, seed: 1), shape: [rows, inputs]), dy = backend.tensor(noise(rows * outputs, seed: 2), shape: [rows, outputs])
+                func run(_ weight: Parameter) -> [[UInt32]] {
+                    let tape = Tape(into: Gradients(of: weights.set) { _ in false })
+                    let watched = tape.watch(x)
+                    let y = linear(watched, weight)
+                    tape.backward([(y, dy)])
+                    let tokens = (0..<Int32(rows)).map { ($0 * 7) % Int32(outputs) }
+                    return [y.read(), tape.gradient(of: watched)!.read(), embedding(tokens, weight, tape: nil).read()].map(bits)
+                }
+                #expect(run(weights.codes) == run(weights.floats), "\(outputs) × \(inputs), \(rows) rows")
+            }
+        }
+    }
+
+    @Test("become float32 for training, and share what was float32 already")
+    func expanding() throws {
+        let backend = try CPUBackend(threads: 2)
+        let weights = try Coded(.fourBits, outputs: 20, inputs: 64, on: backend)
+        let copy = ParameterSet(on: backend)
+        let parameters = [copy.declare("codes", 20, 64), copy.declare("floats", 20, 64)]
+        copy.share(weights.set, expanding: true)
+        #expect(parameters.allSatisfy { $0.format == .float32 })
+        for parameter in parameters { #expect(bits(copy.read(parameter)) == bits(weights.set.read(weights.floats))) }
+        let shared = ParameterSet(on: backend)
+        let same = [shared.declare("codes", 20, 64), shared.declare("floats", 20, 64)]
+        shared.share(weights.set)
+        #expect(same[0].format == .fourBits && shared.byteCount == weights.set.byteCount && shared.byteCount < copy.byteCount)
+        #expect(bits(shared.read(same[0])) == bits(weights.set.read(weights.floats)))
+    }
+
+    @Test("a range of codes finds its format", arguments: [
+        (0...15, 32, WeightFormat.fourBits), (-8...7, 32, .signedFourBits), (0...31, 32, .eightBits), (-4...3, 16, .shortEightBits), (0...255, 32, nil), (0...15, 8, nil),
+    ] as [(ClosedRange<Int>, Int, WeightFormat?)])
+    func formats(codes: ClosedRange<Int>, group: Int, format: WeightFormat?) { #expect(WeightFormat(codes: codes, group: group) == format) }
+}
