@@ -27,8 +27,8 @@ extension Decoder {
     /// - Throws: `CheckpointError`, and `FileError` for a type that is no number.
     public func check(_ file: any TensorFile) throws { parameters.layOut(formats(try matched(file))) }
 
-    /// Reads every weight. Blocks stay codes in memory, which compute as their exact float32 values.
-    /// - Parameter expanding: makes everything float32, which training needs.
+    /// Reads every weight. Blocks stay codes in memory, which compute as their exact float32 values; with `expanding` everything becomes
+    /// float32, which training needs.
     /// - Throws: `CheckpointError` before any memory is taken, when names or shapes do not fit.
     public func load(_ file: any TensorFile, expanding: Bool = false) throws {
         let plan = try matched(file)

@@ -164,16 +164,14 @@ public final class CPUBackend: Backend {
     public func fillCodes(of matrix: Matrix, reading read: (_ rows: Range<Int>, _ values: CodedRows) throws -> Void) throws {
         let (K, group, lanes) = (matrix.inputs, matrix.format.group, Self.lanes)
         guard let code = matrix.format.code else { preconditionFailure("a float32 matrix has no codes") }
-        let steps = code == ad_codes_u4 || code == ad_codes_s4 ? 8 : 4, bits = UInt32(32 / steps)
-        let failure = Mutex<(any Error)?>(nil)
+        let bits = UInt32(matrix.format.bits), steps = 32 / matrix.format.bits
         let groups = K / group
         reserveScratch(lanes * (K / 4 + 2 * groups))
-        pool.run((matrix.outputs + lanes - 1) / lanes) { panel, worker in
-            let rows = panel * lanes..<min(matrix.outputs, (panel + 1) * lanes)
+        try eachPanel(of: matrix) { panel, rows, worker in
             let scales = scratchPointer(worker), offsets = scales + lanes * groups
             offsets.update(repeating: -0.0, count: lanes * groups)
             let codes = UnsafeMutableRawPointer(offsets + lanes * groups).bindMemory(to: Int8.self, capacity: lanes * K)
-            do { try read(rows, CodedRows(codes: codes, scales: scales, offsets: offsets)) } catch { failure.withLock { $0 = error } }
+            try read(rows, CodedRows(codes: codes, scales: scales, offsets: offsets))
             var place = UnsafeMutableRawPointer(mutating: matrix.groups(panel: panel, from: 0))
             for g in 0..<groups {
                 let factors = place.assumingMemoryBound(to: Float.self), words = (place + 128).assumingMemoryBound(to: UInt32.self)
@@ -194,19 +192,24 @@ public final class CPUBackend: Backend {
                 place += ad_code_group_bytes(code)
             }
         }
-        if let error = failure.withLock({ $0 }) { throw error }
     }
 
     public func fillRows(of matrix: Matrix, reading read: (_ rows: Range<Int>, _ values: UnsafeMutableBufferPointer<Float>) throws -> Void) throws {
         let K = matrix.inputs
-        let failure = Mutex<(any Error)?>(nil)
         reserveScratch(Self.lanes * K)
-        pool.run((matrix.outputs + Self.lanes - 1) / Self.lanes) { panel, worker in
-            let rows = panel * Self.lanes..<min(matrix.outputs, (panel + 1) * Self.lanes)
+        try eachPanel(of: matrix) { _, rows, worker in
             let values = UnsafeMutableBufferPointer(start: scratchPointer(worker), count: rows.count * K)
+            try read(rows, values)
+            kernels.pack_panel(matrix.pointer + rows.lowerBound * K, values.baseAddress!, K, rows.count, K)
+        }
+    }
+
+    /// Calls `body` for the rows of every panel, on all threads; what one of the calls threw is thrown when all are done.
+    private func eachPanel(of matrix: Matrix, _ body: (_ panel: Int, _ rows: Range<Int>, _ worker: Int) throws -> Void) throws {
+        let failure = Mutex<(any Error)?>(nil)
+        pool.run((matrix.outputs + Self.lanes - 1) / Self.lanes) { panel, worker in
             do {
-                try read(rows, values)
-                kernels.pack_panel(matrix.pointer + rows.lowerBound * K, values.baseAddress!, K, rows.count, K)
+                try body(panel, panel * Self.lanes..<min(matrix.outputs, (panel + 1) * Self.lanes), worker)
             } catch {
                 failure.withLock { $0 = error }
             }

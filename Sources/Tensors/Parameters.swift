@@ -150,8 +150,8 @@ public final class ParameterSet {
         segment.storage = try reload()
     }
 
-    /// Makes this set's values those of `other`, sharing its memory until either is written.
-    /// - Parameter expanding: segments that hold codes become float32, in memory of their own.
+    /// Makes this set's values those of `other`, sharing its memory until either is written. With `expanding`, segments that hold codes
+    /// become float32, in memory of their own.
     public func share(_ other: ParameterSet, expanding: Bool = false) {
         precondition(parameters.map(\.name) == other.parameters.map(\.name) && parameters.map(\.shape) == other.parameters.map(\.shape)
             && segments.map(\.name) == other.segments.map(\.name) && self !== other, "the sets are of different models")

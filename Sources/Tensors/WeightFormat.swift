@@ -22,6 +22,15 @@ public enum WeightFormat: Sendable, Hashable, CaseIterable {
     /// Inputs that share a scale.
     public var group: Int { code.map { ad_code_group($0) } ?? 1 }
 
+    /// Of a weight, without what its group shares.
+    var bits: Int {
+        switch self {
+        case .float32: 32
+        case .fourBits, .signedFourBits: 4
+        case .eightBits, .shortEightBits: 8
+        }
+    }
+
     var code: ad_code_format? {
         switch self {
         case .float32: nil
