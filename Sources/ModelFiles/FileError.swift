@@ -23,6 +23,7 @@ public struct FileError: Error, Equatable, Sendable, CustomStringConvertible, Lo
 
     /// A system call that failed.
     /// - Parameters:
+    ///   - file: its path.
     ///   - what: the participle of what was tried, such as "created".
     ///   - code: `errno`.
     public init(file: String, cannotBe what: String, errno code: Int32) {
