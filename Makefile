@@ -2,7 +2,7 @@
 SWIFT_FLAGS = -c release
 AUTODIDACT = .build/release/autodidact
 
-.PHONY: learn test test-long build setup docs bench
+.PHONY: learn test test-long build setup docs bench bench-peers
 
 setup:
 	@bash scripts/setup.sh
@@ -27,9 +27,15 @@ test-long: build
 docs: build
 	bash scripts/docs.sh
 
-## The engine's speed and memory on a real model; Benchmarks/engine.py tells how to run PyTorch beside it.
+## The engine's speed and memory on a real model, in a few minutes: docs/performance.md.
 bench:
 	@bash scripts/setup.sh models
-	swift build $(SWIFT_FLAGS) --product autodidact
 	swift build $(SWIFT_FLAGS) --product engine-bench
-	python3 Benchmarks/engine.py
+	python3 Benchmarks/bench.py
+
+## The same work in PyTorch, TRL and llama.cpp, in turn with ours. Installs them outside the tree.
+bench-peers:
+	@bash scripts/setup.sh models
+	@bash scripts/peers.sh
+	swift build $(SWIFT_FLAGS) --product engine-bench
+	python3 Benchmarks/bench.py --peers

@@ -18,7 +18,7 @@ extension DecoderFamily {
         [
             "architectures", "model_type", "transformers_version", "torch_dtype", "dtype", "use_cache", "initializer_range", "attention_dropout", "hidden_dropout",
             "pretraining_tp", "output_attentions", "output_hidden_states", "return_dict", "torchscript", "id2label", "label2id", "problem_type", "num_labels",
-            "_name_or_path", "is_llama_config", "use_bfloat16", "chunk_size_feed_forward", "is_decoder", "unsloth_version",
+            "_name_or_path", "_model_name_or_path", "unk_token_id", "is_llama_config", "use_bfloat16", "chunk_size_feed_forward", "is_decoder", "unsloth_version",
             "unsloth_fixed", "quantization_config_was", "pruned_heads", "tokenizer_class", "sep_token_id", "transformers.js_config",
         ]
     }

@@ -34,7 +34,7 @@ struct Inspect: AsyncParsableCommand {
                 ("dtypes", .object(JSONObject(dtypes.sorted { $0.key < $1.key }.map { ($0.key, .integer(Int64($0.value))) }))),
                 ("vocabulary", tokenizer.map { .integer(Int64($0.vocabularySize)) } ?? .null), ("context", .integer(Int64(configuration.maxPositionEmbeddings))),
                 ("template", .string(template)), ("bytesToRun", .integer(Int64(plan.bytesToRun(tokens: configuration.maxPositionEmbeddings)))),
-                ("bytesToTrain", .integer(Int64(plan.bytesToTrain(microBatchTokens: 2048)))),
+                ("bytesToTrain", .integer(Int64(plan.bytesToTrain(microBatchTokens: TrainerOptions.defaultMicroBatchTokens)))),
             ]))
             return
         }
@@ -48,7 +48,7 @@ struct Inspect: AsyncParsableCommand {
             vocabulary  \(tokenizer.map { "\($0.vocabularySize) tokens" } ?? "no tokenizer"), \(c.vocabularySize) rows\(c.tieWordEmbeddings ? ", head tied to the embedding" : "")
             template    \(template)
             to run      \(gigabytes(plan.bytesToRun(tokens: c.maxPositionEmbeddings))) with one full context
-            to train    \(gigabytes(plan.bytesToTrain(microBatchTokens: 2048))) for all weights with AdamW, 2048 tokens at once
+            to train    \(gigabytes(plan.bytesToTrain(microBatchTokens: TrainerOptions.defaultMicroBatchTokens))) for all weights with AdamW, \(TrainerOptions.defaultMicroBatchTokens) tokens at once
             """)
     }
 }

@@ -4,18 +4,24 @@
 
 extern const ad_kernels ad_portable;
 #if defined(__x86_64__)
-extern const ad_kernels ad_avx2;
+extern const ad_kernels ad_avx2, ad_avx512;
 #endif
 
 const ad_kernels *ad_kernels_named(const char *name) {
     if (strcmp(name, "portable") == 0) return &ad_portable;
 #if defined(__x86_64__)
     if (strcmp(name, "avx2") == 0 && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return &ad_avx2;
+    if (strcmp(name, "avx512") == 0 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq")
+        && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("fma")) return &ad_avx512;
 #endif
     return NULL;
 }
 
 const ad_kernels *ad_kernels_best(void) {
-    const ad_kernels *avx2 = ad_kernels_named("avx2");
-    return avx2 ? avx2 : &ad_portable;
+    const char *fastest_first[] = {"avx512", "avx2"};
+    for (int i = 0; i < 2; i++) {
+        const ad_kernels *kernels = ad_kernels_named(fastest_first[i]);
+        if (kernels) return kernels;
+    }
+    return &ad_portable;
 }

@@ -135,12 +135,14 @@ public struct Conformance: Sendable {
             }
         }
         let rows = gatherRows(hidden, chosen)
-        let laws = decoder.head.laws(rows, targets: targets)
-        let count = Double(targets.count)
-        let dRows = decoder.head.backward(
-            rows, targets: targets, laws: laws, logProbabilityGradients: Array(repeating: Float(-1 / count), count: targets.count), into: tape.gradients)
+        let count = targets.count
+        var loss = 0.0
+        let dRows = decoder.head.backward(rows, targets: targets, groups: [0..<count], into: tape.gradients) { _, laws in
+            loss = laws.reduce(0) { $0 - Double($1.logProbability) } / Double(count)
+            return (Array(repeating: -1 / Float(count), count: count), Array(repeating: 0, count: count))
+        }
         tape.backward([(rows, dRows)])
-        return laws.reduce(0) { $0 - Double($1.logProbability) } / count
+        return loss
     }
 
     /// Cross entropy of one label a sequence.

@@ -62,7 +62,7 @@ public struct JobEstimate: Sendable {
         let began = clock.now
         for _ in 0..<2 { _ = try trainer.step(probe.examples) }
         seconds += (clock.now - began) / .seconds(2) * Double(steps)
-        let batchTokens = probe.examples.reduce(0) { $0 + $1.promptTokens.count + $1.completionTokens.count }
+        let batchTokens = ExampleBatch(probe.examples, sharingPrefixes: options.trainer.sharesPrefixes).batch.count
         trainedTokens = steps * batchTokens
 
         let memory = MemoryPlan(model.decoder)
@@ -72,8 +72,7 @@ public struct JobEstimate: Sendable {
         let tensors = max(
             memory.bytesToTrain(microBatchTokens: min(options.trainer.microBatchTokens, batchTokens), startingWeights: true, runner: options.trainer.runner),
             memory.storedWeightBytes + memory.weightBytes + cache * memory.cacheBytesPerToken)
-        // Batches of many sizes leave the allocator with blocks in between (it keeps at most an eighth of what lives); the record,
-        // the tokenizer and the program itself take the rest.
+        // Batches of many sizes leave the allocator with blocks in between; the record, the tokenizer and the program itself take the rest.
         peakBytes = tensors + tensors / 10 + (48 << 20)
     }
 

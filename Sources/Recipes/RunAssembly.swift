@@ -33,7 +33,7 @@ extension RunPlan {
         }
         let optimizer = AdamWOptions(learningRate: 5e-5, weightDecay: 0)
         let options = LoopOptions(
-            trainer: TrainerOptions(optimizer: optimizer, schedule: Schedule(.linear, warmupSteps: 5), microBatchTokens: 2048), batchSize: 8, maxSequences: 64, saveEvery: 100, devLimit: 100)
+            trainer: TrainerOptions(optimizer: optimizer, schedule: Schedule(.linear, warmupSteps: 5)), batchSize: 8, maxSequences: 64, saveEvery: 100, devLimit: 100)
         return RunPlan(model: model, fresh: nil, task: task, taskSettings: settings, recipe: try name.map(choice) ?? RecipeChoice(ReSTEM()), options: options)
     }
 

@@ -98,7 +98,7 @@ extension CPUBackend {
         let width = Self.padded(D)
         let longest = Self.padded(plan.sequences.map(\.keyCount).max() ?? 0)
         // Key panels, value panels, key rows, value rows, the gradients of both, and two strips with their padded rows.
-        reserveScratch(longest * (2 * D + 4 * width + 2 * Self.attentionRows) + 2 * Self.attentionRows * Self.lanes)
+        reserveScratch(longest * (2 * D + 4 * width + 2 * Self.attentionRows) + 2 * Self.attentionRows * width)
         let tasks = plan.groups.count * K
         let biasWidth = dBias?.shape[1] ?? 0
         // One table of partial sums per group and head, joined in the order of the groups.

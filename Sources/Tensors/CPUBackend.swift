@@ -14,7 +14,7 @@ public enum BackendError: Error, Equatable, CustomStringConvertible {
     public var description: String {
         switch self {
         case .unknownKernels(let name):
-            "AUTODIDACT_KERNELS=\(name): this processor has no kernels of that name. Use 'portable', 'avx2' where the processor has AVX2 and FMA, or leave it unset."
+            "AUTODIDACT_KERNELS=\(name): this processor has no kernels of that name. Use 'portable', 'avx2' where the processor has AVX2 and FMA, 'avx512' where it has AVX-512, or leave it unset."
         }
     }
 }
@@ -33,7 +33,7 @@ public final class CPUBackend: Backend {
 
     /// - Parameters:
     ///   - threads: all processors when nil.
-    ///   - name: which kernels, "portable" or "avx2"; when nil those that the environment's AUTODIDACT_KERNELS names, else the fastest tested ones.
+    ///   - name: which kernels, "portable", "avx2" or "avx512"; when nil those that the environment's AUTODIDACT_KERNELS names, else the fastest tested ones.
     public init(threads: Int? = nil, kernels name: String? = nil) throws(BackendError) {
         kernels = try Self.kernels(named: name)
         pool = ThreadPool(threads: max(1, threads ?? Int(sysconf(Int32(_SC_NPROCESSORS_ONLN)))))
@@ -228,29 +228,44 @@ public final class CPUBackend: Backend {
         let panels = (N + Self.lanes - 1) / Self.lanes
         let rowBlocks = max(1, (M + Self.rowBlock - 1) / Self.rowBlock)
         let groups = min(panels, max(1, pool.threads * 8 / rowBlocks))
-        if weight.format != .float32 { reserveScratch(Self.stepBlock * Self.lanes) }
+        // Panels of codes that are expanded together.
+        let strip = 4
+        if weight.format != .float32 { reserveScratch(strip * Self.stepBlock * Self.lanes) }
         pool.run(rowBlocks * groups) { tile, worker in
             let (block, group) = (tile / groups, tile % groups)
             let first = block * Self.rowBlock, rows = min(M - first, Self.rowBlock)
             let range = group * panels / groups..<(group + 1) * panels / groups
-            func product(_ panel: Int, _ step: Int) {
-                let column = panel * Self.lanes, columns = min(Self.lanes, N - column), steps = min(K - step, Self.stepBlock)
+            func product(_ panels: Range<Int>, _ step: Int) {
+                let column = panels.lowerBound * Self.lanes, columns = min(N, panels.upperBound * Self.lanes) - column, steps = min(K - step, Self.stepBlock)
                 let (out, rowsIn) = (y.pointer + first * N + column, x.pointer + first * K + step)
                 let mode = Int32(step > 0 ? ad_add : ad_overwrite)
                 if let code = weight.format.code, rows <= Int(ad_coded_rows) {
-                    kernels.matmul_coded(out, N, rowsIn, K, weight.groups(panel: panel, from: step), code, steps / weight.format.group, rows, columns, mode)
+                    let bytes = Self.panelCount(inputs: K, weight.format) * MemoryLayout<Float>.stride
+                    kernels.matmul_coded(
+                        out, N, rowsIn, K, weight.groups(panel: panels.lowerBound, from: step), bytes, code, steps / weight.format.group, rows, columns, mode)
+                } else if weight.format == .float32 {
+                    kernels.matmul(out, N, Self.lanes, rowsIn, K, 1, weight.pointer + (panels.lowerBound * K + step) * Self.lanes, Self.lanes, K * Self.lanes, rows, columns, steps, mode)
                 } else {
-                    let values = self.panel(panel, steps: step..<step + steps, of: weight, expandingTo: scratchPointer(worker))
-                    kernels.matmul_panel(out, N, rowsIn, K, 1, values, Self.lanes, rows, columns, steps, mode)
+                    for start in stride(from: panels.lowerBound, to: panels.upperBound, by: strip) {
+                        let scratch = scratchPointer(worker), end = min(panels.upperBound, start + strip)
+                        for panel in start..<end {
+                            _ = self.panel(panel, steps: step..<step + steps, of: weight, expandingTo: scratch + (panel - start) * steps * Self.lanes)
+                        }
+                        kernels.matmul(
+                            out + (start - panels.lowerBound) * Self.lanes, N, Self.lanes, rowsIn, K, 1, scratch, Self.lanes, steps * Self.lanes, rows,
+                            min(N, end * Self.lanes) - start * Self.lanes, steps, mode)
+                    }
                 }
             }
             let steps = stride(from: 0, to: K, by: Self.stepBlock)
             if rows <= Int(ad_tile_rows) {
                 // Weights are all that is read: in the order in which they lie.
-                for panel in range { for step in steps { product(panel, step) } }
+                for start in stride(from: range.lowerBound, to: range.upperBound, by: strip) {
+                    for step in steps { product(start..<min(range.upperBound, start + strip), step) }
+                }
             } else {
                 // A block of inputs stays in the cache while panels pass.
-                for step in steps { for panel in range { product(panel, step) } }
+                for step in steps { product(range, step) }
             }
             if let bias {
                 let low = range.lowerBound * Self.lanes, high = min(N, range.upperBound * Self.lanes)
@@ -262,19 +277,27 @@ public final class CPUBackend: Backend {
         }
     }
 
+    /// Parts into which work of `count` units is cut beside a cut into `others`, so that threads finish together.
+    private func parts(_ count: Int, beside others: Int, atLeast grain: Int) -> Int {
+        max(1, min(count / grain, (pool.threads * 8 + others - 1) / others))
+    }
+
     public func linearInputGradient(_ dy: Tensor, _ weight: Matrix, into dx: Tensor) {
         let (K, N) = (weight.inputs, weight.outputs)
         let M = dy.count / N
         precondition(dy.width == N && dx.count == M * K, "linear gradient: dy \(dy.shape), weight [\(N), \(K)], dx \(dx.shape)")
         let block = 256, strips = 4
         let stripCount = (K + Self.lanes - 1) / Self.lanes
+        let groups = (stripCount + strips - 1) / strips, rowParts = parts(M, beside: groups, atLeast: block)
         reserveScratch((block + Self.lanes) * strips * Self.lanes)
-        pool.run((stripCount + strips - 1) / strips) { tile, worker in
+        pool.run(groups * rowParts) { tile, worker in
             let scratch = scratchPointer(worker)
-            let firstStrip = tile * strips, count = min(strips, stripCount - firstStrip)
+            let (group, part) = (tile % groups, tile / groups)
+            let rows = part * M / rowParts..<(part + 1) * M / rowParts
+            let firstStrip = group * strips, count = min(strips, stripCount - firstStrip)
+            let inputs = firstStrip * Self.lanes..<min(K, (firstStrip + strips) * Self.lanes)
             for first in stride(from: 0, to: N, by: block) {
                 let steps = min(block, N - first)
-                let inputs = firstStrip * Self.lanes..<min(K, (firstStrip + strips) * Self.lanes)
                 for panel in 0..<(steps + Self.lanes - 1) / Self.lanes {
                     let outputs = min(Self.lanes, steps - panel * Self.lanes)
                     let values = self.panel(first / Self.lanes + panel, steps: inputs, of: weight, expandingTo: scratch + block * strips * Self.lanes)
@@ -285,14 +308,9 @@ public final class CPUBackend: Backend {
                             min(Self.lanes, inputs.count - strip * Self.lanes))
                     }
                 }
-                for row in stride(from: 0, to: M, by: Self.rowBlock) {
-                    for strip in 0..<count {
-                        let column = (firstStrip + strip) * Self.lanes
-                        kernels.matmul_panel(
-                            dx.pointer + row * K + column, K, dy.pointer + row * N + first, N, 1, scratch + strip * block * Self.lanes, Self.lanes,
-                            min(Self.rowBlock, M - row), min(Self.lanes, K - column), steps, Int32(first > 0 ? ad_add : ad_overwrite))
-                    }
-                }
+                kernels.matmul(
+                    dx.pointer + rows.lowerBound * K + inputs.lowerBound, K, Self.lanes, dy.pointer + rows.lowerBound * N + first, N, 1, scratch, Self.lanes,
+                    block * Self.lanes, rows.count, inputs.count, steps, Int32(first > 0 ? ad_add : ad_overwrite))
             }
         }
     }
@@ -301,27 +319,28 @@ public final class CPUBackend: Backend {
         let (K, N) = (dWeight.inputs, dWeight.outputs)
         let M = dy.count / N
         precondition(dy.width == N && x.count == M * K, "linear gradient: dy \(dy.shape), x \(x.shape), weight [\(N), \(K)]")
-        let block = 256, group = 4
-        let panels = (N + Self.lanes - 1) / Self.lanes
-        reserveScratch(block * group * Self.lanes)
-        pool.run((panels + group - 1) / group) { tile, worker in
-            let scratch = scratchPointer(worker)
-            let firstPanel = tile * group, count = min(group, panels - firstPanel)
+        let block = 256, strips = 4
+        let panels = (N + Self.lanes - 1) / Self.lanes, stripCount = (K + Self.lanes - 1) / Self.lanes
+        let groups = (panels + 15) / 16, inputParts = parts(stripCount, beside: groups, atLeast: strips)
+        reserveScratch(block * Self.lanes * (16 + strips))
+        pool.run(groups * inputParts) { tile, worker in
+            // dy and x lie in strips of 16 columns, so that the kernel reads both in order.
+            let gradients = scratchPointer(worker), inputs = gradients + block * Self.lanes * 16
+            let (group, part) = (tile % groups, tile / groups)
+            let panelRange = group * panels / groups..<(group + 1) * panels / groups
+            let outputs = panelRange.lowerBound * Self.lanes..<min(N, panelRange.upperBound * Self.lanes)
+            let stripRange = part * stripCount / inputParts..<(part + 1) * stripCount / inputParts
             for first in stride(from: 0, to: M, by: block) {
                 let rows = min(block, M - first)
-                for panel in 0..<count {
-                    let column = (firstPanel + panel) * Self.lanes, columns = min(Self.lanes, N - column)
-                    let strip = scratch + panel * block * Self.lanes
-                    for row in 0..<rows {
-                        (strip + row * Self.lanes).update(from: dy.pointer + (first + row) * N + column, count: columns)
-                        if columns < Self.lanes { (strip + row * Self.lanes + columns).update(repeating: 0, count: Self.lanes - columns) }
-                    }
-                }
-                for k in stride(from: 0, to: K, by: Self.rowBlock) {
-                    for panel in 0..<count {
-                        kernels.matmul_panel(
-                            dWeight.pointer + ((firstPanel + panel) * K + k) * Self.lanes, Self.lanes, x.pointer + first * K + k, 1, K,
-                            scratch + panel * block * Self.lanes, Self.lanes, min(Self.rowBlock, K - k), Self.lanes, rows, Int32(ad_continue))
+                kernels.copy_strips(gradients, block * Self.lanes, dy.pointer + first * N + outputs.lowerBound, N, rows, outputs.count)
+                for start in stride(from: stripRange.lowerBound, to: stripRange.upperBound, by: strips) {
+                    let end = min(stripRange.upperBound, start + strips), columns = start * Self.lanes..<min(K, end * Self.lanes)
+                    kernels.copy_strips(inputs, block * Self.lanes, x.pointer + first * K + columns.lowerBound, K, rows, columns.count)
+                    for strip in start..<end {
+                        let k = strip * Self.lanes
+                        kernels.matmul(
+                            dWeight.pointer + (panelRange.lowerBound * K + k) * Self.lanes, Self.lanes, K * Self.lanes, inputs + (strip - start) * block * Self.lanes, 1,
+                            Self.lanes, gradients, Self.lanes, block * Self.lanes, min(Self.lanes, K - k), panelRange.count * Self.lanes, rows, Int32(ad_continue))
                     }
                 }
             }

@@ -53,7 +53,8 @@ public final class Parameter {
         return Tensor(storage: resident, offset: offset, shape: shape, backend: backend)
     }
 
-    var matrix: Matrix {
+    /// The values, for the backend's own calls.
+    public var matrix: Matrix {
         precondition(isMatrix, "'\(name)' has shape \(shape), not two axes")
         return Matrix(storage: resident, offset: offset, outputs: shape[0], inputs: shape[1], format: format)
     }
@@ -214,7 +215,8 @@ public final class ParameterBuffers {
         Tensor(storage: storages[ObjectIdentifier(parameter.segment)]!, offset: parameter.offset, shape: parameter.shape, backend: parameters.backend)
     }
 
-    func matrix(_ parameter: Parameter) -> Matrix {
+    /// The values of a parameter's matrix, for the backend's own calls.
+    public func matrix(_ parameter: Parameter) -> Matrix {
         Matrix(
             storage: storages[ObjectIdentifier(parameter.segment)]!, offset: parameter.offset, outputs: parameter.shape[0], inputs: parameter.shape[1], format: .float32)
     }

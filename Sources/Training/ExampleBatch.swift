@@ -2,7 +2,7 @@ import Tensors
 
 /// Examples laid out as one ragged batch, common prefixes computed once.
 ///
-/// Sequences are merged into a tree in the order of the examples; a branch shorter than `minimumShared` tokens is not worth a
+/// Sequences are merged into a tree in the order of the examples; a common prefix shorter than `minimumShared` tokens is not worth a
 /// span of its own. The gradient is exactly that of separate sequences.
 public struct ExampleBatch: Sendable {
     public let batch: RaggedBatch
@@ -13,12 +13,37 @@ public struct ExampleBatch: Sendable {
     /// Which of `rows` belong to each example.
     public let ranges: [Range<Int>]
 
+    /// Tokens that a common prefix must have to be computed once.
+    public static let minimumShared = 8
+
+    /// Consecutive examples, as many as fit into `tokens` when common prefixes are computed once; one that alone is larger stands alone.
+    static func cut(_ examples: [Example], tokens: Int, sharingPrefixes: Bool) -> [ArraySlice<Example>] {
+        var batches: [ArraySlice<Example>] = []
+        var (start, used) = (0, 0)
+        let inputs = examples.map(\.inputs)
+        for (index, example) in examples.enumerated() {
+            var added = example.tokenCount
+            if sharingPrefixes {
+                let shared = inputs[start..<index].lazy.map { other in zip(other, inputs[index]).prefix { $0 == $1 }.count }.max() ?? 0
+                if shared >= minimumShared { added -= shared }
+            }
+            if index > start, used + added > tokens {
+                batches.append(examples[start..<index])
+                (start, used) = (index, example.tokenCount)
+            } else {
+                used += added
+            }
+        }
+        if start < examples.count { batches.append(examples[start...]) }
+        return batches
+    }
+
     private struct Branch {
         var tokens: [Int32]
         var children: [Int] = []
     }
 
-    public init(_ examples: [Example], sharingPrefixes: Bool = true, minimumShared: Int = 8) {
+    public init(_ examples: [Example], sharingPrefixes: Bool = true, minimumShared: Int = Self.minimumShared) {
         var branches: [Branch] = []
         var roots: [Int] = []
         // Per example, the branches from root to leaf; each is passed to its end.

@@ -1,4 +1,5 @@
 import Architectures
+import Tensors
 
 /// What a job will take, from sizes and formats alone.
 public struct MemoryPlan: Sendable {
@@ -37,7 +38,7 @@ public struct MemoryPlan: Sendable {
         let perLayer = keptFloatsPerTokenAndLayer * Self.float
         let kept = runner == .plain ? c.numHiddenLayers * perLayer : c.numHiddenLayers * c.hiddenSize * Self.float + perLayer
         let widest = (4 * c.intermediateSize + 4 * c.hiddenSize) * Self.float
-        let head = 2 * 64 * c.vocabularySize * Self.float + 4 * tokens * c.hiddenSize * Self.float
+        let head = VocabularyHead.rowsAtOnce * c.vocabularySize * Self.float + 4 * tokens * c.hiddenSize * Self.float
         return state + tokens * (kept + widest) + head + (64 << 20)
     }
 }

@@ -66,13 +66,16 @@ extension StepPlugin {
 public struct TrainerOptions: Sendable, Codable, Equatable {
     public var optimizer: AdamWOptions
     public var schedule: Schedule
-    /// Tokens computed at once; a global batch is cut into micro-batches of at most this many.
+    /// Tokens computed at once; a global batch is cut into micro-batches of at most this many, common prefixes counted once.
     public var microBatchTokens: Int
     public var sharesPrefixes: Bool
     public var runner: BlockRunner
 
+    /// Enough for the matrix kernels; more would only take memory.
+    public static let defaultMicroBatchTokens = 1024
+
     public init(
-        optimizer: AdamWOptions, schedule: Schedule = Schedule(.constant), microBatchTokens: Int = 2048, sharesPrefixes: Bool = true, runner: BlockRunner = .plain
+        optimizer: AdamWOptions, schedule: Schedule = Schedule(.constant), microBatchTokens: Int = defaultMicroBatchTokens, sharesPrefixes: Bool = true, runner: BlockRunner = .plain
     ) {
         self.optimizer = optimizer
         self.schedule = schedule
@@ -116,7 +119,7 @@ public final class Trainer {
         gradients.clear()
         var sums: [String: (weight: Double, sum: Double)] = [:]
         var (entropy, trained, computed) = (0.0, 0, 0)
-        for micro in microBatches(examples) {
+        for micro in ExampleBatch.cut(examples, tokens: options.microBatchTokens, sharingPrefixes: options.sharesPrefixes) {
             let result = accumulate(micro, counts: counts, step: step, entropy: &entropy)
             for term in result.terms { sums[term.name] = (term.weight, (sums[term.name]?.sum ?? 0) + term.sum) }
             trained += result.trained
@@ -147,21 +150,6 @@ public final class Trainer {
         return sum / max(count, .leastNonzeroMagnitude)
     }
 
-    /// Consecutive examples, as many as fit.
-    func microBatches(_ examples: [Example]) -> [ArraySlice<Example>] {
-        var batches: [ArraySlice<Example>] = []
-        var (start, tokens) = (0, 0)
-        for (index, example) in examples.enumerated() {
-            if index > start, tokens + example.tokenCount > options.microBatchTokens {
-                batches.append(examples[start..<index])
-                (start, tokens) = (index, 0)
-            }
-            tokens += example.tokenCount
-        }
-        if start < examples.count { batches.append(examples[start...]) }
-        return batches
-    }
-
     private func accumulate(
         _ examples: ArraySlice<Example>, counts: [String: Double], step: Int, entropy: inout Double
     ) -> (terms: [TermSum], trained: Int, computed: Int) {
@@ -171,50 +159,40 @@ public final class Trainer {
         let tape = Tape(into: gradients)
         let pass = plugins.reduce(Pass(tape: tape, runner: options.runner)) { $1.beforeForward($0, step: step) }
         let hidden = gatherRows(decoder.hiddenStates(batch.batch, pass), batch.rows)
-        let laws = decoder.head.laws(hidden, targets: batch.targets)
-        var logProbabilityGradients = [Float](repeating: 0, count: laws.count)
-        var entropyGradients = [Float](repeating: 0, count: laws.count)
         var all: [TermSum] = []
-        for (example, range) in zip(examples, batch.ranges) {
-            let terms = plugins.reduce(objective.sums(example, Array(laws[range]))) { $1.afterLoss($0, step: step) }
-            for term in terms {
-                let factor = Float(mean(term.weight, of: term.name, counts))
-                for (index, row) in range.enumerated() {
-                    logProbabilityGradients[row] += factor * term.logProbabilityGradients[index]
-                    if let entropy = term.entropyGradients { entropyGradients[row] += factor * entropy[index] }
+        let dHidden = decoder.head.backward(hidden, targets: batch.targets, groups: batch.ranges, into: gradients) { some, laws in
+            let first = batch.ranges[some.lowerBound].lowerBound
+            var logProbabilityGradients = [Float](repeating: 0, count: laws.count)
+            var entropyGradients = logProbabilityGradients
+            for index in some {
+                let rows = batch.ranges[index].lowerBound - first..<batch.ranges[index].upperBound - first
+                let terms = plugins.reduce(objective.sums(examples[index], Array(laws[rows]))) { $1.afterLoss($0, step: step) }
+                for term in terms {
+                    let factor = Float(mean(term.weight, of: term.name, counts))
+                    for (index, row) in rows.enumerated() {
+                        logProbabilityGradients[row] += factor * term.logProbabilityGradients[index]
+                        if let entropy = term.entropyGradients { entropyGradients[row] += factor * entropy[index] }
+                    }
                 }
+                all += terms
             }
-            all += terms
+            // One running sum, so that the cut into micro-batches does not show.
+            entropy = laws.reduce(entropy) { $0 + Double($1.entropy) }
+            return (logProbabilityGradients, entropyGradients)
         }
-        let dHidden = decoder.head.backward(
-            hidden, targets: batch.targets, laws: laws, logProbabilityGradients: logProbabilityGradients, entropyGradients: entropyGradients, into: gradients)
         tape.backward([(hidden, dHidden)])
-        // One running sum, so that the cut into micro-batches does not show.
-        entropy = laws.reduce(entropy) { $0 + Double($1.entropy) }
-        return (all, laws.count, batch.batch.count)
+        return (all, batch.rows.count, batch.batch.count)
     }
 }
 
 extension Decoder {
     /// Natural log-probability of every completion token, under the full softmax at temperature 1.
-    public func score(_ examples: [Example], microBatchTokens: Int = 2048) -> [[RowLaw]] {
-        var scores: [[RowLaw]] = []
-        var start = 0
-        while start < examples.count {
-            var (end, tokens) = (start, 0)
-            while end < examples.count, end == start || tokens + examples[end].tokenCount <= microBatchTokens {
-                tokens += examples[end].tokenCount
-                end += 1
-            }
-            let batch = ExampleBatch(Array(examples[start..<end]))
-            if batch.rows.isEmpty {
-                scores += examples[start..<end].map { _ in [] }
-            } else {
-                let laws = head.laws(gatherRows(hiddenStates(batch.batch), batch.rows), targets: batch.targets)
-                scores += batch.ranges.map { Array(laws[$0]) }
-            }
-            start = end
+    public func score(_ examples: [Example], microBatchTokens: Int = TrainerOptions.defaultMicroBatchTokens) -> [[RowLaw]] {
+        ExampleBatch.cut(examples, tokens: microBatchTokens, sharingPrefixes: true).flatMap { part in
+            let batch = ExampleBatch(Array(part))
+            guard !batch.rows.isEmpty else { return part.map { _ in [RowLaw]() } }
+            let laws = head.laws(gatherRows(hiddenStates(batch.batch), batch.rows), targets: batch.targets)
+            return batch.ranges.map { Array(laws[$0]) }
         }
-        return scores
     }
 }

@@ -147,9 +147,11 @@ struct GradientTests {
         bench.expectGradients(inputs: inputs) { x, _ in attention(x[0], x[1], x[2], plan, AttentionOptions(scale: 0.4)) }
     }
 
-    @Test("the vocabulary head: log-probability and entropy, over more rows than one chunk")
-    func head() throws {
-        let (rows, width, vocabulary) = (70, 6, 37)
+    @Test("the vocabulary head: log-probability and entropy, of groups that fit at once and of one that does not", arguments: [[300], [100, 0, 120, 80], [10, 290]])
+    func head(groups sizes: [Int]) throws {
+        let (rows, width, vocabulary) = (300, 6, 37)
+        var groups: [Range<Int>] = []
+        for size in sizes { groups.append((groups.last?.upperBound ?? 0)..<(groups.last?.upperBound ?? 0) + size) }
         let bench = try Bench { _ = $0.declare("head", vocabulary, width) }
         let head = VocabularyHead(weight: bench.parameters["head"]!)
         let values = noise(rows * width, seed: 1)
@@ -162,8 +164,15 @@ struct GradientTests {
         let gradients = Gradients(of: bench.parameters)
         let hidden = bench.backend.tensor(values, shape: [rows, width])
         let laws = head.laws(hidden, targets: targets)
-        let dHidden = head.backward(hidden, targets: targets, laws: laws, logProbabilityGradients: a, entropyGradients: e, into: gradients).read()
-        for i in stride(from: 0, to: values.count, by: 13) {
+        var seen: [RowLaw] = []
+        let dHidden = head.backward(hidden, targets: targets, groups: groups, into: gradients) { some, given in
+            let rows = groups[some.lowerBound].lowerBound..<groups[some.upperBound - 1].upperBound
+            #expect(rows.lowerBound == seen.count)
+            seen += given
+            return (Array(a[rows]), Array(e[rows]))
+        }.read()
+        #expect(seen == laws)
+        for i in stride(from: 0, to: values.count, by: 53) {
             var (above, below) = (values, values)
             above[i] += 4e-3
             below[i] -= 4e-3

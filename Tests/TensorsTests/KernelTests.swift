@@ -10,7 +10,7 @@ func noise(_ count: Int, seed: UInt64) -> [Float] {
 }
 
 /// Every kernel variant that this processor can run.
-let variants: [String] = ["portable", "avx2"].filter { (name: String) in ad_kernels_named(name) != nil }
+let variants: [String] = ["portable", "avx2", "avx512"].filter { (name: String) in ad_kernels_named(name) != nil }
 
 func bits(_ values: [Float]) -> [UInt32] { values.map(\.bitPattern) }
 
@@ -23,7 +23,7 @@ struct KernelTests {
             let a = noise(rows * max(1, steps), seed: 1), b = noise(16 * max(1, steps), seed: 2), start = noise(rows * 16, seed: 3)
             for mode in [ad_overwrite, ad_continue, ad_add] {
                 var c = start
-                kernels.matmul_panel(&c, 16, a, steps, 1, b, 16, rows, columns, steps, Int32(mode))
+                kernels.matmul(&c, 16, 16, a, steps, 1, b, 16, 0, rows, columns, steps, Int32(mode))
                 var expected = start
                 for r in 0..<rows {
                     for j in 0..<columns {

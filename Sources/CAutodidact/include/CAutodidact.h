@@ -65,13 +65,14 @@ typedef struct __attribute__((swift_attr("@Sendable"))) {
 
     // c[r][0..<columns] = Σ_k a[r][k] · b[k][0..<columns], one chain of fused multiply-adds per element in increasing k, from +0 or, with
     // ad_continue, from c; with ad_add it starts from +0 and c is added at the end.
-    // a at r·a_row + k·a_step; b at k·b_step, readable 16 wide; c rows c_row apart; columns ≤ 16.
-    void (*matmul_panel)(float *c, size_t c_row, const float *a, size_t a_row, size_t a_step, const float *b, size_t b_step,
-                         size_t rows, size_t columns, size_t steps, int accumulate);
+    // a at r·a_row + k·a_step; columns p·16 ..< p·16 + 16 of b at p·b_panel + k·b_step, readable 16 wide; the same columns of c
+    // at p·c_panel + r·c_row.
+    void (*matmul)(float *c, size_t c_row, size_t c_panel, const float *a, size_t a_row, size_t a_step, const float *b, size_t b_step, size_t b_panel,
+                   size_t rows, size_t columns, size_t steps, int mode);
 
-    // The same for at most 4 rows and b in `groups` coded groups; the steps are theirs.
-    void (*matmul_coded)(float *c, size_t c_row, const float *a, size_t a_row, const void *b, ad_code_format format, size_t groups, size_t rows,
-                         size_t columns, int accumulate);
+    // The same for at most 4 rows and b in `groups` coded groups, whose panels lie b_panel bytes apart; the steps are theirs.
+    void (*matmul_coded)(float *c, size_t c_row, const float *a, size_t a_row, const void *b, size_t b_panel, ad_code_format format, size_t groups,
+                         size_t rows, size_t columns, int mode);
     // panel[k][lane] of coded groups.
     void (*expand_panel)(float *panel, const void *codes, ad_code_format format, size_t groups);
 
@@ -109,7 +110,7 @@ typedef struct __attribute__((swift_attr("@Sendable"))) {
     // out rows of one head: softmax over visible keys. rows ≤ 24; strip holds 24 · padded keys.
     void (*attention)(float *out, size_t out_row, const float *q, size_t q_row, size_t rows, const ad_attention *a, float *strip);
     // One run only. Adds to dkeys, dvalues [keys][16·ceil(head_dim/16)] query after query; values_transposed: panels as keys.
-    // dq rows are written. dbias (2·reach+1) or NULL. strip holds 2 · 24 · padded keys + 2 · 24 · 16.
+    // dq rows are written. dbias (2·reach+1) or NULL. strip holds 2 · 24 · padded keys + 2 · 24 · padded head_dim.
     void (*attention_backward)(float *dq, size_t dq_row, float *dkeys, float *dvalues, float *dbias, const float *q, size_t q_row,
                                const float *out, size_t out_row, const float *dout, size_t dout_row, size_t rows, const float *key_rows,
                                const float *values_transposed, const ad_attention *a, float *strip);
@@ -122,9 +123,11 @@ typedef struct __attribute__((swift_attr("@Sendable"))) {
     // Panels of 16 outputs: panel[k][lane] = rows[lane][k]; lanes ≥ count become 0. rows lie row_stride apart.
     void (*pack_panel)(float *panel, const float *rows, size_t row_stride, size_t count, size_t steps);
     void (*unpack_panel)(float *rows, size_t row_stride, const float *panel, size_t count, size_t steps);
+    // strips[column / 16][row][lane] = rows[row][column], strips strip_stride apart; lanes beyond `columns` become 0.
+    void (*copy_strips)(float *strips, size_t strip_stride, const float *rows, size_t row_stride, size_t count, size_t columns);
 } ad_kernels;
 
-/// The kernels called `name` ("portable", "avx2"), or NULL when this processor cannot run them.
+/// The kernels called `name` ("portable", "avx2", "avx512"), or NULL when this processor cannot run them.
 const ad_kernels *ad_kernels_named(const char *name);
 /// The fastest tested variant of this processor.
 const ad_kernels *ad_kernels_best(void);

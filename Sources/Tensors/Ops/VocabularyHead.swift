@@ -2,8 +2,8 @@
 public struct VocabularyHead {
     public let weight: Parameter  // [vocabulary, hidden]
     public let bias: Parameter?  // [vocabulary]
-    /// Rows whose logits exist at once.
-    private static let chunk = 64
+    /// Rows whose logits exist at once: enough that reading the table is little work beside the products.
+    public static let rowsAtOnce = 256
 
     public init(weight: Parameter, bias: Parameter? = nil) {
         self.weight = weight
@@ -18,39 +18,55 @@ public struct VocabularyHead {
 
     /// Log-probability of the target, log-sum-exp and entropy of every row.
     public func laws(_ hidden: Tensor, targets: [Int32]) -> [RowLaw] {
+        precondition(hidden.shape[0] == targets.count, "\(targets.count) targets for hidden states \(hidden.shape)")
         var laws: [RowLaw] = []
         laws.reserveCapacity(targets.count)
-        chunks(of: hidden, targets.count) { range, rows in
-            laws += hidden.backend.laws(logits(rows), targets: Array(targets[range]))
+        for range in Self.chunks(0..<targets.count) {
+            laws += hidden.backend.laws(logits(hidden.slice(range)), targets: Array(targets[range]))
         }
         return laws
     }
 
-    /// Adds the weights' gradients and returns that of `hidden`, given one gradient per row for the log-probability and
-    /// one for the entropy. Logits are computed again, chunk by chunk.
+    /// Adds the weights' gradients and returns that of `hidden`.
+    ///
+    /// Logits are made once for as many groups of rows as fit at once, and a second time only for a group that alone has too many rows.
+    /// - Parameters:
+    ///   - hidden: `[R, hidden]`.
+    ///   - targets: one per row.
+    ///   - groups: consecutive rows whose gradients depend on each other's laws; together all rows.
+    ///   - gradients: where the weights' gradients are added.
+    ///   - differentiate: given some of the groups and the laws of their rows, the loss's gradient by each row's log-probability and entropy.
+    /// - Returns: `[R, hidden]`.
     public func backward(
-        _ hidden: Tensor, targets: [Int32], laws: [RowLaw], logProbabilityGradients: [Float], entropyGradients: [Float]? = nil, into gradients: Gradients
+        _ hidden: Tensor, targets: [Int32], groups: [Range<Int>], into gradients: Gradients,
+        _ differentiate: (_ groups: Range<Int>, _ laws: [RowLaw]) -> (logProbability: [Float], entropy: [Float])
     ) -> Tensor {
-        let backend = hidden.backend
+        precondition(hidden.shape[0] == targets.count && groups.last?.upperBound ?? 0 == targets.count, "\(targets.count) targets and \(groups) for hidden states \(hidden.shape)")
+        let (backend, hidden) = (hidden.backend, hidden.detached)
         let dHidden = backend.empty(hidden.shape)
-        let entropies = entropyGradients ?? Array(repeating: 0, count: targets.count)
-        chunks(of: hidden, targets.count) { range, rows in
-            let logits = logits(rows)
-            backend.headBackward(
-                logits, targets: Array(targets[range]), laws: Array(laws[range]), logProbabilityGradients: Array(logProbabilityGradients[range]),
-                entropyGradients: Array(entropies[range]))
-            backend.linearInputGradient(logits, weight.matrix, into: dHidden.slice(range))
-            if gradients.trains(weight) { backend.linearWeightGradient(logits, rows, into: gradients.matrix(weight)) }
-            if let bias, gradients.trains(bias) { backend.columnSums(logits, into: gradients.vector(bias)) }
+        var first = 0
+        while first < groups.count {
+            var end = first + 1
+            while end < groups.count, groups[end].upperBound - groups[first].lowerBound <= Self.rowsAtOnce { end += 1 }
+            let rows = groups[first].lowerBound..<groups[end - 1].upperBound
+            let once = rows.count <= Self.rowsAtOnce ? logits(hidden.slice(rows)) : nil
+            let laws = once.map { backend.laws($0, targets: Array(targets[rows])) } ?? laws(hidden.slice(rows), targets: Array(targets[rows]))
+            let (logProbability, entropy) = differentiate(first..<end, laws)
+            for range in Self.chunks(rows) where !range.isEmpty {
+                let logits = once ?? logits(hidden.slice(range)), local = range.lowerBound - rows.lowerBound..<range.upperBound - rows.lowerBound
+                backend.headBackward(
+                    logits, targets: Array(targets[range]), laws: Array(laws[local]), logProbabilityGradients: Array(logProbability[local]),
+                    entropyGradients: Array(entropy[local]))
+                backend.linearInputGradient(logits, weight.matrix, into: dHidden.slice(range))
+                if gradients.trains(weight) { backend.linearWeightGradient(logits, hidden.slice(range), into: gradients.matrix(weight)) }
+                if let bias, gradients.trains(bias) { backend.columnSums(logits, into: gradients.vector(bias)) }
+            }
+            first = end
         }
         return dHidden
     }
 
-    private func chunks(of hidden: Tensor, _ count: Int, _ body: (Range<Int>, Tensor) -> Void) {
-        precondition(hidden.shape[0] == count, "\(count) targets for hidden states \(hidden.shape)")
-        for start in stride(from: 0, to: count, by: Self.chunk) {
-            let range = start..<min(count, start + Self.chunk)
-            body(range, hidden.detached.slice(range))
-        }
+    private static func chunks(_ rows: Range<Int>) -> [Range<Int>] {
+        stride(from: rows.lowerBound, to: rows.upperBound, by: rowsAtOnce).map { $0..<min(rows.upperBound, $0 + rowsAtOnce) }
     }
 }

@@ -1,0 +1,11 @@
+// What the machine can do at most, for the rooflines of docs/performance.md.
+#ifndef MACHINE_H
+#define MACHINE_H
+#include <stddef.h>
+
+/// Runs fused multiply-adds between registers; returns how many floating-point operations they were.
+double machine_multiply_add(size_t rounds);
+/// Reads memory once; the sum keeps the reads from being dropped.
+float machine_read(const float *memory, size_t count);
+
+#endif

