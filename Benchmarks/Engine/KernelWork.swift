@@ -77,7 +77,7 @@ private final class Product {
     func gflops(_ kind: String?) -> Double? {
         let work: () -> Void
         switch kind {
-        case "forward": work = { [self] in backend.linear(x, weight.matrix, bias: nil, into: y) }
+        case "forward": work = { [self] in backend.linear(x, [(weight.matrix, nil, y)]) }
         case "input-gradient": work = { [self] in backend.linearInputGradient(y, weight.matrix, into: dx) }
         case "weight-gradient": work = { [self] in backend.linearWeightGradient(y, x, into: gradients.matrix(weight)) }
         default: return nil

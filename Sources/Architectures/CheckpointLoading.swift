@@ -67,7 +67,7 @@ extension Decoder {
     private func formats(_ plan: [Match]) -> [String: WeightFormat] {
         var formats: [String: WeightFormat] = [:]
         for (parameter, info, _) in plan where parameter.isMatrix && parameter.shape[1] % info.dtype.blockSize == 0 {
-            if let coding = info.dtype.coding { formats[parameter.name] = WeightFormat(codes: coding.codes, group: coding.group) }
+            if let coding = info.dtype.coding { formats[parameter.name] = WeightFormat(codes: coding.codes, group: coding.group, halves: coding.halves) }
         }
         return formats
     }

@@ -14,6 +14,9 @@ struct Linear {
     /// - Parameter x: `[tokens, inputs]`.
     /// - Returns: `[tokens, outputs]`.
     func callAsFunction(_ x: Tensor) -> Tensor { linear(x, weight, bias) }
+
+    /// Layers of the same inputs, computed together.
+    static func together(_ x: Tensor, _ layers: Linear...) -> [Tensor] { linear(x, layers.map { ($0.weight, $0.bias) }) }
 }
 
 /// `x / rms(x) · w`.
@@ -54,9 +57,10 @@ struct SelfAttention {
     /// - Returns: `[N, hiddenSize]`.
     func callAsFunction(_ x: Tensor, _ context: BlockContext) -> Tensor {
         let N = x.shape[0]
-        let q = rotate(qProj(x).reshaped(N, heads, headDim), context.rotary)  // [N, H, D]
-        let k = rotate(kProj(x).reshaped(N, kvHeads, headDim), context.rotary)  // [N, K, D]
-        let v = vProj(x).reshaped(N, kvHeads, headDim)  // [N, K, D]
+        let projected = Linear.together(x, qProj, kProj, vProj)
+        let q = rotate(projected[0].reshaped(N, heads, headDim), context.rotary)  // [N, H, D]
+        let k = rotate(projected[1].reshaped(N, kvHeads, headDim), context.rotary)  // [N, K, D]
+        let v = projected[2].reshaped(N, kvHeads, headDim)  // [N, K, D]
         let options = AttentionOptions(scale: 1 / Float(headDim).squareRoot())
         let mixed =
             if let cached = context.cached {
@@ -78,5 +82,8 @@ struct GatedMLP {
         downProj = Linear(prefix + c.names.downProj, inputs: c.intermediateSize, outputs: c.hiddenSize, bias: c.mlpBias, in: parameters)
     }
 
-    func callAsFunction(_ x: Tensor) -> Tensor { downProj(gatedSiLU(gateProj(x), upProj(x))) }
+    func callAsFunction(_ x: Tensor) -> Tensor {
+        let wide = Linear.together(x, gateProj, upProj)
+        return downProj(gatedSiLU(wide[0], wide[1]))
+    }
 }

@@ -1,7 +1,9 @@
 // The same kernels for x86-64 with AVX2 and FMA.
 #if defined(__x86_64__)
+#define AD_HAS_HALVES
 #define AD_CODED_PANELS 2
-#pragma clang attribute push(__attribute__((target("avx2,fma"))), apply_to = function)
+#define AD_CODED_SUMS 2
+#pragma clang attribute push(__attribute__((target("avx2,fma,f16c"))), apply_to = function)
 #include "kernels.inc"
 #pragma clang attribute pop
 

@@ -10,9 +10,11 @@ extern const ad_kernels ad_avx2, ad_avx512;
 const ad_kernels *ad_kernels_named(const char *name) {
     if (strcmp(name, "portable") == 0) return &ad_portable;
 #if defined(__x86_64__)
-    if (strcmp(name, "avx2") == 0 && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return &ad_avx2;
-    if (strcmp(name, "avx512") == 0 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq")
-        && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("fma")) return &ad_avx512;
+    int has_avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c");
+    int has_avx512 = has_avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq")
+                     && __builtin_cpu_supports("avx512vl");
+    if (strcmp(name, "avx2") == 0 && has_avx2) return &ad_avx2;
+    if (strcmp(name, "avx512") == 0 && has_avx512) return &ad_avx512;
 #endif
     return NULL;
 }

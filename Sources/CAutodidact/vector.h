@@ -25,6 +25,23 @@ AD_INLINE floats splat(float x) { return (floats){x, x, x, x, x, x, x, x, x, x, 
 AD_INLINE floats vfma(floats a, floats b, floats c) { return __builtin_elementwise_fma(a, b, c); }
 // Lanes of a where the mask is set, of b elsewhere.
 AD_INLINE floats pick(ints mask, floats a, floats b) { return (floats)((mask & (ints)a) | (~mask & (ints)b)); }
+// 16 values of float16.
+AD_INLINE floats vload_halves(const void *p) {
+#if defined(AD_HAS_HALVES)
+    typedef _Float16 halves __attribute__((vector_size(32)));
+    halves v;
+    memcpy(&v, p, sizeof v);
+    return __builtin_convertvector(v, floats);
+#else
+    typedef uint16_t shorts __attribute__((vector_size(32)));
+    shorts v;
+    memcpy(&v, p, sizeof v);
+    words h = __builtin_convertvector(v, words), sign = (h & 0x8000) << 16, size = h & 0x7fff;
+    floats normal = (floats)((size << 13) + (112u << 23)), small = __builtin_convertvector((ints)size, floats) * splat(0x1p-24f);
+    floats value = pick((ints)size < 0x400, small, pick((ints)size < 0x7c00, normal, (floats)((size << 13) | 0x7f800000)));
+    return (floats)((words)value | sign);
+#endif
+}
 AD_INLINE floats larger(floats a, floats b) { return pick(a > b, a, b); }
 
 // The fixed tree that joins 16 lanes.

@@ -76,6 +76,8 @@ public struct BlockCoding: Sendable, Equatable {
     /// Elements that share a scale, 16 or 32.
     public var group: Int
     public var hasOffsets: Bool
+    /// Scales and offsets are values of float16.
+    public var halves = false
     /// The range of codes.
     public var codes: ClosedRange<Int>
 }
@@ -84,15 +86,18 @@ extension DType {
     /// nil: no block type, or one that is not read.
     public var coding: BlockCoding? {
         switch self {
-        case .q4_0: BlockCoding(group: 32, hasOffsets: false, codes: -8...7)
-        case .q4_1, .q4_K: BlockCoding(group: 32, hasOffsets: true, codes: 0...15)
-        case .q5_0: BlockCoding(group: 32, hasOffsets: false, codes: -16...15)
-        case .q5_1, .q5_K: BlockCoding(group: 32, hasOffsets: true, codes: 0...31)
-        case .q8_0: BlockCoding(group: 32, hasOffsets: false, codes: -128...127)
+        case .q4_0: BlockCoding(group: 32, hasOffsets: false, halves: true, codes: -8...7)
+        case .q4_1: BlockCoding(group: 32, hasOffsets: true, halves: true, codes: 0...15)
+        case .q4_K: BlockCoding(group: 32, hasOffsets: true, codes: 0...15)
+        case .q5_0: BlockCoding(group: 32, hasOffsets: false, halves: true, codes: -16...15)
+        case .q5_1: BlockCoding(group: 32, hasOffsets: true, halves: true, codes: 0...31)
+        case .q5_K: BlockCoding(group: 32, hasOffsets: true, codes: 0...31)
+        case .q8_0: BlockCoding(group: 32, hasOffsets: false, halves: true, codes: -128...127)
         case .q2_K: BlockCoding(group: 16, hasOffsets: true, codes: 0...3)
         case .q3_K: BlockCoding(group: 16, hasOffsets: false, codes: -4...3)
         case .q6_K: BlockCoding(group: 16, hasOffsets: false, codes: -32...31)
-        case .iq4_nl, .iq4_xs: BlockCoding(group: 32, hasOffsets: false, codes: -127...113)
+        case .iq4_nl: BlockCoding(group: 32, hasOffsets: false, halves: true, codes: -127...113)
+        case .iq4_xs: BlockCoding(group: 32, hasOffsets: false, codes: -127...113)
         case .mxfp4: BlockCoding(group: 32, hasOffsets: false, codes: -12...12)
         default: nil
         }

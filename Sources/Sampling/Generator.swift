@@ -166,7 +166,11 @@ public final class Generator {
     }
 
     private func takeBlocks(_ tokens: Int) -> [(block: Int, count: Int)] {
-        stride(from: 0, to: tokens, by: Self.blockSize).map { (cache.takeBlock(), min(Self.blockSize, tokens - $0)) }
+        var blocks: [(block: Int, count: Int)] = []
+        for first in stride(from: 0, to: tokens, by: Self.blockSize) {
+            blocks.append((cache.takeBlock(after: blocks.last?.block), min(Self.blockSize, tokens - first)))
+        }
+        return blocks
     }
 
     private func release(_ blocks: [(block: Int, count: Int)]) { for (block, _) in blocks { cache.release(block) } }
@@ -176,7 +180,7 @@ public final class Generator {
         if let last = sequence.blocks.indices.last, sequence.blocks[last].count < Self.blockSize, cache.isUnique(sequence.blocks[last].block) {
             sequence.blocks[last].count += 1
         } else {
-            sequence.blocks.append((cache.takeBlock(), 1))
+            sequence.blocks.append((cache.takeBlock(after: sequence.blocks.last?.block), 1))
         }
     }
 

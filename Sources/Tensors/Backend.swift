@@ -68,8 +68,8 @@ public protocol Backend: AnyObject {
     /// The same for a matrix of codes.
     func fillCodes(of matrix: Matrix, reading read: (_ rows: Range<Int>, _ values: CodedRows) throws -> Void) throws
 
-    /// y `[M, N]` = x `[M, K]` Wᵀ (+ bias).
-    func linear(_ x: Tensor, _ weight: Matrix, bias: Tensor?, into y: Tensor)
+    /// y `[M, N]` = x `[M, K]` Wᵀ (+ bias) of each layer; all layers have the same inputs.
+    func linear(_ x: Tensor, _ layers: [(weight: Matrix, bias: Tensor?, y: Tensor)])
     /// dx `[M, K]` = dy `[M, N]` W.
     func linearInputGradient(_ dy: Tensor, _ weight: Matrix, into dx: Tensor)
     /// dW `[N, K]` += dyᵀ x, each element's chain continued in increasing row.

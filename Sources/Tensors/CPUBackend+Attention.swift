@@ -192,9 +192,9 @@ extension CPUBackend {
         let width = Self.padded(D)
         let columns = plan.sequences.map { $0.runs.reduce(0) { $0 + Self.padded($1.count) } }.max() ?? 0
         reserveScratch(columns * Self.attentionRows)
-        pool.run(plan.sequences.count * H) { tile, worker in
-            let (sequence, head) = (plan.sequences[tile / H], tile % H)
-            let kvHead = head * K / H
+        let group = H / K
+        pool.run(plan.sequences.count * K) { tile, worker in
+            let (sequence, kvHead) = (plan.sequences[tile / K], tile % K)
             let runs = sequence.runs.map { run in
                 precondition(run.lowerBound % Self.lanes == 0, "a run of cached keys starts at slot \(run.lowerBound)")
                 return ad_kv_run(
@@ -202,11 +202,31 @@ extension CPUBackend {
                     count: run.count)
             }
             runs.withUnsafeBufferPointer { runs in
-                tiles(sequence, runs: runs.baseAddress!, runCount: runs.count, keyPanelStride: K * D * Self.lanes, valueRowStride: K * width, headDim: D, head: head, options) { row, rows, attention in
-                    let at = (row * H + head) * D
-                    kernels.attention(out.pointer + at, H * D, q.pointer + at, H * D, rows, attention, scratchPointer(worker))
+                if sequence.queries.count == 1, options.bias == nil, group <= Self.attentionRows {
+                    // Heads that share keys are the rows of one tile, so that a cache is read once.
+                    let at = (sequence.queries.lowerBound * H + kvHead * group) * D
+                    tiles(sequence.repeated(group), runs: runs.baseAddress!, runCount: runs.count, keyPanelStride: K * D * Self.lanes, valueRowStride: K * width, headDim: D, head: kvHead * group, options) { _, rows, attention in
+                        kernels.attention(out.pointer + at, D, q.pointer + at, D, rows, attention, scratchPointer(worker))
+                    }
+                    return
+                }
+                for head in kvHead * group..<(kvHead + 1) * group {
+                    tiles(sequence, runs: runs.baseAddress!, runCount: runs.count, keyPanelStride: K * D * Self.lanes, valueRowStride: K * width, headDim: D, head: head, options) { row, rows, attention in
+                        let at = (row * H + head) * D
+                        kernels.attention(out.pointer + at, H * D, q.pointer + at, H * D, rows, attention, scratchPointer(worker))
+                    }
                 }
             }
         }
+    }
+}
+
+extension AttentionPlan.Sequence {
+    /// A sequence of one query, as `count` queries that see the same.
+    fileprivate func repeated(_ count: Int) -> AttentionPlan.Sequence {
+        func all<T>(_ values: [T]) -> [T] { Array(repeating: values[0], count: count) }
+        return AttentionPlan.Sequence(
+            queries: queries.lowerBound..<queries.lowerBound + count, runs: runs, first: all(first), last: all(last), position: all(position), keyOrder: keyOrder,
+            orderLimit: orderLimit.map(all))
     }
 }

@@ -174,10 +174,16 @@ public final class CPUBackend: Backend {
             try read(rows, CodedRows(codes: codes, scales: scales, offsets: offsets))
             var place = UnsafeMutableRawPointer(mutating: matrix.groups(panel: panel, from: 0))
             for g in 0..<groups {
-                let factors = place.assumingMemoryBound(to: Float.self), words = (place + 128).assumingMemoryBound(to: UInt32.self)
+                let words = (place + ad_code_factor_bytes(code)).assumingMemoryBound(to: UInt32.self)
                 for lane in 0..<lanes {
-                    factors[lane] = lane < rows.count ? scales[lane * groups + g] : 0
-                    factors[lanes + lane] = lane < rows.count ? offsets[lane * groups + g] : 0
+                    let (scale, offset) = lane < rows.count ? (scales[lane * groups + g], offsets[lane * groups + g]) : (0, 0)
+                    if matrix.format.hasHalves {
+                        let factors = place.assumingMemoryBound(to: UInt16.self)
+                        (factors[lane], factors[lanes + lane]) = (scale.halfBits, offset.halfBits)
+                    } else {
+                        let factors = place.assumingMemoryBound(to: Float.self)
+                        (factors[lane], factors[lanes + lane]) = (scale, offset)
+                    }
                     for word in 0..<group / steps {
                         var packed: UInt32 = 0
                         if lane < rows.count {
@@ -219,61 +225,73 @@ public final class CPUBackend: Backend {
 
     /// Rows per tile: a multiple of the micro-tile, small enough that the inputs of a tile stay in the second-level cache.
     private static let rowBlock = 96
-    private static let stepBlock = 512
+    private static let stepBlock = Int(ad_chain_steps)
 
-    public func linear(_ x: Tensor, _ weight: Matrix, bias: Tensor?, into y: Tensor) {
-        let (M, K, N) = (x.count / weight.inputs, weight.inputs, weight.outputs)
-        precondition(x.width == K && y.count == M * N, "linear: x \(x.shape), weight [\(N), \(K)], y \(y.shape)")
+    /// Panels that the kernels may compute together.
+    private static let strip = 4
+
+    public func linear(_ x: Tensor, _ layers: [(weight: Matrix, bias: Tensor?, y: Tensor)]) {
+        let K = layers[0].weight.inputs, M = x.count / K
+        for (weight, _, y) in layers {
+            precondition(x.width == K && weight.inputs == K && y.count == M * weight.outputs, "linear: x \(x.shape), weight [\(weight.outputs), \(weight.inputs)], y \(y.shape)")
+        }
         guard M > 0 else { return }
-        let panels = (N + Self.lanes - 1) / Self.lanes
-        let rowBlocks = max(1, (M + Self.rowBlock - 1) / Self.rowBlock)
-        let groups = min(panels, max(1, pool.threads * 8 / rowBlocks))
-        // Panels of codes that are expanded together.
-        let strip = 4
-        if weight.format != .float32 { reserveScratch(strip * Self.stepBlock * Self.lanes) }
-        pool.run(rowBlocks * groups) { tile, worker in
-            let (block, group) = (tile / groups, tile % groups)
-            let first = block * Self.rowBlock, rows = min(M - first, Self.rowBlock)
-            let range = group * panels / groups..<(group + 1) * panels / groups
-            func product(_ panels: Range<Int>, _ step: Int) {
-                let column = panels.lowerBound * Self.lanes, columns = min(N, panels.upperBound * Self.lanes) - column, steps = min(K - step, Self.stepBlock)
-                let (out, rowsIn) = (y.pointer + first * N + column, x.pointer + first * K + step)
-                let mode = Int32(step > 0 ? ad_add : ad_overwrite)
-                if let code = weight.format.code, rows <= Int(ad_coded_rows) {
-                    let bytes = Self.panelCount(inputs: K, weight.format) * MemoryLayout<Float>.stride
-                    kernels.matmul_coded(
-                        out, N, rowsIn, K, weight.groups(panel: panels.lowerBound, from: step), bytes, code, steps / weight.format.group, rows, columns, mode)
-                } else if weight.format == .float32 {
-                    kernels.matmul(out, N, Self.lanes, rowsIn, K, 1, weight.pointer + (panels.lowerBound * K + step) * Self.lanes, Self.lanes, K * Self.lanes, rows, columns, steps, mode)
-                } else {
-                    for start in stride(from: panels.lowerBound, to: panels.upperBound, by: strip) {
-                        let scratch = scratchPointer(worker), end = min(panels.upperBound, start + strip)
-                        for panel in start..<end {
-                            _ = self.panel(panel, steps: step..<step + steps, of: weight, expandingTo: scratch + (panel - start) * steps * Self.lanes)
-                        }
-                        kernels.matmul(
-                            out + (start - panels.lowerBound) * Self.lanes, N, Self.lanes, rowsIn, K, 1, scratch, Self.lanes, steps * Self.lanes, rows,
-                            min(N, end * Self.lanes) - start * Self.lanes, steps, mode)
+        let rowBlocks = (M + Self.rowBlock - 1) / Self.rowBlock
+        // Tiles of every layer: whole strips of panels, so many that threads finish together.
+        var tiles: [(layer: Int, panels: Range<Int>)] = []
+        for (index, layer) in layers.enumerated() {
+            let panels = (layer.weight.outputs + Self.lanes - 1) / Self.lanes, strips = (panels + Self.strip - 1) / Self.strip
+            let groups = min(strips, max(1, pool.threads * 8 / rowBlocks))
+            for group in 0..<groups {
+                tiles.append((index, group * strips / groups * Self.strip..<min(panels, (group + 1) * strips / groups * Self.strip)))
+            }
+        }
+        if layers.contains(where: { $0.weight.format != .float32 }) { reserveScratch(Self.strip * Self.stepBlock * Self.lanes) }
+        tiles.withUnsafeBufferPointer { tiles in
+            pool.run(rowBlocks * tiles.count) { index, worker in
+                let tile = tiles[index % tiles.count], first = index / tiles.count * Self.rowBlock
+                let (weight, bias, y) = layers[tile.layer]
+                linear(x.pointer + first * K, min(M - first, Self.rowBlock), weight, tile.panels, bias, y.pointer + first * weight.outputs, scratch: weight.format == .float32 ? nil : scratchPointer(worker))
+            }
+        }
+    }
+
+    /// Some panels of a product with a block of rows.
+    private func linear(
+        _ x: UnsafePointer<Float>, _ rows: Int, _ weight: Matrix, _ panels: Range<Int>, _ bias: Tensor?, _ y: UnsafeMutablePointer<Float>, scratch: UnsafeMutablePointer<Float>?
+    ) {
+        let (K, N) = (weight.inputs, weight.outputs)
+        let firstColumn = panels.lowerBound * Self.lanes, columns = min(N, panels.upperBound * Self.lanes) - firstColumn
+        let out = y + firstColumn
+        if let code = weight.format.code, rows <= Int(ad_coded_rows) {
+            let bytes = Self.panelCount(inputs: K, weight.format) * MemoryLayout<Float>.stride
+            kernels.matmul_coded(out, N, x, K, weight.groups(panel: panels.lowerBound, from: 0), bytes, code, K / weight.format.group, rows, columns)
+        } else if weight.format == .float32, rows > Int(ad_tile_rows) {
+            // A block of inputs stays in the cache while panels pass.
+            for step in stride(from: 0, to: K, by: Self.stepBlock) {
+                kernels.matmul(
+                    out, N, Self.lanes, x + step, K, 1, weight.pointer + (panels.lowerBound * K + step) * Self.lanes, Self.lanes, K * Self.lanes, rows, columns,
+                    min(K - step, Self.stepBlock), Int32(step > 0 ? ad_add : ad_overwrite))
+            }
+        } else {
+            // Some panels at a time: codes are expanded, and few rows read the weights in the order in which they lie.
+            for start in stride(from: panels.lowerBound, to: panels.upperBound, by: Self.strip) {
+                let end = min(panels.upperBound, start + Self.strip), columns = min(N, end * Self.lanes) - start * Self.lanes
+                for step in stride(from: 0, to: K, by: Self.stepBlock) {
+                    let steps = min(K - step, Self.stepBlock)
+                    var values = UnsafePointer(weight.pointer + (start * K + step) * Self.lanes)
+                    if let scratch {
+                        for index in start..<end { _ = panel(index, steps: step..<step + steps, of: weight, expandingTo: scratch + (index - start) * steps * Self.lanes) }
+                        values = UnsafePointer(scratch)
                     }
+                    kernels.matmul(
+                        out + (start - panels.lowerBound) * Self.lanes, N, Self.lanes, x + step, K, 1, values, Self.lanes, (scratch == nil ? K : steps) * Self.lanes, rows,
+                        columns, steps, Int32(step > 0 ? ad_add : ad_overwrite))
                 }
             }
-            let steps = stride(from: 0, to: K, by: Self.stepBlock)
-            if rows <= Int(ad_tile_rows) {
-                // Weights are all that is read: in the order in which they lie.
-                for start in stride(from: range.lowerBound, to: range.upperBound, by: strip) {
-                    for step in steps { product(start..<min(range.upperBound, start + strip), step) }
-                }
-            } else {
-                // A block of inputs stays in the cache while panels pass.
-                for step in steps { product(range, step) }
-            }
-            if let bias {
-                let low = range.lowerBound * Self.lanes, high = min(N, range.upperBound * Self.lanes)
-                for row in first..<first + rows {
-                    let out = y.pointer + row * N + low
-                    kernels.add(out, out, bias.pointer + low, high - low)
-                }
-            }
+        }
+        if let bias {
+            for row in 0..<rows { kernels.add(out + row * N, out + row * N, bias.pointer + firstColumn, columns) }
         }
     }
 

@@ -11,7 +11,10 @@ public final class KeyValueCache {
     private var keys: [Storage] = []
     private var values: [Storage] = []
     private var references: [Int] = []
-    private var freeBlocks: [Int] = []
+    /// Blocks come in groups that lie together, and a sequence stays in its group while it can: attention reads long runs faster.
+    private static let groupSize = 8
+    private var freeInGroup: [Int] = []
+    public private(set) var usedBlocks = 0
 
     public init(layers: Int, heads: Int, headDim: Int, blocks: Int = 64, on backend: any Backend) {
         self.layers = layers
@@ -21,14 +24,24 @@ public final class KeyValueCache {
         resize(to: max(1, blocks))
     }
 
-    public var usedBlocks: Int { references.count - freeBlocks.count }
-
-    /// A block with one reference. The cache doubles when none is free.
-    public func takeBlock() -> Int {
-        if freeBlocks.isEmpty { resize(to: references.count * 2) }
-        let block = freeBlocks.removeLast()
+    /// A block with one reference, where possible the one that follows `previous` in memory. The cache doubles when none is free.
+    public func takeBlock(after previous: Int? = nil) -> Int {
+        let block = freeBlock(after: previous)
         references[block] = 1
+        freeInGroup[block / Self.groupSize] -= 1
+        usedBlocks += 1
         return block
+    }
+
+    private func freeBlock(after previous: Int?) -> Int {
+        if let next = previous.map({ $0 + 1 }), next < references.count, references[next] == 0 {
+            if next % Self.groupSize != 0 || freeInGroup[next / Self.groupSize] == Self.groupSize { return next }
+        }
+        if let group = freeInGroup.firstIndex(of: Self.groupSize) { return group * Self.groupSize }
+        if let block = references.firstIndex(of: 0) { return block }
+        let first = references.count
+        resize(to: first * 2)
+        return first
     }
 
     /// Whether one sequence alone holds the block.
@@ -39,7 +52,10 @@ public final class KeyValueCache {
     public func release(_ block: Int) {
         precondition(references[block] > 0, "block \(block) is released once too often")
         references[block] -= 1
-        if references[block] == 0 { freeBlocks.append(block) }
+        if references[block] == 0 {
+            freeInGroup[block / Self.groupSize] += 1
+            usedBlocks -= 1
+        }
     }
 
     private func resize(to blocks: Int) {
@@ -60,7 +76,8 @@ public final class KeyValueCache {
             }
         }
         references += Array(repeating: 0, count: blocks - old)
-        freeBlocks += (old..<blocks).reversed()
+        freeInGroup += Array(repeating: 0, count: (blocks + Self.groupSize - 1) / Self.groupSize - freeInGroup.count)
+        for block in old..<blocks { freeInGroup[block / Self.groupSize] += 1 }
     }
 
     /// Stores the new keys and values of one layer, then attends with `q` over all that the plan names.

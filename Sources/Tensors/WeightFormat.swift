@@ -3,17 +3,22 @@ import CAutodidact
 /// How the weights of a matrix lie in memory. Whatever it is, they enter the float32 chains as the same values.
 public enum WeightFormat: Sendable, Hashable, CaseIterable {
     case float32
-    /// Codes 0 to 15, or -8 to 7, of which 32 inputs of an output share a scale and an offset.
-    case fourBits, signedFourBits
-    /// Codes -128 to 127 with a scale and an offset for 32 inputs of an output, or for 16.
-    case eightBits, shortEightBits
+    /// Codes 0 to 15, of which 32 inputs of an output share a scale and an offset in float32, or in float16.
+    case fourBits, fourBitsHalf
+    /// Codes -8 to 7; scale and offset in float16.
+    case signedFourBitsHalf
+    /// Codes -128 to 127.
+    case eightBits, eightBitsHalf
+    /// Codes -128 to 127, with a scale and an offset for 16 inputs of an output.
+    case shortEightBits
 
     /// The format for codes of a range that share a scale in groups; nil where there is none.
-    public init?(codes: ClosedRange<Int>, group: Int) {
+    /// - Parameter halves: scales and offsets are values of float16.
+    public init?(codes: ClosedRange<Int>, group: Int, halves: Bool) {
         switch group {
-        case 32 where codes.lowerBound >= 0 && codes.upperBound <= 15: self = .fourBits
-        case 32 where codes.lowerBound >= -8 && codes.upperBound <= 7: self = .signedFourBits
-        case 32 where codes.lowerBound >= -128 && codes.upperBound <= 127: self = .eightBits
+        case 32 where codes.lowerBound >= 0 && codes.upperBound <= 15: self = halves ? .fourBitsHalf : .fourBits
+        case 32 where codes.lowerBound >= -8 && codes.upperBound <= 7 && halves: self = .signedFourBitsHalf
+        case 32 where codes.lowerBound >= -128 && codes.upperBound <= 127: self = halves ? .eightBitsHalf : .eightBits
         case 16 where codes.lowerBound >= -128 && codes.upperBound <= 127: self = .shortEightBits
         default: return nil
         }
@@ -23,22 +28,33 @@ public enum WeightFormat: Sendable, Hashable, CaseIterable {
     public var group: Int { code.map { ad_code_group($0) } ?? 1 }
 
     /// Of a weight, without what its group shares.
-    var bits: Int {
-        switch self {
-        case .float32: 32
-        case .fourBits, .signedFourBits: 4
-        case .eightBits, .shortEightBits: 8
-        }
-    }
+    var bits: Int { code.map { ad_code_bits($0) } ?? 32 }
+
+    /// Scales and offsets are values of float16.
+    public var hasHalves: Bool { code.map { ad_code_has_halves($0) != 0 } ?? false }
 
     var code: ad_code_format? {
         switch self {
         case .float32: nil
         case .fourBits: ad_codes_u4
-        case .signedFourBits: ad_codes_s4
+        case .fourBitsHalf: ad_codes_u4_half
+        case .signedFourBitsHalf: ad_codes_s4_half
         case .eightBits: ad_codes_s8
+        case .eightBitsHalf: ad_codes_s8_half
         case .shortEightBits: ad_codes_s8_short
         }
+    }
+}
+
+extension Float {
+    /// As a float16 that has the same value.
+    var halfBits: UInt16 {
+        let sign = UInt16(bitPattern >> 16 & 0x8000), size = magnitude
+        if size.isNaN { return sign | 0x7e00 }
+        if size.isInfinite { return sign | 0x7c00 }
+        let half = size < 0x1p-14 ? UInt16(size * 0x1p24) : UInt16((size.bitPattern - 112 << 23) >> 13)
+        precondition(size < 0x1p16 && (size < 0x1p-14 ? Float(half) * 0x1p-24 == size : size.bitPattern & 0x1fff == 0), "\(self) is no value of float16")
+        return sign | half
     }
 }
 

@@ -12,11 +12,13 @@ private struct Coded {
         floats = set.declare("floats", outputs, inputs)
         set.allocate(["codes": format])
         let key = RandomKey(seed: 9), groups = inputs / format.group
-        let range = format == .fourBits ? 0...15 : format == .signedFourBits ? -8...7 : -128...127
+        let isUnsigned = format == .fourBits || format == .fourBitsHalf
+        let range = isUnsigned ? 0...15 : format == .signedFourBitsHalf ? -8...7 : -128...127
         let values = (0..<outputs * inputs).map { Int8(range.lowerBound + Int(key.uniform(UInt64($0)) * Double(range.count))) }
         // As in files: scales with 11 significant bits. Without offsets they are -0, which changes no bit, not even the sign of a zero.
         let scales = (0..<outputs * groups).map { Float(Int(key.uniform(UInt64($0) + 1 << 40) * 2048) - 1024) / 4096 }
-        let offsets: [Float]? = format == .fourBits ? (0..<outputs * groups).map { Float(Int(key.uniform(UInt64($0) + 1 << 41) * 2048) - 1024) / 300 } : nil
+        let unit: Float = format.hasHalves ? 256 : 300
+        let offsets: [Float]? = isUnsigned ? (0..<outputs * groups).map { Float(Int(key.uniform(UInt64($0) + 1 << 41) * 2048) - 1024) / unit } : nil
         try set.fillCodes(codes) { rows, place in
             for (index, row) in rows.enumerated() {
                 for k in 0..<inputs { place.codes[index * inputs + k] = values[row * inputs + k] }
@@ -77,7 +79,32 @@ struct CodedWeightTests {
     }
 
     @Test("a range of codes finds its format", arguments: [
-        (0...15, 32, WeightFormat.fourBits), (-8...7, 32, .signedFourBits), (0...31, 32, .eightBits), (-4...3, 16, .shortEightBits), (0...255, 32, nil), (0...15, 8, nil),
-    ] as [(ClosedRange<Int>, Int, WeightFormat?)])
-    func formats(codes: ClosedRange<Int>, group: Int, format: WeightFormat?) { #expect(WeightFormat(codes: codes, group: group) == format) }
+        (0...15, 32, true, WeightFormat.fourBitsHalf), (0...15, 32, false, .fourBits), (-8...7, 32, true, .signedFourBitsHalf), (-8...7, 32, false, .eightBits),
+        (0...31, 32, true, .eightBitsHalf), (0...31, 32, false, .eightBits), (-4...3, 16, false, .shortEightBits), (0...255, 32, true, nil), (0...15, 8, true, nil),
+    ] as [(ClosedRange<Int>, Int, Bool, WeightFormat?)])
+    func formats(codes: ClosedRange<Int>, group: Int, halves: Bool, format: WeightFormat?) {
+        #expect(WeightFormat(codes: codes, group: group, halves: halves) == format)
+    }
+
+    /// Every finite value of float16, subnormal ones too, and infinity.
+    @Test("scales in float16 have the value that was given", arguments: variants)
+    func halves(variant: String) throws {
+        let backend = try CPUBackend(threads: 1, kernels: variant)
+        let set = ParameterSet(on: backend)
+        let rows = 0x7c00 + 1
+        let codes = set.declare("codes", rows, 32)
+        set.allocate(["codes": .eightBitsHalf])
+        func value(_ bits: Int) -> Float {
+            let (exponent, fraction) = (bits >> 10, Float(bits & 0x3ff))
+            return exponent == 31 ? .infinity : exponent == 0 ? fraction * 0x1p-24 : (1 + fraction / 1024) * Float(sign: .plus, exponent: exponent - 15, significand: 1)
+        }
+        try set.fillCodes(codes) { rows, place in
+            for (index, row) in rows.enumerated() {
+                for k in 0..<32 { place.codes[index * 32 + k] = k % 2 == 0 ? 1 : -1 }
+                place.scales[index] = value(row)
+            }
+        }
+        let read = set.read(codes)
+        #expect((0..<rows).allSatisfy { read[$0 * 32] == value($0) && read[$0 * 32 + 1] == -value($0) })
+    }
 }

@@ -8,7 +8,7 @@
 // panel n/16, step k, lane n%16. The lanes beyond N in the last panel are zero.
 //
 // Coded panels hold codes with one scale and one offset for each output and group of inputs; the weight is code · scale + offset,
-// rounded once. A group of a panel is 16 scales, 16 offsets, and words of 16 outputs each: a word has 8 steps of 4 bits or 4 steps of 8 bits,
+// rounded once. A group of a panel is 16 scales, 16 offsets (float32 or float16), and words of 16 outputs each: a word has 8 steps of 4 bits or 4 steps of 8 bits,
 // the first step in the lowest bits.
 #ifndef CAUTODIDACT_H
 #define CAUTODIDACT_H
@@ -42,13 +42,17 @@ typedef struct {
     int32_t bias_reach;
 } ad_attention;
 
-/// How the codes of a panel lie: their bits, whether they are signed, and the inputs that share a scale.
-typedef enum { ad_codes_u4 = 0, ad_codes_s4 = 1, ad_codes_s8 = 2, ad_codes_s8_short = 3 } ad_code_format;
-enum { ad_coded_rows = 4 };
+/// How the codes of a panel lie: their bits, whether they are signed, the inputs that share a scale (32; 16 for the short ones), and whether
+/// scales and offsets are float16.
+typedef enum { ad_codes_u4 = 0, ad_codes_u4_half = 1, ad_codes_s4_half = 2, ad_codes_s8 = 3, ad_codes_s8_half = 4, ad_codes_s8_short = 5 } ad_code_format;
+enum { ad_coded_rows = 4, ad_chain_steps = 512 };
 
+static inline size_t ad_code_bits(ad_code_format format) { return format <= ad_codes_s4_half ? 4 : 8; }
+static inline int ad_code_has_halves(ad_code_format format) { return format == ad_codes_u4_half || format == ad_codes_s4_half || format == ad_codes_s8_half; }
 /// Inputs that share a scale, and the bytes that such a group of a panel takes.
 static inline size_t ad_code_group(ad_code_format format) { return format == ad_codes_s8_short ? 16 : 32; }
-static inline size_t ad_code_group_bytes(ad_code_format format) { return 128 + ad_code_group(format) * (format <= ad_codes_s4 ? 8 : 16); }
+static inline size_t ad_code_factor_bytes(ad_code_format format) { return ad_code_has_halves(format) ? 64 : 128; }
+static inline size_t ad_code_group_bytes(ad_code_format format) { return ad_code_factor_bytes(format) + ad_code_group(format) * ad_code_bits(format) * 2; }
 
 typedef struct {
     float learning_rate, beta1, beta2, epsilon, decay;
@@ -70,9 +74,10 @@ typedef struct __attribute__((swift_attr("@Sendable"))) {
     void (*matmul)(float *c, size_t c_row, size_t c_panel, const float *a, size_t a_row, size_t a_step, const float *b, size_t b_step, size_t b_panel,
                    size_t rows, size_t columns, size_t steps, int mode);
 
-    // The same for at most 4 rows and b in `groups` coded groups, whose panels lie b_panel bytes apart; the steps are theirs.
+    // c = a bᵀ for at most 4 rows and b in `groups` coded groups, whose panels lie b_panel bytes apart: the chains of every ad_chain_steps
+    // steps, added in order.
     void (*matmul_coded)(float *c, size_t c_row, const float *a, size_t a_row, const void *b, size_t b_panel, ad_code_format format, size_t groups,
-                         size_t rows, size_t columns, int mode);
+                         size_t rows, size_t columns);
     // panel[k][lane] of coded groups.
     void (*expand_panel)(float *panel, const void *codes, ad_code_format format, size_t groups);
 
