@@ -223,8 +223,8 @@ public final class CPUBackend: Backend {
         if let error = failure.withLock({ $0 }) { throw error }
     }
 
-    /// Rows per tile: a multiple of the micro-tile, small enough that the inputs of a tile stay in the second-level cache.
-    private static let rowBlock = 96
+    /// Rows per tile, at most: the inputs of a tile stay in the second-level cache, and wide weights are read from memory seldom.
+    private static let rowBlock = 288
     private static let stepBlock = Int(ad_chain_steps)
 
     /// Panels that the kernels may compute together.
@@ -236,7 +236,8 @@ public final class CPUBackend: Backend {
             precondition(x.width == K && weight.inputs == K && y.count == M * weight.outputs, "linear: x \(x.shape), weight [\(weight.outputs), \(weight.inputs)], y \(y.shape)")
         }
         guard M > 0 else { return }
-        let rowBlocks = (M + Self.rowBlock - 1) / Self.rowBlock
+        let rowBlocks = (M + Self.rowBlock - 1) / Self.rowBlock, tileRows = Int(ad_tile_rows)
+        let rowBlock = ((M + rowBlocks - 1) / rowBlocks + tileRows - 1) / tileRows * tileRows
         // Tiles of every layer: whole strips of panels, so many that threads finish together.
         var tiles: [(layer: Int, panels: Range<Int>)] = []
         for (index, layer) in layers.enumerated() {
@@ -249,9 +250,9 @@ public final class CPUBackend: Backend {
         if layers.contains(where: { $0.weight.format != .float32 }) { reserveScratch(Self.strip * Self.stepBlock * Self.lanes) }
         tiles.withUnsafeBufferPointer { tiles in
             pool.run(rowBlocks * tiles.count) { index, worker in
-                let tile = tiles[index % tiles.count], first = index / tiles.count * Self.rowBlock
+                let tile = tiles[index % tiles.count], first = min(M, index / tiles.count * rowBlock)
                 let (weight, bias, y) = layers[tile.layer]
-                linear(x.pointer + first * K, min(M - first, Self.rowBlock), weight, tile.panels, bias, y.pointer + first * weight.outputs, scratch: weight.format == .float32 ? nil : scratchPointer(worker))
+                linear(x.pointer + first * K, min(M - first, rowBlock), weight, tile.panels, bias, y.pointer + first * weight.outputs, scratch: weight.format == .float32 ? nil : scratchPointer(worker))
             }
         }
     }
@@ -295,9 +296,9 @@ public final class CPUBackend: Backend {
         }
     }
 
-    /// Parts into which work of `count` units is cut beside a cut into `others`, so that threads finish together.
-    private func parts(_ count: Int, beside others: Int, atLeast grain: Int) -> Int {
-        max(1, min(count / grain, (pool.threads * 8 + others - 1) / others))
+    /// Parts into which work of `count` units is cut beside a cut into `others`, so that every thread has about `tasks`.
+    private func parts(_ count: Int, beside others: Int, atLeast grain: Int, tasks: Int) -> Int {
+        max(1, min(count / grain, (pool.threads * tasks + others - 1) / others))
     }
 
     public func linearInputGradient(_ dy: Tensor, _ weight: Matrix, into dx: Tensor) {
@@ -306,7 +307,7 @@ public final class CPUBackend: Backend {
         precondition(dy.width == N && dx.count == M * K, "linear gradient: dy \(dy.shape), weight [\(N), \(K)], dx \(dx.shape)")
         let block = 256, strips = 4
         let stripCount = (K + Self.lanes - 1) / Self.lanes
-        let groups = (stripCount + strips - 1) / strips, rowParts = parts(M, beside: groups, atLeast: block)
+        let groups = (stripCount + strips - 1) / strips, rowParts = parts(M, beside: groups, atLeast: block, tasks: 8)
         reserveScratch((block + Self.lanes) * strips * Self.lanes)
         pool.run(groups * rowParts) { tile, worker in
             let scratch = scratchPointer(worker)
@@ -337,9 +338,9 @@ public final class CPUBackend: Backend {
         let (K, N) = (dWeight.inputs, dWeight.outputs)
         let M = dy.count / N
         precondition(dy.width == N && x.count == M * K, "linear gradient: dy \(dy.shape), x \(x.shape), weight [\(N), \(K)]")
-        let block = 256, strips = 4
+        let block = 512, strips = 4
         let panels = (N + Self.lanes - 1) / Self.lanes, stripCount = (K + Self.lanes - 1) / Self.lanes
-        let groups = (panels + 15) / 16, inputParts = parts(stripCount, beside: groups, atLeast: strips)
+        let groups = (panels + 15) / 16, inputParts = parts(stripCount, beside: groups, atLeast: strips, tasks: 3)
         reserveScratch(block * Self.lanes * (16 + strips))
         pool.run(groups * inputParts) { tile, worker in
             // dy and x lie in strips of 16 columns, so that the kernel reads both in order.
