@@ -1,3 +1,4 @@
+import Foundation
 import Testing
 
 import Tensors
@@ -134,6 +135,27 @@ struct GradientTests {
             ]
             bench.expectGradients(inputs: Array(inputs.prefix(3)), tolerance: 4e-3) { x, _ in attention(x[0], x[1], x[2], plan, AttentionOptions(scale: 0.4)) }
             bench.expectGradients(inputs: inputs, tolerance: 4e-3) { x, _ in attention(x[0], x[1], x[2], plan, AttentionOptions(scale: 0.4, bias: x[3])) }
+        }
+    }
+
+    /// Long enough that whole panels of keys before and after what a tile of queries sees are left out.
+    @Test("attention over a long sequence is the softmax over what each query sees", arguments: [nil, 1, 5, 40, 200] as [Int?], [true, false])
+    func longAttention(reach: Int?, isCausal: Bool) throws {
+        let bench = try Bench { _ in }
+        let (n, headDim) = (150, 12)
+        let plan = AttentionPlan(RaggedBatch([Array(repeating: 0, count: n)]), isCausal ? .causal(window: reach) : .bidirectional(radius: reach))
+        let (q, k, v) = (noise(n * headDim, seed: 1), noise(n * headDim, seed: 2), noise(n * headDim, seed: 3))
+        let tensors = [q, k, v].map { bench.backend.tensor($0, shape: [n, 1, headDim]) }
+        let out = attention(tensors[0], tensors[1], tensors[2], plan, AttentionOptions(scale: 0.7)).read()
+        for row in 0..<n {
+            let seen = (0..<n).filter { key in
+                isCausal ? key <= row && row - key < reach ?? n : abs(row - key) <= reach ?? n
+            }
+            let weights = seen.map { key in exp(0.7 * (0..<headDim).reduce(0) { $0 + Double(q[row * headDim + $1]) * Double(k[key * headDim + $1]) }) }
+            for d in 0..<headDim {
+                let expected = zip(seen, weights).reduce(0) { $0 + $1.1 * Double(v[$1.0 * headDim + d]) } / weights.reduce(0, +)
+                #expect(abs(Double(out[row * headDim + d]) - expected) < 1e-5)
+            }
         }
     }
 
