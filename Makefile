@@ -30,6 +30,7 @@ docs: build
 ## The engine's speed and memory on a real model, in a few minutes: docs/performance.md.
 bench:
 	@bash scripts/setup.sh models
+	swift build $(SWIFT_FLAGS) --product autodidact
 	swift build $(SWIFT_FLAGS) --product engine-bench
 	python3 Benchmarks/bench.py
 

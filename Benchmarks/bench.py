@@ -11,9 +11,11 @@ import json
 import os
 import platform
 import re
+import resource
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 
 cache = os.environ.get("AUTODIDACT_CACHE", os.path.expanduser("~/.cache/autodidact"))
@@ -92,7 +94,27 @@ def product_name(kind, size):
     return f"{kind} product {size[0]} × {size[1]} × {size[2]}, GFLOP/s"
 
 
+class Command(Side):
+    """A whole command, timed; its peak memory is that of the largest command so far."""
+
+    def __init__(self, name, words):
+        super().__init__(name, words, {}, "seconds")
+
+    def start(self):
+        pass
+
+    def stop(self):
+        pass
+
+    def ask(self):
+        with tempfile.TemporaryDirectory() as output:
+            began = time.time()
+            subprocess.run(self.program + ["--output", f"{output}/run"], check=True, capture_output=True)
+            return {"seconds": time.time() - began, "peak_gb": resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024 / 1e9}
+
+
 def cells_alone():
+    yield "STaR, warm-up and one iteration of the embedded default, s", [Command("ours", [".build/release/autodidact", "learn", "--iterations", "1"])]
     for kind, size in products:
         yield product_name(kind, size), [ours(work("matmul", size, kind), "gflops"), ours(work("multiply-add"), "gflops", name="registers only")]
     yield "reading memory, GB/s", [ours(work("read"), "gb_s")]
@@ -111,26 +133,36 @@ def cells_alone():
         yield f"policy gradient 4 × 8 × 96, {kind}, s", [ours(work("policy", [4, 8, 96], kind, True), "seconds")]
 
 
+def avx2(request, unit, model=gguf, name="ours with AVX2"):
+    """Where the processor has more: the kernels that most processors run."""
+    return [ours(request, unit, model, name, variables={"AUTODIDACT_KERNELS": "avx2"})] if "avx512f" in machine()["instructions"] else []
+
+
 def cells_with_peers():
     for kind, size in products:
-        request = work("matmul", size, kind)
-        yield product_name(kind, size), [ours(request, "gflops"), torch(request, "gflops"), ours(work("multiply-add"), "gflops", name="registers only")]
+        request, peak = work("matmul", size, kind), work("multiply-add")
+        yield product_name(kind, size), [
+            ours(request, "gflops"), torch(request, "gflops"), ours(peak, "gflops", name="registers only"), *avx2(request, "gflops"),
+            *avx2(peak, "gflops", name="registers only with AVX2")]
     request = work("train", [8, 256])
-    yield "training 8 × 256, tokens/s", [ours(request, "tokens_s", folder), torch(request, "tokens_s")]
-    for kind in ("separate", "shared"):
-        request = work("sft", [64, 16], kind, True)
-        yield f"fine-tuning on completions, prefixes {kind}, examples/s", [ours(request, "examples_s", folder), trl(request, "examples_s")]
+    yield "training 8 × 256, tokens/s", [ours(request, "tokens_s", folder), torch(request, "tokens_s"), *avx2(request, "tokens_s", folder)]
     request = work("prefill", [512])
-    yield "prefill 512 on Q4_1, tokens/s", [ours(request, "tokens_s"), llama(request, "tokens_s")]
+    yield "prefill 512 on Q4_1, tokens/s", [ours(request, "tokens_s"), llama(request, "tokens_s"), *avx2(request, "tokens_s")]
     for count in (1, 4, 16, 64, 128):
         request = work("decode", [count, 64, 128 if count == 1 else 48])
-        yield f"decoding {count} sequences on Q4_1, tokens/s", [ours(request, "tokens_s"), llama(request, "tokens_s")]
+        yield f"decoding {count} sequences on Q4_1, tokens/s", [ours(request, "tokens_s"), llama(request, "tokens_s"), *avx2(request, "tokens_s")]
     for count in (1, 16, 64):
-        request = work("decode", [count, 64, 96])
-        yield f"generating {count} × 96 after 64 tokens, float32, tokens/s", [ours(request, "with_prefill_tokens_s", folder), torch(request, "with_prefill_tokens_s")]
-    for kind in ("forced", "natural"):
-        request = work("policy", [4, 8, 96], kind, True)
-        yield f"policy gradient 4 × 8 × 96, {kind}, s", [ours(request, "seconds", folder), trl(request, "seconds")]
+        request, unit = work("decode", [count, 64, 96]), "with_prefill_tokens_s"
+        yield f"generating {count} × 96 after 64 tokens, float32, tokens/s", [ours(request, unit, folder), torch(request, unit), *avx2(request, unit, folder)]
+    request, shared = work("sft", [64, 16], "separate", True), work("sft", [64, 16], "shared", True)
+    yield "fine-tuning on completions, examples/s", [ours(request, "examples_s", folder), trl(request, "examples_s"), ours(shared, "examples_s", folder, "ours, prefixes shared")]
+    request = work("policy", [4, 8, 96], "forced", True)
+    yield "policy gradient 4 × 8 × 96, forced, s", [ours(request, "seconds", folder), trl(request, "seconds")]
+    request = work("shared-prefix", [8, 8, 700, 60, 96])
+    yield "8 prompts × 8 after a shared prefix of 700, 96 new, s", [
+        ours(request, "seconds", folder), torch(request | {"kind": "64"}, "seconds"), torch(request | {"kind": "64 cached"}, "seconds", "PyTorch, prefix cached")]
+    request = work("policy", [4, 8, 96], "natural", True)
+    yield "policy gradient 4 × 8 × 96, natural, s", [ours(request, "seconds", folder), trl(request, "seconds")]
 
 
 def command(*words):
@@ -149,7 +181,6 @@ def machine():
 
 def measure(sides):
     began = time.time()
-    # Sides with the same process share it.
     for side in sides:
         side.start()
     try:

@@ -1,7 +1,6 @@
 import Foundation
-import Testing
-
 import Tensors
+import Testing
 
 /// Parameters with random values, and a loss that weighs every output by a fixed random number.
 struct Bench {
