@@ -1,10 +1,10 @@
 """Measures the engine, and beside it PyTorch, TRL and llama.cpp on the same work. Starts from `make bench` and `make bench-peers`.
 
-    python3 Benchmarks/bench.py [--peers] [--only WORD] [--rounds N] [--again] [--table]
+    python3 Benchmarks/bench.py [--peers] [--only WORD] [--rounds N] [--again] [--table] [--document]
 
 A cell is one piece of work. Every side of a cell is a process of its own, which does one round unmeasured; then the sides take turns, and
 medians and extremes are kept. Finished cells are written at once to Benchmarks/results, and a cell that stands there for the same commit is
-not measured again without --again. --table prints what stands there.
+not measured again without --again. --table prints what stands there, --document puts it into docs/performance.md.
 """
 import argparse
 import json
@@ -26,6 +26,7 @@ parser.add_argument("--rounds", type=int, default=None, help="measured rounds; 5
 parser.add_argument("--threads", type=int, default=os.cpu_count())
 parser.add_argument("--again", action="store_true", help="also what has been measured at this commit")
 parser.add_argument("--table", action="store_true", help="print the results and measure nothing")
+parser.add_argument("--document", action="store_true", help="put the results into docs/performance.md and measure nothing")
 arguments = parser.parse_args()
 rounds = arguments.rounds or (5 if arguments.peers else 3)
 path = f"Benchmarks/results/{'peers' if arguments.peers else 'engine'}.json"
@@ -45,8 +46,9 @@ class Side:
         self.answers = []
 
     def start(self):
+        self.errors = tempfile.TemporaryFile("w+")
         self.process = subprocess.Popen(
-            self.program + [self.threads], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE if self.name != "ours" else None, text=True,
+            self.program + [self.threads], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.errors, text=True,
             env=os.environ | self.variables | {"OMP_NUM_THREADS": self.threads, "TOKENIZERS_PARALLELISM": "false", "PYTHONWARNINGS": "ignore"})
 
     def ask(self):
@@ -55,7 +57,8 @@ class Side:
         while True:
             line = self.process.stdout.readline()
             if not line:
-                sys.exit(f"{' '.join(self.program)} stopped at {json.dumps(self.request)}: {self.process.stderr.read()[-2000:] if self.process.stderr else ''}")
+                self.errors.seek(0)
+                sys.exit(f"{' '.join(self.program)} stopped at {json.dumps(self.request)}: {self.errors.read()[-2000:]}")
             if line.startswith("{"):
                 return json.loads(line)
 
@@ -86,6 +89,7 @@ def llama(request, unit):
     return Side("llama.cpp", [llama_python, "Benchmarks/peers/llama_peer.py", gguf], request, unit)
 
 
+peers = ("PyTorch", "TRL", "llama.cpp")
 products = [(kind, size) for kind in ("forward", "input-gradient", "weight-gradient") for size in ([2048, 1536, 576], [2048, 576, 1536], [2048, 49152, 576])]
 products += [("forward", [64, *size[1:]]) for kind, size in products[:3]]
 
@@ -135,7 +139,7 @@ def cells_alone():
 
 def avx2(request, unit, model=gguf, name="ours with AVX2"):
     """Where the processor has more: the kernels that most processors run."""
-    return [ours(request, unit, model, name, variables={"AUTODIDACT_KERNELS": "avx2"})] if "avx512f" in machine()["instructions"] else []
+    return [ours(request, unit, model, name, variables={"AUTODIDACT_KERNELS": "avx2"})] if has_avx512 else []
 
 
 def cells_with_peers():
@@ -161,8 +165,9 @@ def cells_with_peers():
     request = work("shared-prefix", [8, 8, 700, 60, 96])
     yield "8 prompts × 8 after a shared prefix of 700, 96 new, s", [
         ours(request, "seconds", folder), torch(request | {"kind": "64"}, "seconds"), torch(request | {"kind": "64 cached"}, "seconds", "PyTorch, prefix cached")]
+    # Both draw what they draw, so that work is compared by the token.
     request = work("policy", [4, 8, 96], "natural", True)
-    yield "policy gradient 4 × 8 × 96, natural, s", [ours(request, "seconds", folder), trl(request, "seconds")]
+    yield "policy gradient 4 × 8 × 96, natural, tokens/s", [ours(request, "tokens_s", folder), trl(request, "tokens_s")]
 
 
 def command(*words):
@@ -177,6 +182,15 @@ def machine():
         "instructions": [name for name in ("avx2", "fma", "avx512f", "avx512_vnni", "avx512_bf16") if re.search(rf"\b{name}\b", flags)],
         "system": platform.platform(), "swift": command("swift", "--version").splitlines()[0], "build": "swift build -c release",
     }
+
+
+has_avx512 = "avx512f" in machine()["instructions"]
+
+
+def state():
+    """The commit of what is measured; "+" where the tree is another, and is then never taken for the same."""
+    changed = command("git", "status", "--porcelain", "--", "Sources", "Benchmarks/Engine", "Benchmarks/Machine", "Benchmarks/peers", "Package.swift")
+    return command("git", "rev-parse", "--short", "HEAD") + ("+" if changed else "")
 
 
 def measure(sides):
@@ -196,24 +210,66 @@ def measure(sides):
     result = {"minutes": round((time.time() - began) / 60, 2), "rounds": rounds, "threads": arguments.threads, "sides": {}}
     for side in sides:
         values = [answer[side.unit] for answer in side.answers]
-        medians = {key: round(statistics.median(answer[key] for answer in side.answers), 4) for key in side.answers[0]}
+        medians = {key: round(statistics.median(answer[key] for answer in side.answers), 4) for key in side.answers[0] if key != "peak_gb"}
+        medians["peak_gb"] = round(max(answer["peak_gb"] for answer in side.answers), 4)
         result["sides"][side.name] = {"median": round(statistics.median(values), 4), "least": round(min(values), 4), "most": round(max(values), 4), "figures": medians}
-    if len(sides) > 1:
-        mine, peer = (result["sides"][side.name]["median"] for side in sides[:2])
-        # Of times the smaller is the better.
-        result["ratio"] = round(peer / mine if sides[0].unit == "seconds" else mine / peer, 3)
+    # The faster of a peer's ways counts. Of times the smaller is the better.
+    others = [result["sides"][side.name]["median"] for side in sides if side.name.split(",")[0] in peers]
+    if others:
+        for side, name in (("ours", "ratio"), ("ours with AVX2", "ratio with AVX2")):
+            if side in result["sides"]:
+                mine = result["sides"][side]["median"]
+                result[name] = round(min(others) / mine if sides[0].unit == "seconds" else mine / max(others), 3)
     return result
+
+
+def compare_losses():
+    """One step of TRL, and ours on the completions that TRL drew."""
+    with tempfile.TemporaryDirectory() as place:
+        record = f"{place}/completions.json"
+        sides = [trl(work("policy", [4, 8, 96], "natural", True) | {"record": record}, "loss"), ours({"work": "same-completions", "path": record}, "loss", folder)]
+        answers = {}
+        for side in sides:
+            side.start()
+            answers[side.name] = side.ask()
+            side.stop()
+    return {side: {key: answer[key] for key in ("loss", "gradient_norm")} for side, answer in answers.items()}
+
+
+def side_text(figures):
+    return f"{figures['median']:.4g} ({figures['least']:.4g}–{figures['most']:.4g}), {figures['figures']['peak_gb']:.2g} GB"
 
 
 def table(results):
     for name, cell in results["cells"].items():
-        sides = "  ".join(f"{side} {figures['median']:g} ({figures['least']:g}–{figures['most']:g}), {figures['figures']['peak_gb']:.2f} GB" for side, figures in cell["sides"].items())
+        sides = "  ".join(f"{side} {side_text(figures)}" for side, figures in cell["sides"].items())
         print(f"{name:62} {sides}" + (f"  ratio {cell['ratio']:g}" if "ratio" in cell else ""))
 
 
+def write_document():
+    """Puts the tables of both result files into docs/performance.md, between the comments that name them."""
+    document = open("docs/performance.md").read()
+    for name in ("engine", "peers"):
+        file = f"Benchmarks/results/{name}.json"
+        if not os.path.exists(file):
+            continue
+        lines = ["| work | ours | others | ratio (with AVX2) | commit |", "| --- | --- | --- | --- | --- |"]
+        for work_name, cell in json.load(open(file))["cells"].items():
+            sides = dict(cell["sides"])
+            mine = sides.pop("ours")
+            others = "<br>".join(f"{side} {side_text(figures)}" for side, figures in sides.items())
+            ratio = f"{cell['ratio']:.3g}" if "ratio" in cell else ""
+            ratio += f" ({cell['ratio with AVX2']:.3g})" if "ratio with AVX2" in cell else ""
+            lines.append(f"| {work_name} | {side_text(mine)} | {others} | {ratio} | {cell['commit']} |")
+        document = re.sub(rf"(<!-- {name} -->\n).*?(<!-- end -->)", lambda match: match.group(1) + "\n".join(lines) + "\n" + match.group(2), document, flags=re.S)
+    open("docs/performance.md", "w").write(document)
+
+
 results = json.load(open(path)) if os.path.exists(path) else {"cells": {}}
-if not arguments.table:
-    commit = command("git", "rev-parse", "--short", "HEAD") + ("+" if command("git", "status", "--porcelain", "--", "Sources", "Benchmarks/Engine") else "")
+if arguments.document:
+    write_document()
+elif not arguments.table:
+    commit = state()
     if not os.path.exists(gguf):
         sys.exit(f"{gguf} is missing: run scripts/setup.sh models")
     results["machine"] = machine()
@@ -224,12 +280,16 @@ if not arguments.table:
             results["versions"][side.name] = {key: value for key, value in side.ask().items() if key != "peak_gb"}
             side.stop()
     for name, sides in cells_with_peers() if arguments.peers else cells_alone():
-        if arguments.only not in name or (not arguments.again and results["cells"].get(name, {}).get("commit") == commit):
+        if arguments.only not in name or (not arguments.again and results["cells"].get(name, {}).get("commit") == commit and "+" not in commit):
             continue
         cell = measure(sides) | {"commit": commit, "command": f"python3 Benchmarks/bench.py{' --peers' if arguments.peers else ''} --only '{name}' --rounds {rounds}"}
         results["cells"][name] = cell
         json.dump(results, open(path, "w"), indent=1, ensure_ascii=False)
         table({"cells": {name: cell}})
         sys.stdout.flush()
+    if arguments.peers and arguments.only in "same completions":
+        results["same completions"] = compare_losses() | {"commit": commit}
+        print(results["same completions"])
+        json.dump(results, open(path, "w"), indent=1, ensure_ascii=False)
 else:
     table(results)

@@ -21,7 +21,10 @@ final class EngineWork {
         case ("shared-prefix", 5): return try sharedPrefix(prompts: size[0], samples: size[1], prefix: size[2], own: size[3], new: size[4])
         case ("score", 2): return score(batch: size[0], length: size[1])
         case ("train", 2): return try train(batch: size[0], length: size[1])
+        case ("train-some", 3): return try train(batch: size[0], length: size[1], trained: size[2])
+        case ("train-random", 5): return try trainRandom(width: size[0], layers: size[1], vocabulary: size[2], batch: size[3], length: size[4])
         case ("sft", 2): return try request.path.map { try sft(Question.load($0), count: size[0], batch: size[1], sharing: request.kind == "shared") }
+        case ("same-completions", 0): return try request.path.map { try sameCompletions(JSONDecoder().decode([Recorded].self, from: Data(contentsOf: URL(fileURLWithPath: $0)))) }
         case ("policy", 3): return try request.path.map { try policy(Question.load($0), prompts: size[0], samples: size[1], length: size[2], forced: request.kind == "forced") }
         default: return nil
         }
@@ -98,10 +101,33 @@ final class EngineWork {
         return trainer
     }
 
-    private func train(batch: Int, length: Int) throws -> [String: Double] {
+    /// One step; with `trained`, only on so many tokens, the same share of every sequence.
+    private func train(batch: Int, length: Int, trained: Int? = nil) throws -> [String: Double] {
         let trainer = trainer("train \(batch) \(length)", NegativeLogLikelihood())
-        let examples = examples(batch, length)
+        var examples = examples(batch, length)
+        if let trained {
+            for index in examples.indices { examples[index].trained = (0..<length - 1).map { $0 < trained / batch } }
+        }
         let time = try seconds { _ = try trainer.step(examples) }
+        return ["tokens_s": Double(batch * length) / time, "seconds": time]
+    }
+
+    /// A model of random values in place of the one that was opened.
+    private func trainRandom(width: Int, layers: Int, vocabulary: Int, batch: Int, length: Int) throws -> [String: Double] {
+        let name = "random \(width) \(layers)"
+        if trainers[name] == nil {
+            let configuration = DecoderConfiguration(
+                modelType: "llama", vocabularySize: vocabulary, hiddenSize: width, intermediateSize: 4 * width, numHiddenLayers: layers, numAttentionHeads: width / 64,
+                maxPositionEmbeddings: 2048, tieWordEmbeddings: true)
+            let decoder = Decoder(configuration, on: model.decoder.backend)
+            decoder.initialize(key)
+            trainers[name] = Trainer(decoder, objective: NegativeLogLikelihood(), options: TrainerOptions(optimizer: AdamWOptions(learningRate: 1e-5)), totalSteps: 1000)
+        }
+        let examples = (0..<batch).map { index in
+            let ids = key.folding(index).permutation(vocabulary).prefix(length).map { Int32($0) }
+            return Example(promptTokens: [ids[0]], completionTokens: Array(ids.dropFirst()))
+        }
+        let time = try seconds { _ = try trainers[name]!.step(examples) }
         return ["tokens_s": Double(batch * length) / time, "seconds": time]
     }
 
@@ -127,7 +153,7 @@ final class EngineWork {
 
     /// One iteration of sampling, rewarding and training. Forced: every completion has `length` tokens and every fourth is rewarded.
     private func policy(_ questions: [Question], prompts: Int, samples: Int, length: Int, forced: Bool) throws -> [String: Double] {
-        let trainer = trainer("policy", PolicyGradient(), learningRate: 1e-6)
+        let trainer = trainer("policy", ClippedPolicyGradient(), learningRate: 1e-6)
         let chosen = (0..<prompts).map { questions[(iterations * prompts + $0) % questions.count] }
         iterations += 1
         var sampling = 0.0, completions: [Completion] = [], silent = 0
@@ -146,12 +172,10 @@ final class EngineWork {
                     if forced { return completion.sample % 4 == 0 ? 1 : 0 }
                     return finalNumber(completion.text) == chosen[group].answer ? 1 : 0
                 }
-                let mean = rewards.reduce(0, +) / Double(samples)
-                // The deviation of a sample, and its least value, as the peer has them.
-                let deviation = (rewards.reduce(0) { $0 + ($1 - mean) * ($1 - mean) } / Double(samples - 1)).squareRoot()
-                if deviation == 0 { silent += 1 }
-                examples += zip(members, rewards).map { completion, reward in
-                    Example(promptTokens: requests[group].promptTokens, completionTokens: completion.tokens, advantage: Float((reward - mean) / (deviation + 1e-4)))
+                let advantages = groupAdvantages(rewards)
+                if advantages.allSatisfy({ $0 == 0 }) { silent += 1 }
+                examples += zip(members, advantages).map { completion, advantage in
+                    Example(promptTokens: requests[group].promptTokens, completionTokens: completion.tokens, advantage: Float(advantage))
                 }
             }
             _ = try trainer.step(examples)
@@ -161,6 +185,23 @@ final class EngineWork {
             "seconds": time, "sampling_seconds": sampling, "training_seconds": time - sampling, "tokens_s": Double(drawn) / time,
             "mean_length": Double(drawn) / Double(completions.count), "groups_without_signal": Double(silent) / Double(prompts),
         ]
+    }
+
+    /// What the peer drew and rewarded.
+    private struct Recorded: Decodable {
+        var prompt: String
+        var completion: [Int32]
+        var reward: Double
+    }
+
+    /// Loss and gradient of one step on the peer's completions, groups of 8.
+    private func sameCompletions(_ recorded: [Recorded]) throws -> [String: Double] {
+        let advantages = stride(from: 0, to: recorded.count, by: 8).flatMap { groupAdvantages(recorded[$0..<$0 + 8].map(\.reward)) }
+        let examples = try zip(recorded, advantages).map { sample, advantage in
+            Example(promptTokens: try model.encode([(role: "user", content: sample.prompt)]), completionTokens: sample.completion, advantage: Float(advantage))
+        }
+        let result = try trainer("same completions", ClippedPolicyGradient(), learningRate: 0).step(examples)
+        return ["loss": result.loss, "gradient_norm": result.gradientNorm]
     }
 
     private func finalNumber(_ text: String) -> Int? { text.matches(of: /-?\d+/).last.flatMap { Int($0.output) } }

@@ -15,8 +15,9 @@ final class KernelWork {
 
     func answer(_ request: Request) -> [String: Double]? {
         switch (request.work, request.size) {
-        case ("multiply-add", nil): ["gflops": multiplyAdd()]
-        case ("read", nil): ["gb_s": read()]
+        // The best of some, as of products: what the machine can do, not what others leave of it.
+        case ("multiply-add", nil): ["gflops": (0..<5).map { _ in multiplyAdd() }.max()!]
+        case ("read", nil): ["gb_s": (0..<5).map { _ in read() }.max()!]
         case ("matmul", let size?) where size.count == 3: product(size).gflops(request.kind).map { ["gflops": $0] }
         default: nil
         }

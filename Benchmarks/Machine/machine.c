@@ -9,6 +9,7 @@
 #pragma clang diagnostic ignored "-Wpsabi"
 typedef float f8 __attribute__((vector_size(32)));
 typedef float f16 __attribute__((vector_size(64)));
+typedef float f4 __attribute__((vector_size(16)));
 
 // Ten chains hide the latency of two units; no value leaves a register.
 #define MULTIPLY_ADD(type, lanes, constraint)                                          \
@@ -28,8 +29,10 @@ typedef float f16 __attribute__((vector_size(64)));
 #if defined(__x86_64__)
 __attribute__((target("avx512f"))) static double multiply_add_16(size_t rounds) { MULTIPLY_ADD(f16, 16, "+v") }
 WIDE static double multiply_add_8(size_t rounds) { MULTIPLY_ADD(f8, 8, "+x") }
+#elif defined(__aarch64__)
+static double multiply_add_8(size_t rounds) { MULTIPLY_ADD(f4, 4, "+w") }
 #else
-static double multiply_add_8(size_t rounds) { MULTIPLY_ADD(f8, 8, "+m") }
+#error "no multiply-add loop for this processor"
 #endif
 
 double machine_multiply_add(size_t rounds, int lanes) {

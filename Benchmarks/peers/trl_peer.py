@@ -2,6 +2,7 @@
 
 A trainer lives for as many steps as are asked for; between two of them it waits for the next request.
 """
+import json
 import re
 import sys
 import tempfile
@@ -64,18 +65,24 @@ def policy(request):
     forced = request["kind"] == "forced"
     rows = [{"prompt": [{"role": "user", "content": prompt}], "answer": answer} for prompt, answer in serving.questions(request["path"])]
 
-    def reward(completions, answer, **_):
-        if forced:
-            return [float(index % samples % 4 == 0) for index in range(len(completions))]
-        found = [re.findall(r"-?\d+", completion[0]["content"]) for completion in completions]
-        return [float(bool(numbers) and int(numbers[-1]) == int(right)) for numbers, right in zip(found, answer)]
+    def reward(prompts, completions, completion_ids, answer, **_):
+        if forced or "record" in request:
+            rewards = [float(index % samples % 4 == 0) for index in range(len(completions))]
+        else:
+            found = [re.findall(r"-?\d+", completion[0]["content"]) for completion in completions]
+            rewards = [float(bool(numbers) and int(numbers[-1]) == int(right)) for numbers, right in zip(found, answer)]
+        if "record" in request:
+            rows = zip(prompts, completion_ids, rewards)
+            json.dump([{"prompt": prompt[-1]["content"], "completion": list(ids), "reward": value} for prompt, ids, value in rows], open(request["record"], "w"))
+        return rewards
 
     options = trl.GRPOConfig(
         output_dir=tempfile.mkdtemp(), per_device_train_batch_size=prompts * samples, num_generations=samples, max_completion_length=length, max_steps=1000,
         temperature=1.0, learning_rate=1e-6, generation_kwargs=dict(min_new_tokens=length) if forced else {}, **common)
     turns = Turns(request, 1, lambda time, logs: {
         "seconds": time, "mean_length": logs["completions/mean_length"], "groups_without_signal": logs["frac_reward_zero_std"],
-        "tokens_s": logs["completions/mean_length"] * prompts * samples / time, "loss": logs["loss"]})
+        "tokens_s": logs["completions/mean_length"] * prompts * samples / time, "loss": logs["loss"],
+        "gradient_norm": logs["grad_norm"]})
     trl.GRPOTrainer(model=sys.argv[1], reward_funcs=reward, args=options, train_dataset=Dataset.from_list(rows), processing_class=tokenizer, callbacks=[turns]).train()
 
 

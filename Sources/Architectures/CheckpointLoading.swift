@@ -27,8 +27,8 @@ extension Decoder {
     /// - Throws: `CheckpointError`, and `FileError` for a type that is no number.
     public func check(_ file: any TensorFile) throws { parameters.layOut(formats(try matched(file))) }
 
-    /// Reads every weight. Blocks stay codes in memory, which compute as their exact float32 values; with `expanding` everything becomes
-    /// float32, which training needs.
+    /// Reads every weight. Blocks stay codes in memory, and 16-bit values stay 16-bit values; both compute as their exact float32 values. With
+    /// `expanding` everything becomes float32, which training needs.
     /// - Throws: `CheckpointError` before any memory is taken, when names or shapes do not fit.
     public func load(_ file: any TensorFile, expanding: Bool = false) throws {
         let plan = try matched(file)
@@ -42,7 +42,7 @@ extension Decoder {
                     return (index, source..<source + 1)
                 }
             }
-            if parameter.format == .float32 {
+            if !parameter.format.isCoded {
                 try parameters.fill(parameter) { rows, values in
                     let width = values.count / rows.count
                     for (index, source) in stretches(rows) {
@@ -63,10 +63,12 @@ extension Decoder {
 
     private typealias Match = (parameter: Parameter, info: TensorInfo, permutation: Permutation?)
 
-    /// Matrices that can stay codes; one whose rows end inside a block is expanded.
+    /// Matrices that can stay as they lie in the file; one whose rows end inside a block is expanded.
     private func formats(_ plan: [Match]) -> [String: WeightFormat] {
         var formats: [String: WeightFormat] = [:]
         for (parameter, info, _) in plan where parameter.isMatrix && parameter.shape[1] % info.dtype.blockSize == 0 {
+            if info.dtype == .bf16 { formats[parameter.name] = .bfloat16 }
+            if info.dtype == .f16 { formats[parameter.name] = .float16 }
             if let coding = info.dtype.coding { formats[parameter.name] = WeightFormat(codes: coding.codes, group: coding.group, halves: coding.halves) }
         }
         return formats

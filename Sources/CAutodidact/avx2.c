@@ -1,4 +1,4 @@
-// The same kernels for x86-64 with AVX2 and FMA.
+// The same kernels for x86-64 with AVX2, FMA and F16C.
 #if defined(__x86_64__)
 #define AD_HAS_HALVES
 #define AD_CODED_PANELS 2

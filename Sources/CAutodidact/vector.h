@@ -25,6 +25,15 @@ AD_INLINE floats splat(float x) { return (floats){x, x, x, x, x, x, x, x, x, x, 
 AD_INLINE floats vfma(floats a, floats b, floats c) { return __builtin_elementwise_fma(a, b, c); }
 // Lanes of a where the mask is set, of b elsewhere.
 AD_INLINE floats pick(ints mask, floats a, floats b) { return (floats)((mask & (ints)a) | (~mask & (ints)b)); }
+typedef uint16_t shorts __attribute__((vector_size(32)));
+
+// 16 values of bfloat16.
+AD_INLINE floats vload_brains(const void *p) {
+    shorts v;
+    memcpy(&v, p, sizeof v);
+    return (floats)(__builtin_convertvector(v, words) << 16);
+}
+
 // 16 values of float16.
 AD_INLINE floats vload_halves(const void *p) {
 #if defined(AD_HAS_HALVES)
@@ -33,7 +42,6 @@ AD_INLINE floats vload_halves(const void *p) {
     memcpy(&v, p, sizeof v);
     return __builtin_convertvector(v, floats);
 #else
-    typedef uint16_t shorts __attribute__((vector_size(32)));
     shorts v;
     memcpy(&v, p, sizeof v);
     words h = __builtin_convertvector(v, words), sign = (h & 0x8000) << 16, size = h & 0x7fff;

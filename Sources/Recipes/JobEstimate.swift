@@ -57,12 +57,12 @@ public struct JobEstimate: Sendable {
         }
         let trainer = Trainer(model.decoder.copy(expanding: true), objective: NegativeLogLikelihood(), options: options.trainer, totalSteps: 3)
         // The first step also takes its memory from the system.
-        _ = try trainer.step(probe.examples)
+        let probed = try trainer.step(probe.examples)
         let clock = ContinuousClock()
         let began = clock.now
         for _ in 0..<2 { _ = try trainer.step(probe.examples) }
         seconds += (clock.now - began) / .seconds(2) * Double(steps)
-        let batchTokens = ExampleBatch(probe.examples, sharingPrefixes: options.trainer.sharesPrefixes).batch.count
+        let batchTokens = probed.computedTokens
         trainedTokens = steps * batchTokens
 
         let memory = MemoryPlan(model.decoder)

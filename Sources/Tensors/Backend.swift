@@ -19,6 +19,12 @@ public struct RowLaw: Sendable, Equatable {
     public var logSumExp: Float
     /// In nats.
     public var entropy: Float
+
+    public init(logProbability: Float, logSumExp: Float, entropy: Float) {
+        self.logProbability = logProbability
+        self.logSumExp = logSumExp
+        self.entropy = entropy
+    }
 }
 
 public struct AdamWStep: Sendable {
@@ -62,7 +68,8 @@ public protocol Backend: AnyObject {
     func readRows(_ rows: Range<Int>, of matrix: Matrix) -> [Float]
     /// The same values in float32.
     func expand(_ source: Matrix, into target: Matrix)
-    /// Calls `read`, which must be safe on several threads at once, for stretches of rows that together are the matrix.
+    /// Calls `read`, which must be safe on several threads at once, for stretches of rows that together are the matrix; a matrix of 16-bit
+    /// values takes only values that it can hold.
     func fillRows(of matrix: Matrix, reading read: (_ rows: Range<Int>, _ values: UnsafeMutableBufferPointer<Float>) throws -> Void) throws
 
     /// The same for a matrix of codes.

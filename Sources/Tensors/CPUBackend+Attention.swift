@@ -192,9 +192,13 @@ extension CPUBackend {
         let width = Self.padded(D)
         let columns = plan.sequences.map { $0.runs.reduce(0) { $0 + Self.padded($1.count) } }.max() ?? 0
         reserveScratch(columns * Self.attentionRows)
-        let group = H / K
-        pool.run(plan.sequences.count * K) { tile, worker in
-            let (sequence, kvHead) = (plan.sequences[tile / K], tile % K)
+        // Where every sequence has one query, heads that share keys are the rows of one tile, so that a cache is read once.
+        let together = options.bias == nil && H / K <= Self.attentionRows && plan.sequences.allSatisfy { $0.queries.count == 1 } ? H / K : 1
+        let tasks = H / together
+        pool.run(plan.sequences.count * tasks) { tile, worker in
+            let head = tile % tasks * together, kvHead = head * K / H
+            let sequence = together == 1 ? plan.sequences[tile / tasks] : plan.sequences[tile / tasks].repeated(together)
+            let rowStride = together == 1 ? H * D : D
             let runs = sequence.runs.map { run in
                 precondition(run.lowerBound % Self.lanes == 0, "a run of cached keys starts at slot \(run.lowerBound)")
                 return ad_kv_run(
@@ -202,19 +206,9 @@ extension CPUBackend {
                     count: run.count)
             }
             runs.withUnsafeBufferPointer { runs in
-                if sequence.queries.count == 1, options.bias == nil, group <= Self.attentionRows {
-                    // Heads that share keys are the rows of one tile, so that a cache is read once.
-                    let at = (sequence.queries.lowerBound * H + kvHead * group) * D
-                    tiles(sequence.repeated(group), runs: runs.baseAddress!, runCount: runs.count, keyPanelStride: K * D * Self.lanes, valueRowStride: K * width, headDim: D, head: kvHead * group, options) { _, rows, attention in
-                        kernels.attention(out.pointer + at, D, q.pointer + at, D, rows, attention, scratchPointer(worker))
-                    }
-                    return
-                }
-                for head in kvHead * group..<(kvHead + 1) * group {
-                    tiles(sequence, runs: runs.baseAddress!, runCount: runs.count, keyPanelStride: K * D * Self.lanes, valueRowStride: K * width, headDim: D, head: head, options) { row, rows, attention in
-                        let at = (row * H + head) * D
-                        kernels.attention(out.pointer + at, H * D, q.pointer + at, H * D, rows, attention, scratchPointer(worker))
-                    }
+                tiles(sequence, runs: runs.baseAddress!, runCount: runs.count, keyPanelStride: K * D * Self.lanes, valueRowStride: K * width, headDim: D, head: head, options) { row, rows, attention in
+                    let at = (row * H + head) * D
+                    kernels.attention(out.pointer + at, rowStride, q.pointer + at, rowStride, rows, attention, scratchPointer(worker))
                 }
             }
         }

@@ -14,7 +14,7 @@ public enum BackendError: Error, Equatable, CustomStringConvertible {
     public var description: String {
         switch self {
         case .unknownKernels(let name):
-            "AUTODIDACT_KERNELS=\(name): this processor has no kernels of that name. Use 'portable', 'avx2' where the processor has AVX2 and FMA, 'avx512' where it has AVX-512, or leave it unset."
+            "AUTODIDACT_KERNELS=\(name): this processor has no kernels of that name. Use 'portable', 'avx2' where the processor has AVX2, FMA and F16C, 'avx512' where it has AVX-512, or leave it unset."
         }
     }
 }
@@ -116,7 +116,7 @@ public final class CPUBackend: Backend {
     public func writeRows(_ values: UnsafeBufferPointer<Float>, rows: Range<Int>, of matrix: Matrix) {
         let K = matrix.inputs
         guard let base = values.baseAddress else { return }
-        precondition(matrix.format == .float32, "a matrix of codes is filled, not written")
+        precondition(matrix.format == .float32, "a matrix of \(matrix.format) is filled, not written")
         let firstPanel = rows.lowerBound / Self.lanes
         let panels = (rows.upperBound + Self.lanes - 1) / Self.lanes - firstPanel
         chunks(panels, grain: max(1, (1 << 14) / max(1, K))) { range in
@@ -163,7 +163,7 @@ public final class CPUBackend: Backend {
 
     public func fillCodes(of matrix: Matrix, reading read: (_ rows: Range<Int>, _ values: CodedRows) throws -> Void) throws {
         let (K, group, lanes) = (matrix.inputs, matrix.format.group, Self.lanes)
-        guard let code = matrix.format.code else { preconditionFailure("a float32 matrix has no codes") }
+        guard let code = matrix.format.code, matrix.format.isCoded else { preconditionFailure("a matrix of \(matrix.format) has no codes") }
         let bits = UInt32(matrix.format.bits), steps = 32 / matrix.format.bits
         let groups = K / group
         reserveScratch(lanes * (K / 4 + 2 * groups))
@@ -202,11 +202,16 @@ public final class CPUBackend: Backend {
 
     public func fillRows(of matrix: Matrix, reading read: (_ rows: Range<Int>, _ values: UnsafeMutableBufferPointer<Float>) throws -> Void) throws {
         let K = matrix.inputs
-        reserveScratch(Self.lanes * K)
-        try eachPanel(of: matrix) { _, rows, worker in
+        precondition(!matrix.format.isCoded, "a matrix of \(matrix.format) is filled with codes")
+        reserveScratch(2 * Self.lanes * K)
+        try eachPanel(of: matrix) { panel, rows, worker in
             let values = UnsafeMutableBufferPointer(start: scratchPointer(worker), count: rows.count * K)
             try read(rows, values)
-            kernels.pack_panel(matrix.pointer + rows.lowerBound * K, values.baseAddress!, K, rows.count, K)
+            guard matrix.format != .float32 else { return kernels.pack_panel(matrix.pointer + rows.lowerBound * K, values.baseAddress!, K, rows.count, K) }
+            let packed = scratchPointer(worker) + Self.lanes * K
+            kernels.pack_panel(packed, values.baseAddress!, K, rows.count, K)
+            let target = UnsafeMutableRawPointer(mutating: matrix.groups(panel: panel, from: 0)).assumingMemoryBound(to: UInt16.self)
+            for index in 0..<Self.lanes * K { target[index] = matrix.format == .bfloat16 ? packed[index].brainBits : packed[index].halfBits }
         }
     }
 
@@ -231,7 +236,8 @@ public final class CPUBackend: Backend {
     private static let strip = 4
 
     public func linear(_ x: Tensor, _ layers: [(weight: Matrix, bias: Tensor?, y: Tensor)]) {
-        let K = layers[0].weight.inputs, M = x.count / K
+        guard let K = layers.first?.weight.inputs else { return }
+        let M = x.count / K
         for (weight, _, y) in layers {
             precondition(x.width == K && weight.inputs == K && y.count == M * weight.outputs, "linear: x \(x.shape), weight [\(weight.outputs), \(weight.inputs)], y \(y.shape)")
         }
@@ -250,7 +256,7 @@ public final class CPUBackend: Backend {
         if layers.contains(where: { $0.weight.format != .float32 }) { reserveScratch(Self.strip * Self.stepBlock * Self.lanes) }
         tiles.withUnsafeBufferPointer { tiles in
             pool.run(rowBlocks * tiles.count) { index, worker in
-                let tile = tiles[index % tiles.count], first = min(M, index / tiles.count * rowBlock)
+                let tile = tiles[index % tiles.count], first = index / tiles.count * rowBlock
                 let (weight, bias, y) = layers[tile.layer]
                 linear(x.pointer + first * K, min(M - first, rowBlock), weight, tile.panels, bias, y.pointer + first * weight.outputs, scratch: weight.format == .float32 ? nil : scratchPointer(worker))
             }
@@ -305,7 +311,7 @@ public final class CPUBackend: Backend {
         let (K, N) = (weight.inputs, weight.outputs)
         let M = dy.count / N
         precondition(dy.width == N && dx.count == M * K, "linear gradient: dy \(dy.shape), weight [\(N), \(K)], dx \(dx.shape)")
-        let block = 256, strips = 4
+        let block = 256, strips = Self.strip
         let stripCount = (K + Self.lanes - 1) / Self.lanes
         let groups = (stripCount + strips - 1) / strips, rowParts = parts(M, beside: groups, atLeast: block, tasks: 8)
         reserveScratch((block + Self.lanes) * strips * Self.lanes)
@@ -338,13 +344,13 @@ public final class CPUBackend: Backend {
         let (K, N) = (dWeight.inputs, dWeight.outputs)
         let M = dy.count / N
         precondition(dy.width == N && x.count == M * K, "linear gradient: dy \(dy.shape), x \(x.shape), weight [\(N), \(K)]")
-        let block = 512, strips = 4
+        let block = 512, strips = Self.strip, panelsTogether = 16
         let panels = (N + Self.lanes - 1) / Self.lanes, stripCount = (K + Self.lanes - 1) / Self.lanes
-        let groups = (panels + 15) / 16, inputParts = parts(stripCount, beside: groups, atLeast: strips, tasks: 3)
-        reserveScratch(block * Self.lanes * (16 + strips))
+        let groups = (panels + panelsTogether - 1) / panelsTogether, inputParts = parts(stripCount, beside: groups, atLeast: strips, tasks: 3)
+        reserveScratch(block * Self.lanes * (panelsTogether + strips))
         pool.run(groups * inputParts) { tile, worker in
             // dy and x lie in strips of 16 columns, so that the kernel reads both in order.
-            let gradients = scratchPointer(worker), inputs = gradients + block * Self.lanes * 16
+            let gradients = scratchPointer(worker), inputs = gradients + block * Self.lanes * panelsTogether
             let (group, part) = (tile % groups, tile / groups)
             let panelRange = group * panels / groups..<(group + 1) * panels / groups
             let outputs = panelRange.lowerBound * Self.lanes..<min(N, panelRange.upperBound * Self.lanes)

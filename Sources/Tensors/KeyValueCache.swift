@@ -24,7 +24,8 @@ public final class KeyValueCache {
         resize(to: max(1, blocks))
     }
 
-    /// A block with one reference, where possible the one that follows `previous` in memory. The cache doubles when none is free.
+    /// A block with one reference: the one that follows `previous` in memory where it is free and begins no group that is in use, else the first
+    /// of a free group. The cache doubles when none is free.
     public func takeBlock(after previous: Int? = nil) -> Int {
         let block = freeBlock(after: previous)
         references[block] = 1

@@ -190,7 +190,7 @@ public final class ParameterBuffers {
         self.parameters = parameters
         trained = Set(parameters.parameters.filter(isTrainable).map { ObjectIdentifier($0) })
         for parameter in parameters.parameters where trained.contains(ObjectIdentifier(parameter)) {
-            precondition(parameter.format == .float32, "'\(parameter.name)' is held as codes and cannot train: train a copy that is expanded, Decoder.copy(expanding: true)")
+            precondition(parameter.format == .float32, "'\(parameter.name)' is held as \(parameter.format) and cannot train: train a copy that is expanded, Decoder.copy(expanding: true)")
             let segment = ObjectIdentifier(parameter.segment)
             if storages[segment] == nil { storages[segment] = parameters.backend.allocator.allocate(parameter.segment.count, zeroed: true) }
         }

@@ -3,6 +3,7 @@ import CAutodidact
 /// How the weights of a matrix lie in memory. Whatever it is, they enter the float32 chains as the same values.
 public enum WeightFormat: Sendable, Hashable, CaseIterable {
     case float32
+    case bfloat16, float16
     /// Codes 0 to 15, of which 32 inputs of an output share a scale and an offset in float32, or in float16.
     case fourBits, fourBitsHalf
     /// Codes -8 to 7; scale and offset in float16.
@@ -24,6 +25,9 @@ public enum WeightFormat: Sendable, Hashable, CaseIterable {
         }
     }
 
+    /// Made of codes, scales and offsets.
+    public var isCoded: Bool { code.map { ad_code_factor_bytes($0) > 0 } ?? false }
+
     /// Inputs that share a scale.
     public var group: Int { code.map { ad_code_group($0) } ?? 1 }
 
@@ -36,6 +40,8 @@ public enum WeightFormat: Sendable, Hashable, CaseIterable {
     var code: ad_code_format? {
         switch self {
         case .float32: nil
+        case .bfloat16: ad_bf16
+        case .float16: ad_f16
         case .fourBits: ad_codes_u4
         case .fourBitsHalf: ad_codes_u4_half
         case .signedFourBitsHalf: ad_codes_s4_half
@@ -47,13 +53,20 @@ public enum WeightFormat: Sendable, Hashable, CaseIterable {
 }
 
 extension Float {
+    /// As a bfloat16 that has the same value.
+    var brainBits: UInt16 {
+        precondition(bitPattern & 0xffff == 0, "\(self) is no value of bfloat16")
+        return UInt16(bitPattern >> 16)
+    }
+
     /// As a float16 that has the same value.
     var halfBits: UInt16 {
         let sign = UInt16(bitPattern >> 16 & 0x8000), size = magnitude
         if size.isNaN { return sign | 0x7e00 }
         if size.isInfinite { return sign | 0x7c00 }
+        precondition(size < 0x1p16, "\(self) is no value of float16")
         let half = size < 0x1p-14 ? UInt16(size * 0x1p24) : UInt16((size.bitPattern - 112 << 23) >> 13)
-        precondition(size < 0x1p16 && (size < 0x1p-14 ? Float(half) * 0x1p-24 == size : size.bitPattern & 0x1fff == 0), "\(self) is no value of float16")
+        precondition(size < 0x1p-14 ? Float(half) * 0x1p-24 == size : size.bitPattern & 0x1fff == 0, "\(self) is no value of float16")
         return sign | half
     }
 }

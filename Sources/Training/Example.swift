@@ -27,6 +27,9 @@ public struct Example: Codable, Sendable, Equatable {
         precondition(self.trained.count == completionTokens.count, "\(self.trained.count) mask entries for \(completionTokens.count) completion tokens")
         self.weight = weight
         self.advantage = advantage
+        precondition(
+            behaviorLogProbabilities.map { $0.count == completionTokens.count } ?? true,
+            "\(behaviorLogProbabilities?.count ?? 0) log-probabilities for \(completionTokens.count) completion tokens")
         self.behaviorLogProbabilities = behaviorLogProbabilities
         self.rollouts = rollouts
     }

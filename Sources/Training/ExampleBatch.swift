@@ -17,6 +17,8 @@ public struct ExampleBatch: Sendable {
     public static let minimumShared = 8
 
     /// Consecutive examples, as many as fit into `tokens` when common prefixes are computed once; one that alone is larger stands alone.
+    ///
+    /// A prefix that ends fewer than `minimumShared` tokens after a branching of the others is counted as shared and is not.
     static func cut(_ examples: [Example], tokens: Int, sharingPrefixes: Bool) -> [ArraySlice<Example>] {
         var batches: [ArraySlice<Example>] = []
         var (start, used) = (0, 0)

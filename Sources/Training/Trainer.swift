@@ -66,7 +66,7 @@ extension StepPlugin {
 public struct TrainerOptions: Sendable, Codable, Equatable {
     public var optimizer: AdamWOptions
     public var schedule: Schedule
-    /// Tokens computed at once; a global batch is cut into micro-batches of at most this many, common prefixes counted once.
+    /// Tokens computed at once; a global batch is cut into micro-batches of about this many, common prefixes counted once.
     public var microBatchTokens: Int
     public var sharesPrefixes: Bool
     public var runner: BlockRunner

@@ -12,6 +12,18 @@ private struct Coded {
         floats = set.declare("floats", outputs, inputs)
         set.allocate(["codes": format])
         let key = RandomKey(seed: 9), groups = inputs / format.group
+        guard format.isCoded else {
+            // Of both 16-bit formats: eight significant bits, subnormal values of float16 among them.
+            let values = (0..<outputs * inputs).map { (place: Int) -> Float in
+                let whole = Float(Int(key.uniform(UInt64(place)) * 512) - 256), unit: Float = place % 7 == 0 ? 0x1p-24 : 0x1p-6
+                return whole * unit
+            }
+            try set.fill(codes) { rows, place in
+                for index in 0..<rows.count * inputs { place[index] = values[rows.lowerBound * inputs + index] }
+            }
+            values.withUnsafeBufferPointer { set.write($0, to: floats) }
+            return
+        }
         let isUnsigned = format == .fourBits || format == .fourBitsHalf
         let range = isUnsigned ? 0...15 : format == .signedFourBitsHalf ? -8...7 : -128...127
         let values = (0..<outputs * inputs).map { Int8(range.lowerBound + Int(key.uniform(UInt64($0)) * Double(range.count))) }

@@ -1,7 +1,6 @@
 import CAutodidact
-import Testing
-
 import Tensors
+import Testing
 
 /// Values in -1...1 that are the same in every run.
 func noise(_ count: Int, seed: UInt64) -> [Float] {
@@ -16,25 +15,81 @@ func bits(_ values: [Float]) -> [UInt32] { values.map(\.bitPattern) }
 
 @Suite("Kernels")
 struct KernelTests {
-    @Test("the panel product of every variant is one chain of fused multiply-adds in increasing step", arguments: variants)
-    func panelProduct(variant: String) {
+    @Test("the product of every variant is one chain of fused multiply-adds in increasing step for each output", arguments: variants)
+    func product(variant: String) {
         let kernels = ad_kernels_named(variant)!.pointee
-        for (rows, columns, steps) in [(1, 16, 0), (1, 1, 1), (2, 7, 5), (5, 16, 17), (6, 15, 64), (7, 16, 127), (13, 3, 33)] {
-            let a = noise(rows * max(1, steps), seed: 1), b = noise(16 * max(1, steps), seed: 2), start = noise(rows * 16, seed: 3)
+        for (rows, columns, steps) in [(1, 16, 0), (1, 1, 1), (2, 7, 5), (5, 16, 17), (6, 15, 64), (7, 16, 127), (13, 3, 33), (6, 64, 9), (7, 100, 20), (8, 130, 31), (1, 83, 3)] {
+            // Panels of both sides lie apart, as in matrices, and rows of c too.
+            let panels = (columns + 15) / 16, (bPanel, cRow, cPanel) = (16 * max(1, steps) + 16, 19, 19 * rows + 5)
+            let a = noise(rows * max(1, steps), seed: 1), b = noise(bPanel * panels, seed: 2), start = noise(cPanel * panels, seed: 3)
             for mode in [ad_overwrite, ad_continue, ad_add] {
                 var c = start
-                kernels.matmul(&c, 16, 16, a, steps, 1, b, 16, 0, rows, columns, steps, Int32(mode))
+                kernels.matmul(&c, cRow, cPanel, a, steps, 1, b, 16, bPanel, rows, columns, steps, Int32(mode))
                 var expected = start
                 for r in 0..<rows {
-                    for j in 0..<columns {
-                        var sum = mode == ad_continue ? start[r * 16 + j] : 0
-                        for k in 0..<steps { sum = sum.addingProduct(a[r * steps + k], b[k * 16 + j]) }
-                        expected[r * 16 + j] = mode == ad_add ? start[r * 16 + j] + sum : sum
+                    for column in 0..<columns {
+                        let place = column / 16 * cPanel + r * cRow + column % 16
+                        var sum = mode == ad_continue ? start[place] : 0
+                        for k in 0..<steps { sum = sum.addingProduct(a[r * steps + k], b[column / 16 * bPanel + k * 16 + column % 16]) }
+                        expected[place] = mode == ad_add ? start[place] + sum : sum
                     }
                 }
                 #expect(bits(c) == bits(expected), "\(rows)×\(columns)×\(steps), mode \(mode)")
             }
         }
+    }
+
+    /// Enough rows that every way in which the work is cut is met.
+    @Test("a layer and its gradients are the same chains however many rows there are", arguments: variants, [1, 2, 5])
+    func layer(variant: String, threads: Int) throws {
+        let backend = try CPUBackend(threads: threads, kernels: variant)
+        let (inputs, outputs) = (70, 83)
+        let set = ParameterSet(on: backend)
+        let weight = set.declare("weight", outputs, inputs)
+        set.allocate()
+        let w = noise(outputs * inputs, seed: 1)
+        w.withUnsafeBufferPointer { set.write($0, to: weight) }
+        for rows in [1, 289, 600, 1300] {
+            let x = noise(rows * inputs, seed: 2), dy = noise(rows * outputs, seed: 3)
+            let gradients = Gradients(of: set), tape = Tape(into: gradients)
+            let watched = tape.watch(backend.tensor(x, shape: [rows, inputs]))
+            let y = linear(watched, weight)
+            tape.backward([(y, backend.tensor(dy, shape: [rows, outputs]))])
+            let (forward, input) = (y.read(), tape.gradient(of: watched)!.read())
+            for row in stride(from: 0, to: rows, by: 7) {
+                for n in 0..<outputs {
+                    let sum = (0..<inputs).reduce(Float(0)) { $0.addingProduct(x[row * inputs + $1], w[n * inputs + $1]) }
+                    #expect(forward[row * outputs + n].bitPattern == sum.bitPattern)
+                }
+                for k in 0..<inputs {
+                    let sum = (0..<outputs).reduce(Float(0)) { $0.addingProduct(dy[row * outputs + $1], w[$1 * inputs + k]) }
+                    #expect(input[row * inputs + k].bitPattern == sum.bitPattern)
+                }
+            }
+            let dw = gradients.read(weight)
+            for place in stride(from: 0, to: dw.count, by: 13) {
+                let sum = (0..<rows).reduce(Float(0)) { $0.addingProduct(dy[$1 * outputs + place / inputs], x[$1 * inputs + place % inputs]) }
+                #expect(dw[place].bitPattern == sum.bitPattern)
+            }
+        }
+    }
+
+    @Test("cache blocks of one sequence lie together while there is room, and every block is found")
+    func cacheBlocks() throws {
+        let cache = KeyValueCache(layers: 1, heads: 1, headDim: 4, blocks: 20, on: try CPUBackend(threads: 1))
+        let first = cache.takeBlock(), second = cache.takeBlock()
+        var run = [first]
+        for _ in 0..<6 { run.append(cache.takeBlock(after: run.last)) }
+        #expect(run == Array(first..<first + 7) && abs(second - first) >= 8)
+        var taken = Set(run + [second])
+        while taken.count < 20 { #expect(taken.insert(cache.takeBlock(after: first)).inserted) }
+        #expect(taken == Set(0..<20) && cache.usedBlocks == 20)
+        cache.release(5)
+        #expect(cache.takeBlock(after: 19) == 5)
+        // A full cache doubles.
+        #expect(!taken.contains(cache.takeBlock()) && cache.usedBlocks == 21)
+        for block in taken { cache.release(block) }
+        #expect(cache.usedBlocks == 1)
     }
 
     /// As in the head's backward pass: one large term, then tens of thousands of tiny ones, which one chain would round away.

@@ -9,10 +9,12 @@ import Training
 enum Fixtures {
     private static let package = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent()
 
-    static let optim = (ProcessInfo.processInfo.environment["AUTODIDACT_FIXTURES"]
-        ?? package.appendingPathComponent("../shared/fixtures").standardizedFileURL.path) + "/optim"
+    private static let folder = ProcessInfo.processInfo.environment["AUTODIDACT_FIXTURES"]
+        ?? package.appendingPathComponent("../shared/fixtures").standardizedFileURL.path
+    static let optim = folder + "/optim", losses = folder + "/losses"
 
     static var hasOptim: Bool { FileManager.default.fileExists(atPath: "\(optim)/cases.json") }
+    static var hasLosses: Bool { FileManager.default.fileExists(atPath: "\(losses)/cases.json") }
 
     /// What docs/unsupported.json lists under a key.
     static func unsupported(_ key: String) throws -> Set<String> {

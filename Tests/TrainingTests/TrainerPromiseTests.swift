@@ -51,20 +51,37 @@ struct TrainerPromiseTests {
         #expect(cut == whole)
     }
 
-    @Test("with more rows than the head takes at once")
+    @Test("with more rows than the head takes at once, in groups that fit and in one that does not")
     func manyRows() throws {
+        let lengths = [90, 90, 90, VocabularyHead.rowsAtOnce + 40, 90, 90]
         func run(_ tokens: Int) throws -> [[UInt32]] {
             let decoder = try Tiny.decoder()
             let trainer = Trainer(
                 decoder, objective: NegativeLogLikelihood(), options: TrainerOptions(optimizer: adam, microBatchTokens: tokens, sharesPrefixes: false), totalSteps: 1)
-            _ = try trainer.step((0..<8).map { Example(promptTokens: [1], completionTokens: Tiny.tokens(RandomKey(seed: UInt64($0)), 30)) })
+            _ = try trainer.step(lengths.enumerated().map { Example(promptTokens: [1], completionTokens: Tiny.tokens(RandomKey(seed: UInt64($0)), $1)) })
             return decoder.weightBits
         }
         let whole = try run(100_000)
-        for tokens in [31, 62, 100] {
+        for tokens in [1, 200, 500] {
             let cut = try run(tokens)
             #expect(cut == whole, "\(tokens) tokens")
         }
+    }
+
+    @Test("a micro-batch counts a common prompt once")
+    func cutsByWhatIsComputed() throws {
+        let prompt = Tiny.tokens(RandomKey(seed: 9), 60)
+        let examples = (0..<10).map { Example(promptTokens: prompt, completionTokens: Tiny.tokens(RandomKey(seed: UInt64($0)), 5)) }
+        func computed(_ tokens: Int, sharing: Bool) throws -> Int {
+            let trainer = Trainer(
+                try Tiny.decoder(), objective: NegativeLogLikelihood(), options: TrainerOptions(optimizer: adam, microBatchTokens: tokens, sharesPrefixes: sharing), totalSteps: 1)
+            return try trainer.step(examples).computedTokens
+        }
+        // The last token of a completion predicts nothing and is not computed.
+        #expect(try computed(110, sharing: true) == 60 + 10 * 4)
+        #expect(try computed(85, sharing: true) == 2 * 60 + 10 * 4)
+        #expect(try computed(1, sharing: true) == 10 * 64)
+        #expect(try computed(110, sharing: false) == 10 * 64)
     }
 
     @Test("whether blocks keep or remake what the backward pass needs", arguments: [true, false])

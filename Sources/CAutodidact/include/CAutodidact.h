@@ -42,16 +42,18 @@ typedef struct {
     int32_t bias_reach;
 } ad_attention;
 
-/// How the codes of a panel lie: their bits, whether they are signed, the inputs that share a scale (32; 16 for the short ones), and whether
-/// scales and offsets are float16.
-typedef enum { ad_codes_u4 = 0, ad_codes_u4_half = 1, ad_codes_s4_half = 2, ad_codes_s8 = 3, ad_codes_s8_half = 4, ad_codes_s8_short = 5 } ad_code_format;
+/// How the weights of a panel lie where they are not float32. Codes: their bits, whether they are signed, the inputs that share a scale (32; 16 for
+/// the short ones), and whether scales and offsets are float16. bf16 and f16 are the weights themselves: 16 values a step.
+typedef enum {
+    ad_codes_u4 = 0, ad_codes_u4_half = 1, ad_codes_s4_half = 2, ad_codes_s8 = 3, ad_codes_s8_half = 4, ad_codes_s8_short = 5, ad_bf16 = 6, ad_f16 = 7
+} ad_code_format;
 enum { ad_coded_rows = 4, ad_chain_steps = 512 };
 
-static inline size_t ad_code_bits(ad_code_format format) { return format <= ad_codes_s4_half ? 4 : 8; }
+static inline size_t ad_code_bits(ad_code_format format) { return format <= ad_codes_s4_half ? 4 : format <= ad_codes_s8_short ? 8 : 16; }
 static inline int ad_code_has_halves(ad_code_format format) { return format == ad_codes_u4_half || format == ad_codes_s4_half || format == ad_codes_s8_half; }
 /// Inputs that share a scale, and the bytes that such a group of a panel takes.
-static inline size_t ad_code_group(ad_code_format format) { return format == ad_codes_s8_short ? 16 : 32; }
-static inline size_t ad_code_factor_bytes(ad_code_format format) { return ad_code_has_halves(format) ? 64 : 128; }
+static inline size_t ad_code_group(ad_code_format format) { return format >= ad_bf16 ? 1 : format == ad_codes_s8_short ? 16 : 32; }
+static inline size_t ad_code_factor_bytes(ad_code_format format) { return format >= ad_bf16 ? 0 : ad_code_has_halves(format) ? 64 : 128; }
 static inline size_t ad_code_group_bytes(ad_code_format format) { return ad_code_factor_bytes(format) + ad_code_group(format) * ad_code_bits(format) * 2; }
 
 typedef struct {

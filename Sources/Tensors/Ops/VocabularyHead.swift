@@ -41,7 +41,8 @@ public struct VocabularyHead {
         _ hidden: Tensor, targets: [Int32], groups: [Range<Int>], into gradients: Gradients,
         _ differentiate: (_ groups: Range<Int>, _ laws: [RowLaw]) -> (logProbability: [Float], entropy: [Float])
     ) -> Tensor {
-        precondition(hidden.shape[0] == targets.count && groups.last?.upperBound ?? 0 == targets.count, "\(targets.count) targets and \(groups) for hidden states \(hidden.shape)")
+        let meet = zip([0] + groups.map(\.upperBound), groups.map(\.lowerBound) + [targets.count]).allSatisfy { $0 == $1 }
+        precondition(hidden.shape[0] == targets.count && meet, "\(targets.count) targets and \(groups) for hidden states \(hidden.shape)")
         let (backend, hidden) = (hidden.backend, hidden.detached)
         let dHidden = backend.empty(hidden.shape)
         var first = 0
@@ -52,7 +53,7 @@ public struct VocabularyHead {
             let once = rows.count <= Self.rowsAtOnce ? logits(hidden.slice(rows)) : nil
             let laws = once.map { backend.laws($0, targets: Array(targets[rows])) } ?? laws(hidden.slice(rows), targets: Array(targets[rows]))
             let (logProbability, entropy) = differentiate(first..<end, laws)
-            for range in Self.chunks(rows) where !range.isEmpty {
+            for range in Self.chunks(rows) {
                 let logits = once ?? logits(hidden.slice(range)), local = range.lowerBound - rows.lowerBound..<range.upperBound - rows.lowerBound
                 backend.headBackward(
                     logits, targets: Array(targets[range]), laws: Array(laws[local]), logProbabilityGradients: Array(logProbability[local]),
