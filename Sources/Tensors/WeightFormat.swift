@@ -14,7 +14,10 @@ public enum WeightFormat: Sendable, Hashable, CaseIterable {
     case shortEightBits
 
     /// The format for codes of a range that share a scale in groups; nil where there is none.
-    /// - Parameter halves: scales and offsets are values of float16.
+    /// - Parameters:
+    ///   - codes: the range of the codes.
+    ///   - group: inputs that share a scale.
+    ///   - halves: scales and offsets are values of float16.
     public init?(codes: ClosedRange<Int>, group: Int, halves: Bool) {
         switch group {
         case 32 where codes.lowerBound >= 0 && codes.upperBound <= 15: self = halves ? .fourBitsHalf : .fourBits
