@@ -72,8 +72,8 @@ public struct JobEstimate: Sendable {
         let tensors = max(
             memory.bytesToTrain(microBatchTokens: min(options.trainer.microBatchTokens, batchTokens), startingWeights: true, runner: options.trainer.runner),
             memory.storedWeightBytes + memory.weightBytes + cache * memory.cacheBytesPerToken)
-        // Batches of many sizes leave the allocator with blocks in between; the record, the tokenizer and the program itself take the rest.
-        peakBytes = tensors + tensors / 10 + (48 << 20)
+        // Batches of many sizes leave the allocator with blocks that fit nothing else; the record, the tokenizer and the program take the rest.
+        peakBytes = tensors + tensors / 10 + Allocator.spareBytes + (48 << 20)
     }
 
     /// One full batch of completions, judged.

@@ -38,6 +38,8 @@ public final class Allocator: @unchecked Sendable {
     }
     private let state = Mutex(State())
     private static let mapped = 1 << 20
+    /// Bytes of free blocks that may be kept beyond the most that was ever live.
+    public static let spareBytes = 64 << 20
 
     public init() {}
 
@@ -59,7 +61,7 @@ public final class Allocator: @unchecked Sendable {
             state.peak = max(state.peak, state.live)
             guard let address = state.free[size]?.popLast() else {
                 // What is cached in other sizes must not add to the most that was ever needed.
-                Self.trim(&state, to: max(0, state.peak - state.live) + (64 << 20))
+                Self.trim(&state, to: max(0, state.peak - state.live) + Self.spareBytes)
                 return nil
             }
             state.cached -= size
