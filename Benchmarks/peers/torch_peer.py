@@ -19,7 +19,7 @@ def seconds(work):
 
 
 def matmul(kind, size):
-    """Into memory that is there, as ours: the best of three after one unmeasured."""
+    """Into memory that is there, as ours: the best within a fifth of a second, and of three at least, after one unmeasured."""
     m, n, k = size
     x, w, y = torch.randn(m, k), torch.randn(n, k), torch.randn(m, n)
     dx, dw = torch.zeros(m, k), torch.zeros(n, k)
@@ -29,7 +29,10 @@ def matmul(kind, size):
         "weight-gradient": lambda: dw.addmm_(y.t(), x),
     }[kind]
     work()
-    return {"gflops": 2 * m * n * k / min(seconds(work) for _ in range(3)) / 1e9}
+    times = []
+    while len(times) < 3 or sum(times) < 0.2:
+        times.append(seconds(work))
+    return {"gflops": 2 * m * n * k / min(times) / 1e9}
 
 
 def tokens(*shape):

@@ -228,12 +228,24 @@ public final class CPUBackend: Backend {
         if let error = failure.withLock({ $0 }) { throw error }
     }
 
-    /// Rows per tile, at most: the inputs of a tile stay in the second-level cache, and wide weights are read from memory seldom.
-    private static let rowBlock = 288
     private static let stepBlock = Int(ad_chain_steps)
 
     /// Panels that the kernels may compute together.
     private static let strip = 4
+
+    /// Panels whose outputs, for a block of rows, stay in the cache beside the inputs.
+    private static let panelsTogether = 16
+
+    /// Rows per tile, at most: a block of their inputs takes about half of the second-level cache, and wide weights are read from memory seldom.
+    private static let rowBlock: Int = {
+        #if canImport(Glibc)
+        let cache = sysconf(Int32(_SC_LEVEL2_CACHE_SIZE))
+        #else
+        let cache = 0  // unknown
+        #endif
+        let tileRows = Int(ad_tile_rows)
+        return min(max(cache > 0 ? cache : 512 << 10, 256 << 10), 2 << 20) * 9 / 16 / (stepBlock * MemoryLayout<Float>.stride) / tileRows * tileRows
+    }()
 
     public func linear(_ x: Tensor, _ layers: [(weight: Matrix, bias: Tensor?, y: Tensor)]) {
         guard let K = layers.first?.weight.inputs else { return }
@@ -242,25 +254,43 @@ public final class CPUBackend: Backend {
             precondition(x.width == K && weight.inputs == K && y.count == M * weight.outputs, "linear: x \(x.shape), weight [\(weight.outputs), \(weight.inputs)], y \(y.shape)")
         }
         guard M > 0 else { return }
-        let rowBlocks = (M + Self.rowBlock - 1) / Self.rowBlock, tileRows = Int(ad_tile_rows)
-        let rowBlock = ((M + rowBlocks - 1) / rowBlocks + tileRows - 1) / tileRows * tileRows
-        // Tiles of every layer: whole strips of panels, so many that threads finish together.
-        var tiles: [(layer: Int, panels: Range<Int>)] = []
-        for (index, layer) in layers.enumerated() {
-            let panels = (layer.weight.outputs + Self.lanes - 1) / Self.lanes, strips = (panels + Self.strip - 1) / Self.strip
-            let groups = min(strips, max(1, pool.threads * 8 / rowBlocks))
-            for group in 0..<groups {
-                tiles.append((index, group * strips / groups * Self.strip..<min(panels, (group + 1) * strips / groups * Self.strip)))
-            }
-        }
+        let tiles = tiles(rows: M, panels: layers.map { ($0.weight.outputs + Self.lanes - 1) / Self.lanes })
         if layers.contains(where: { $0.weight.format != .float32 }) { reserveScratch(Self.strip * Self.stepBlock * Self.lanes) }
         tiles.withUnsafeBufferPointer { tiles in
-            pool.run(rowBlocks * tiles.count) { index, worker in
-                let tile = tiles[index % tiles.count], first = index / tiles.count * rowBlock
-                let (weight, bias, y) = layers[tile.layer]
-                linear(x.pointer + first * K, min(M - first, rowBlock), weight, tile.panels, bias, y.pointer + first * weight.outputs, scratch: weight.format == .float32 ? nil : scratchPointer(worker))
+            pool.run(tiles.count) { index, worker in
+                let tile = tiles[index], (weight, bias, y) = layers[tile.layer]
+                linear(
+                    x.pointer + tile.rows.lowerBound * K, tile.rows.count, weight, tile.panels, bias, y.pointer + tile.rows.lowerBound * weight.outputs,
+                    scratch: weight.format == .float32 ? nil : scratchPointer(worker))
             }
         }
+    }
+
+    /// A product is cut into blocks of rows and whole strips of panels: few enough that the outputs stay in the cache, so many that threads finish
+    /// together. Of a single block of rows, tiles that would leave a thread without work are cut once more.
+    private func tiles(rows: Int, panels: [Int]) -> [(layer: Int, rows: Range<Int>, panels: Range<Int>)] {
+        var tiles: [(layer: Int, rows: Range<Int>, panels: Range<Int>)] = []
+        let tileRows = Int(ad_tile_rows), blocks = (rows + Self.rowBlock - 1) / Self.rowBlock
+        let size = ((rows + blocks - 1) / blocks + tileRows - 1) / tileRows * tileRows
+        for first in stride(from: 0, to: rows, by: size) {
+            for (layer, count) in panels.enumerated() {
+                let strips = (count + Self.strip - 1) / Self.strip, groups = min(strips, max(count / Self.panelsTogether, pool.threads * 8 / blocks, 1))
+                for group in 0..<groups {
+                    tiles.append((layer, first..<min(rows, first + size), group * strips / groups * Self.strip..<min(count, (group + 1) * strips / groups * Self.strip)))
+                }
+            }
+        }
+        guard blocks == 1 else { return tiles }
+        let threads = pool.threads, odd = tiles.suffix(tiles.count % threads), cutsRows = rows >= 2 * tileRows
+        tiles.removeLast(odd.count)
+        for tile in odd {
+            for part in 0..<threads {
+                func cut(_ range: Range<Int>) -> Range<Int> { range.lowerBound + part * range.count / threads..<range.lowerBound + (part + 1) * range.count / threads }
+                let piece = cutsRows ? (tile.layer, cut(tile.rows), tile.panels) : (tile.layer, tile.rows, cut(tile.panels))
+                if !piece.1.isEmpty, !piece.2.isEmpty { tiles.append(piece) }
+            }
+        }
+        return tiles
     }
 
     /// Some panels of a product with a block of rows.
@@ -302,40 +332,37 @@ public final class CPUBackend: Backend {
         }
     }
 
-    /// Parts into which work of `count` units is cut beside a cut into `others`, so that every thread has about `tasks`.
-    private func parts(_ count: Int, beside others: Int, atLeast grain: Int, tasks: Int) -> Int {
-        max(1, min(count / grain, (pool.threads * tasks + others - 1) / others))
-    }
-
     public func linearInputGradient(_ dy: Tensor, _ weight: Matrix, into dx: Tensor) {
         let (K, N) = (weight.inputs, weight.outputs)
         let M = dy.count / N
         precondition(dy.width == N && dx.count == M * K, "linear gradient: dy \(dy.shape), weight [\(N), \(K)], dx \(dx.shape)")
-        let block = 256, strips = Self.strip
-        let stripCount = (K + Self.lanes - 1) / Self.lanes
-        let groups = (stripCount + strips - 1) / strips, rowParts = parts(M, beside: groups, atLeast: block, tasks: 8)
-        reserveScratch((block + Self.lanes) * strips * Self.lanes)
-        pool.run(groups * rowParts) { tile, worker in
-            let scratch = scratchPointer(worker)
+        // A block of outputs by a group of inputs is transposed once for a part of the rows, which then pass it a block at a time.
+        let block = 256, quads = ((K + Self.lanes - 1) / Self.lanes + Self.strip - 1) / Self.strip, groups = (quads + 2) / 3
+        let width = (quads + groups - 1) / groups * Self.strip * Self.lanes
+        let parts = max(1, min(M / block, (pool.threads * 3 + groups - 1) / groups))
+        reserveScratch((block + Self.lanes) * width)
+        pool.run(groups * parts) { tile, worker in
+            let weights = scratchPointer(worker), expanded = weights + block * width
             let (group, part) = (tile % groups, tile / groups)
-            let rows = part * M / rowParts..<(part + 1) * M / rowParts
-            let firstStrip = group * strips, count = min(strips, stripCount - firstStrip)
-            let inputs = firstStrip * Self.lanes..<min(K, (firstStrip + strips) * Self.lanes)
+            // Begins at a group of codes.
+            let inputs = group * quads / groups * Self.strip * Self.lanes..<min(K, (group + 1) * quads / groups * Self.strip * Self.lanes)
+            let rows = part * M / parts..<(part + 1) * M / parts
             for first in stride(from: 0, to: N, by: block) {
                 let steps = min(block, N - first)
                 for panel in 0..<(steps + Self.lanes - 1) / Self.lanes {
-                    let outputs = min(Self.lanes, steps - panel * Self.lanes)
-                    let values = self.panel(first / Self.lanes + panel, steps: inputs, of: weight, expandingTo: scratch + block * strips * Self.lanes)
-                    for strip in 0..<count {
+                    let values = self.panel(first / Self.lanes + panel, steps: inputs, of: weight, expandingTo: expanded)
+                    for strip in 0..<(inputs.count + Self.lanes - 1) / Self.lanes {
                         // 16 outputs × 16 inputs, transposed: the panel's own packing with the roles exchanged.
                         kernels.unpack_panel(
-                            scratch + (strip * block + panel * Self.lanes) * Self.lanes, Self.lanes, values + strip * Self.lanes * Self.lanes, outputs,
-                            min(Self.lanes, inputs.count - strip * Self.lanes))
+                            weights + (strip * block + panel * Self.lanes) * Self.lanes, Self.lanes, values + strip * Self.lanes * Self.lanes,
+                            min(Self.lanes, steps - panel * Self.lanes), min(Self.lanes, inputs.count - strip * Self.lanes))
                     }
                 }
-                kernels.matmul(
-                    dx.pointer + rows.lowerBound * K + inputs.lowerBound, K, Self.lanes, dy.pointer + rows.lowerBound * N + first, N, 1, scratch, Self.lanes,
-                    block * Self.lanes, rows.count, inputs.count, steps, Int32(first > 0 ? ad_add : ad_overwrite))
+                for row in stride(from: rows.lowerBound, to: rows.upperBound, by: Self.rowBlock) {
+                    kernels.matmul(
+                        dx.pointer + row * K + inputs.lowerBound, K, Self.lanes, dy.pointer + row * N + first, N, 1, weights, Self.lanes, block * Self.lanes,
+                        min(rows.upperBound - row, Self.rowBlock), inputs.count, steps, Int32(first > 0 ? ad_add : ad_overwrite))
+                }
             }
         }
     }
@@ -344,28 +371,37 @@ public final class CPUBackend: Backend {
         let (K, N) = (dWeight.inputs, dWeight.outputs)
         let M = dy.count / N
         precondition(dy.width == N && x.count == M * K, "linear gradient: dy \(dy.shape), x \(x.shape), weight [\(N), \(K)]")
-        let block = 512, strips = Self.strip, panelsTogether = 16
-        let panels = (N + Self.lanes - 1) / Self.lanes, stripCount = (K + Self.lanes - 1) / Self.lanes
-        let groups = (panels + panelsTogether - 1) / panelsTogether, inputParts = parts(stripCount, beside: groups, atLeast: strips, tasks: 3)
-        reserveScratch(block * Self.lanes * (panelsTogether + strips))
-        pool.run(groups * inputParts) { tile, worker in
-            // dy and x lie in strips of 16 columns, so that the kernel reads both in order.
-            let gradients = scratchPointer(worker), inputs = gradients + block * Self.lanes * panelsTogether
-            let (group, part) = (tile % groups, tile / groups)
-            let panelRange = group * panels / groups..<(group + 1) * panels / groups
-            let outputs = panelRange.lowerBound * Self.lanes..<min(N, panelRange.upperBound * Self.lanes)
-            let stripRange = part * stripCount / inputParts..<(part + 1) * stripCount / inputParts
-            for first in stride(from: 0, to: M, by: block) {
-                let rows = min(block, M - first)
-                kernels.copy_strips(gradients, block * Self.lanes, dy.pointer + first * N + outputs.lowerBound, N, rows, outputs.count)
-                for start in stride(from: stripRange.lowerBound, to: stripRange.upperBound, by: strips) {
-                    let end = min(stripRange.upperBound, start + strips), columns = start * Self.lanes..<min(K, end * Self.lanes)
-                    kernels.copy_strips(inputs, block * Self.lanes, x.pointer + first * K + columns.lowerBound, K, rows, columns.count)
-                    for strip in start..<end {
-                        let k = strip * Self.lanes
+        // Both sides lie in strips of 16 columns, so that the kernel reads them in order: the narrower side once for all tasks, of the wider one
+        // each task's own part, which stays in the cache.
+        let lanes = Self.lanes, strips = Self.strip, isTall = N >= K
+        let (narrow, wide) = isTall ? ((x, K), (dy, N)) : ((dy, N), (x, K))
+        let longest = min(M, isTall ? 2048 : 512), narrowStrips = (narrow.1 + lanes - 1) / lanes, wideStrips = (wide.1 + lanes - 1) / lanes
+        let together = isTall ? max(strips, min(16, 16 * 512 / longest / strips * strips)) : 12
+        let parts = (wideStrips + together - 1) / together, tasks = max(1, min(narrowStrips / strips, (pool.threads * 12 + parts - 1) / parts))
+        let shared = empty([narrowStrips * longest * lanes])
+        reserveScratch(longest * lanes * together)
+        for first in stride(from: 0, to: M, by: longest) {
+            let rows = min(longest, M - first)
+            func pack(_ source: (tensor: Tensor, width: Int), _ columns: Range<Int>, _ target: UnsafeMutablePointer<Float>) {
+                let from = columns.lowerBound * lanes
+                kernels.copy_strips(
+                    target, rows * lanes, source.tensor.pointer + first * source.width + from, source.width, rows, min(source.width, columns.upperBound * lanes) - from)
+            }
+            chunks(narrowStrips, grain: 1) { pack(narrow, $0, shared.pointer + $0.lowerBound * rows * lanes) }
+            pool.run(parts * tasks) { tile, worker in
+                let own = scratchPointer(worker)
+                let wideRange = tile / tasks * together..<min(wideStrips, (tile / tasks + 1) * together)
+                let narrowRange = tile % tasks * narrowStrips / tasks..<(tile % tasks + 1) * narrowStrips / tasks
+                pack(wide, wideRange, own)
+                let (inputs, outputs) = isTall ? (narrowRange, wideRange) : (wideRange, narrowRange)
+                let (xStrips, dyStrips) = isTall ? (shared.pointer + narrowRange.lowerBound * rows * lanes, own) : (own, shared.pointer + narrowRange.lowerBound * rows * lanes)
+                for panel in stride(from: outputs.lowerBound, to: outputs.upperBound, by: isTall ? together : strips) {
+                    let columns = min(N, min(outputs.upperBound, panel + (isTall ? together : strips)) * lanes) - panel * lanes
+                    for strip in inputs {
                         kernels.matmul(
-                            dWeight.pointer + (panelRange.lowerBound * K + k) * Self.lanes, Self.lanes, K * Self.lanes, inputs + (strip - start) * block * Self.lanes, 1,
-                            Self.lanes, gradients, Self.lanes, block * Self.lanes, min(Self.lanes, K - k), panelRange.count * Self.lanes, rows, Int32(ad_continue))
+                            dWeight.pointer + (panel * K + strip * lanes) * lanes, lanes, K * lanes, xStrips + (strip - inputs.lowerBound) * rows * lanes, 1, lanes,
+                            dyStrips + (panel - outputs.lowerBound) * rows * lanes, lanes, rows * lanes, min(lanes, K - strip * lanes), (columns + lanes - 1) / lanes * lanes, rows,
+                            Int32(ad_continue))
                     }
                 }
             }

@@ -1,3 +1,4 @@
+import CAutodidact
 import Synchronization
 
 #if canImport(Glibc)
@@ -10,7 +11,7 @@ private typealias ThreadHandle = pthread_t?
 
 /// A fixed set of threads that claim tiles from a counter. Who computes a tile never changes its bits.
 ///
-/// Waiting threads spin briefly, then sleep. One job runs at a time, started by the pool's owner, who works too.
+/// Waiting threads spin for 0.2 ms, then sleep. One job runs at a time, started by the pool's owner, who works too.
 public final class ThreadPool: @unchecked Sendable {
     // @unchecked: `handles` is written only while the pool is made.
     private let core = Core()
@@ -86,7 +87,9 @@ private final class Start {
 /// What the threads of a pool share.
 private final class Core: @unchecked Sendable {
     // @unchecked: `body`, `tiles` and `helpers` are written only while every thread waits for the next generation.
-    var helpers = 0
+    var helpers = 0 { didSet { spins = helpers < sysconf(Int32(_SC_NPROCESSORS_ONLN)) } }
+    /// With more threads than processors, who waits must not keep a processor.
+    private var spins = true
     private var body: ((_ tile: Int, _ worker: Int) -> Void)?
     private var tiles = 0
     private let generation = Atomic<Int>(0)
@@ -96,7 +99,8 @@ private final class Core: @unchecked Sendable {
     private let isStopping = Atomic<Bool>(false)
     private let mutex = UnsafeMutablePointer<pthread_mutex_t>.allocate(capacity: 1)
     private let wake = UnsafeMutablePointer<pthread_cond_t>.allocate(capacity: 1)
-    private static let spins = 20_000
+    /// Longer than what lies between two jobs of a model's pass: waking a thread that sleeps takes as long as many a job.
+    private static let spinning = Duration.microseconds(200)
 
     init() {
         pthread_mutex_init(mutex, nil)
@@ -117,10 +121,8 @@ private final class Core: @unchecked Sendable {
         finished.store(0, ordering: .relaxed)
         begin()
         claim(worker: 0)
-        var spins = 0
-        while finished.load(ordering: .acquiring) < helpers {
-            spins += 1
-            if spins > Self.spins { sched_yield() } else { pause() }
+        if !spin(until: { finished.load(ordering: .acquiring) == helpers }) {
+            while finished.load(ordering: .acquiring) < helpers { sched_yield() }
         }
         body = nil
     }
@@ -150,13 +152,7 @@ private final class Core: @unchecked Sendable {
     func work(_ worker: Int) {
         var seen = 0
         while true {
-            var spins = 0
-            while generation.load(ordering: .acquiring) == seen {
-                spins += 1
-                if spins < Self.spins {
-                    pause()
-                    continue
-                }
+            if !spin(until: { generation.load(ordering: .acquiring) != seen }) {
                 pthread_mutex_lock(mutex)
                 sleepers.add(1, ordering: .sequentiallyConsistent)
                 while generation.load(ordering: .sequentiallyConsistent) == seen { pthread_cond_wait(wake, mutex) }
@@ -170,6 +166,17 @@ private final class Core: @unchecked Sendable {
         }
     }
 
-    /// A few loads stand in for a pause instruction, which Swift does not expose.
-    @inline(__always) private func pause() { for _ in 0..<4 { _ = sleepers.load(ordering: .relaxed) } }
+    /// Looks again and again for a while.
+    /// - Returns: whether what was waited for has come.
+    @inline(__always) private func spin(until isDone: () -> Bool) -> Bool {
+        guard spins else { return isDone() }
+        let began = ContinuousClock.now
+        repeat {
+            for _ in 0..<200 {
+                if isDone() { return true }
+                ad_pause()
+            }
+        } while ContinuousClock.now - began < Self.spinning
+        return false
+    }
 }

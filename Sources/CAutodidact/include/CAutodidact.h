@@ -134,6 +134,15 @@ typedef struct __attribute__((swift_attr("@Sendable"))) {
     void (*copy_strips)(float *strips, size_t strip_stride, const float *rows, size_t row_stride, size_t count, size_t columns);
 } ad_kernels;
 
+/// Tells the processor that this thread waits in a loop.
+static inline void ad_pause(void) {
+#if defined(__x86_64__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    __builtin_arm_isb(15);
+#endif
+}
+
 /// The kernels called `name` ("portable", "avx2", "avx512"), or NULL when this processor cannot run them.
 const ad_kernels *ad_kernels_named(const char *name);
 /// The fastest tested variant of this processor.
