@@ -3,17 +3,25 @@ import Foundation
 
 /// A whole model at work: sampling, scoring and training.
 final class EngineWork {
-    private let model: Model
+    private let opened: Model
+    /// The model that was opened, at the precision of the work.
+    private var model: Model
+    private var models: [Precision: Model] = [:]
     private let key = RandomKey(seed: 0)
     private var trainers: [String: Trainer] = [:]
     /// Iterations of policy gradient so far: each takes other questions.
     private var iterations = 0
 
-    init(model: Model) { self.model = model }
+    init(model: Model) {
+        opened = model
+        self.model = model
+    }
 
     /// Nil for work that is not known.
     func answer(_ request: Request) throws -> [String: Double]? {
-        let size = request.size ?? []
+        let size = request.size ?? [], precision = request.precision ?? .float32
+        if models[precision] == nil { models[precision] = opened.at(precision) }
+        model = models[precision]!
         switch (request.work, size.count) {
         case ("load", 0): return ["seconds": try seconds { _ = try Model(path: model.source!, on: model.decoder.backend) }]
         case ("prefill", 1): return try prefill(tokens: size[0])

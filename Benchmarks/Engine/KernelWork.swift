@@ -24,7 +24,7 @@ final class KernelWork {
     }
 
     private func multiplyAdd() -> Double {
-        let rounds = 20_000_000, lanes: Int32 = backend.variant == "avx512" ? 16 : 8
+        let rounds = 20_000_000, lanes: Int32 = backend.variant.hasPrefix("avx512") ? 16 : 8
         var operations = [Double](repeating: 0, count: pool.threads)
         let time = operations.withUnsafeMutableBufferPointer { operations in
             seconds { pool.run(pool.threads) { tile, _ in operations[tile] = machine_multiply_add(rounds, lanes) } }

@@ -10,6 +10,7 @@ struct Request: Decodable {
     var kind: String?
     var size: [Int]?
     var path: String?
+    var precision: Precision?
 }
 
 func fail(_ message: String) -> Never {

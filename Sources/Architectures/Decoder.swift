@@ -70,7 +70,14 @@ public final class Decoder {
     /// - Parameter expanding: what is held as codes becomes float32, so that it can be trained.
     public func copy(expanding: Bool = false) -> Decoder {
         let copy = Decoder(configuration, on: backend)
-        copy.parameters.share(parameters, expanding: expanding)
+        if expanding { copy.parameters.shareExpanded(parameters) } else { copy.parameters.share(parameters) }
+        return copy
+    }
+
+    /// Another model with the same values at a precision, to sample and score with.
+    public func copy(at precision: Precision) -> Decoder {
+        let copy = Decoder(configuration, on: backend)
+        copy.parameters.share(parameters, at: precision)
         return copy
     }
 

@@ -85,6 +85,9 @@ public final class Model {
             eosToken: tokenizer.eosToken.flatMap { tokenizer.piece($0) })
     }
 
+    /// The same model at a precision.
+    public func at(_ precision: Precision) -> Model { decoder.parameters.changes(at: precision) ? with(decoder.copy(at: precision)) : self }
+
     /// The same tokenizer around other values.
     public func with(_ decoder: Decoder) -> Model { Model(decoder: decoder, tokenizer: tokenizer, stopTokens: stopTokens, source: source) }
 }

@@ -15,6 +15,7 @@ struct Chat: AsyncParsableCommand {
     var maxTokens: Int = 512
 
     @OptionGroup var sampling: SamplingArguments
+    @OptionGroup var precision: PrecisionOption
     @OptionGroup var engine: EngineOptions
 
     func validate() throws {
@@ -22,7 +23,7 @@ struct Chat: AsyncParsableCommand {
     }
 
     func run() async throws {
-        let model = try Model(path: model, on: try engine.backend())
+        let model = try Model(path: model, on: try engine.backend()).at(precision.value)
         let generator = Generator(model)
         // Grows by tokens: an answer stays as it was sampled.
         var conversation: [Int32] = [], answer: [Int32]?

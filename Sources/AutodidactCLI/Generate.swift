@@ -26,6 +26,7 @@ struct Generate: AsyncParsableCommand {
     var json = false
 
     @OptionGroup var sampling: SamplingArguments
+    @OptionGroup var precision: PrecisionOption
     @OptionGroup var engine: EngineOptions
 
     func validate() throws {
@@ -34,7 +35,7 @@ struct Generate: AsyncParsableCommand {
     }
 
     func run() async throws {
-        let model = try Model(path: model, on: try engine.backend())
+        let model = try Model(path: model, on: try engine.backend()).at(precision.value)
         let tokens = try chat ? model.encode([("user", prompt)]) : model.encode(prompt)
         let request = GenerationRequest(
             promptTokens: tokens, options: sampling.options, maxTokens: maxTokens, stopTokens: model.stopTokens, stopStrings: stop,

@@ -124,10 +124,11 @@ struct RunsCommand: AsyncParsableCommand {
                 let lostBefore = lost
                 for rollout in rollouts.enumerated().filter({ $0.offset % stride == 0 }).map(\.element) {
                     let sampling = plan.recipe.chosen.sampling(of: key.phase)
-                    let completion: Completion, scores: [Float]
+                    let completion: Completion, scores: [Float], exact: [Float]
                     do {
                         completion = try await loop.replay(rollout, sampling: sampling, policies: policies)
                         scores = try await loop.score([rollout], policies: policies)[0]
+                        exact = rollout.policyLogProbabilities == nil ? [] : try await loop.score([rollout], policies: policies, at: .float32)[0]
                     } catch let error as ReplayError {
                         // One message for all rollouts of a phase; the other phases may have their checkpoints.
                         printError("iteration \(key.iteration) \(key.phase): \(error)")
@@ -138,6 +139,7 @@ struct RunsCommand: AsyncParsableCommand {
                     let isEqual = completion.tokens == rollout.completionTokens
                         && completion.logProbabilities.map(\.bitPattern) == rollout.logProbabilities.map(\.bitPattern)
                         && scores.map(\.bitPattern) == rollout.logProbabilities.map(\.bitPattern)
+                        && exact.map(\.bitPattern) == (rollout.policyLogProbabilities ?? []).map(\.bitPattern)
                         && completion.behaviorLogProbabilities.map(\.bitPattern) == rollout.behaviorLogProbabilities.map(\.bitPattern)
                         && completion.finishReason == rollout.finishReason && completion.text == rollout.text
                     if !isEqual {

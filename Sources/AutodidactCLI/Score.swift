@@ -13,6 +13,7 @@ struct Score: AsyncParsableCommand {
     @Flag(help: "One JSON object a line.")
     var json = false
 
+    @OptionGroup var precision: PrecisionOption
     @OptionGroup var engine: EngineOptions
 
     func run() async throws {
@@ -23,7 +24,7 @@ struct Score: AsyncParsableCommand {
             guard let text = object["text"]?.string else { throw refusal(line, "has no string \"text\"", "Write {\"text\": \"…\"} on every line.") }
             texts.append((line, text))
         }
-        let model = try Model(path: model, on: try engine.backend())
+        let model = try Model(path: model, on: try engine.backend()).at(precision.value)
         let context = model.decoder.configuration.maxPositionEmbeddings
         let encoded = try texts.map { line, text in
             let ids: [Int32]

@@ -14,6 +14,14 @@ struct EngineOptions: ParsableArguments {
     func backend() throws -> CPUBackend { try CPUBackend(threads: threads) }
 }
 
+extension Precision: ExpressibleByArgument {}
+
+/// What products are computed from.
+struct PrecisionOption: ParsableArguments {
+    @Option(name: .customLong("precision"), help: "f32 is exact. bf16 and q8_0 round weights, int8 also what is multiplied by them: faster, with other results.")
+    var value: Precision = .float32
+}
+
 /// How tokens are drawn.
 struct SamplingArguments: ParsableArguments {
     @Option(help: "0 is greedy.")

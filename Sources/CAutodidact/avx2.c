@@ -1,8 +1,13 @@
 // The same kernels for x86-64 with AVX2, FMA and F16C.
 #if defined(__x86_64__)
+#include <immintrin.h>
 #define AD_HAS_HALVES
+#define AD_HAS_AVX2
 #define AD_CODED_PANELS 2
 #define AD_CODED_SUMS 2
+#define AD_ROUNDED_ROWS 2
+#define AD_ROUNDED_PANELS 1
+#define AD_ROUNDED_PANELS_OF_ONE 1
 #pragma clang attribute push(__attribute__((target("avx2,fma,f16c"))), apply_to = function)
 #include "kernels.inc"
 #pragma clang attribute pop

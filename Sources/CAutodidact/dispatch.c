@@ -4,7 +4,7 @@
 
 extern const ad_kernels ad_portable;
 #if defined(__x86_64__)
-extern const ad_kernels ad_avx2, ad_avx512;
+extern const ad_kernels ad_avx2, ad_avx2vnni, ad_avx512, ad_avx512vnni;
 #endif
 
 const ad_kernels *ad_kernels_named(const char *name) {
@@ -14,14 +14,16 @@ const ad_kernels *ad_kernels_named(const char *name) {
     int has_avx512 = has_avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq")
                      && __builtin_cpu_supports("avx512vl");
     if (strcmp(name, "avx2") == 0 && has_avx2) return &ad_avx2;
+    if (strcmp(name, "avx2vnni") == 0 && has_avx2 && __builtin_cpu_supports("avxvnni")) return &ad_avx2vnni;
     if (strcmp(name, "avx512") == 0 && has_avx512) return &ad_avx512;
+    if (strcmp(name, "avx512vnni") == 0 && has_avx512 && __builtin_cpu_supports("avx512vnni")) return &ad_avx512vnni;
 #endif
     return NULL;
 }
 
 const ad_kernels *ad_kernels_best(void) {
-    const char *fastest_first[] = {"avx512", "avx2"};
-    for (int i = 0; i < 2; i++) {
+    const char *fastest_first[] = {"avx512vnni", "avx512", "avx2vnni", "avx2"};
+    for (int i = 0; i < 4; i++) {
         const ad_kernels *kernels = ad_kernels_named(fastest_first[i]);
         if (kernels) return kernels;
     }

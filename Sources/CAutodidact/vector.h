@@ -52,6 +52,50 @@ AD_INLINE floats vload_halves(const void *p) {
 }
 AD_INLINE floats larger(floats a, floats b) { return pick(a > b, a, b); }
 
+// Adds to each sum the products of its four bytes of w and of x, which is signed: exactly, in any order. Where bytes of w are signed, the product
+// is that of w + signed_bytes_bias.
+#if defined(AD_DOT_HALVES)
+AD_INLINE ints dot_halves(ints sums, words w, words x) {
+    __m256i s[2], a[2], b[2];
+    memcpy(s, &sums, sizeof s);
+    memcpy(a, &w, sizeof a);
+    memcpy(b, &x, sizeof b);
+    for (int i = 0; i < 2; i++) s[i] = _mm256_dpbusd_avx_epi32(s[i], a[i], b[i]);
+    memcpy(&sums, s, sizeof s);
+    return sums;
+}
+#define AD_DOT_BYTES dot_halves
+#endif
+#if defined(AD_DOT_BYTES)
+enum { signed_bytes_bias = 128 };
+AD_INLINE ints dot_bytes(ints sums, words w, words x, const int is_signed) { return AD_DOT_BYTES(sums, is_signed ? w ^ 0x80808080u : w, x); }
+#elif defined(AD_HAS_AVX2)
+enum { signed_bytes_bias = 0 };
+AD_INLINE __m256i dot_half(__m256i w, __m256i x, const int is_signed) {
+    // Sums of two products fit in 16 bits: |w| ≤ 128, or ≤ 15 where w is unsigned, and |x| ≤ 127.
+    __m256i pairs = is_signed ? _mm256_maddubs_epi16(_mm256_abs_epi8(w), _mm256_sign_epi8(x, w)) : _mm256_maddubs_epi16(w, x);
+    return _mm256_madd_epi16(pairs, _mm256_set1_epi16(1));
+}
+AD_INLINE ints dot_bytes(ints sums, words w, words x, const int is_signed) {
+    __m256i a[2], b[2];
+    memcpy(a, &w, sizeof a);
+    memcpy(b, &x, sizeof b);
+    for (int i = 0; i < 2; i++) a[i] = dot_half(a[i], b[i], is_signed);
+    ints products;
+    memcpy(&products, a, sizeof products);
+    return sums + products;
+}
+#else
+enum { signed_bytes_bias = 0 };
+AD_INLINE ints dot_bytes(ints sums, words w, words x, const int is_signed) {
+    for (int i = 0; i < 32; i += 8) {
+        ints a = is_signed ? (ints)(w << (24 - i)) >> 24 : (ints)(w >> i & 255);
+        sums += a * ((ints)(x << (24 - i)) >> 24);
+    }
+    return sums;
+}
+#endif
+
 // The fixed tree that joins 16 lanes.
 AD_INLINE float join(floats v) {
     float s[8];

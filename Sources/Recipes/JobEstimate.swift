@@ -71,7 +71,7 @@ public struct JobEstimate: Sendable {
         let cache = Int(Double(options.maxSequences) * longest)
         let tensors = max(
             memory.bytesToTrain(microBatchTokens: min(options.trainer.microBatchTokens, batchTokens), startingWeights: true, runner: options.trainer.runner),
-            memory.storedWeightBytes + memory.weightBytes + cache * memory.cacheBytesPerToken)
+            memory.storedWeightBytes + memory.weightBytes + (options.rolloutPrecision == .float32 ? 0 : memory.weightBytes / 2) + cache * memory.cacheBytesPerToken)
         // Batches of many sizes leave the allocator with blocks that fit nothing else; the record, the tokenizer and the program take the rest.
         peakBytes = tensors + tensors / 10 + Allocator.spareBytes + (48 << 20)
     }
@@ -98,7 +98,7 @@ public struct JobEstimate: Sendable {
             let count = max(1, min(problems.count, options.maxSequences / samples))
             let chosen = (0..<count).map { problems[$0 * problems.count / count] }
             let prompts = try chosen.map { try model.encode(environment.reset($0, mode: .plain)) }
-            let generator = Generator(model)
+            let generator = Generator(model.at(options.rolloutPrecision))
             generator.maxSequences = options.maxSequences
             let clock = ContinuousClock()
             let began = clock.now

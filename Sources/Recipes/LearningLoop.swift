@@ -39,6 +39,8 @@ public actor LearningLoop {
     private let makePlugins: @Sendable () -> [any StepPlugin]
     /// The policy in memory besides the base.
     private var loaded: (version: PolicyVersion, decoder: Decoder)?
+    /// The policy that samples, where that is at another precision.
+    private var rounded: (version: PolicyVersion, precision: Precision, model: Model)?
 
     /// - Parameters:
     ///   - executor: runs everything that this loop does.
@@ -143,6 +145,16 @@ public actor LearningLoop {
         return decoder
     }
 
+    /// A version's model at a precision.
+    private func model(of policy: PolicyVersion, at precision: Precision) throws -> Model {
+        if precision == .float32 { return base.with(try decoder(of: policy)) }
+        if let rounded, (rounded.version, rounded.precision) == (policy, precision) { return rounded.model }
+        rounded = nil
+        let model = base.with(try decoder(of: policy)).at(precision)
+        rounded = (policy, precision, model)
+        return model
+    }
+
     // MARK: Sampling and judging
 
     /// Completions of every problem in all of its turns, judged, in the order of the problems.
@@ -150,7 +162,7 @@ public actor LearningLoop {
     /// An episode ends where the environment ends it, and where an answer was cut off or the next prompt leaves no room for one.
     public func sample(
         _ problems: [Problem], mode: PromptMode = .plain, samples: Int = 1, from policy: PolicyVersion, iteration: Int, phase: String, _ sampling: SamplingOptions,
-        judgedBy given: (any Verifier)? = nil
+        judgedBy given: (any Verifier)? = nil, precision: Precision? = nil
     ) async throws -> [Rollout] {
         if try journal.isComplete(iteration: iteration, phase: phase) { return try journal.rollouts(iteration: iteration, phase: phase) }
         let environment = environment(of: phase)
@@ -159,17 +171,25 @@ public actor LearningLoop {
         var rollouts = try journal.rollouts(iteration: iteration, phase: phase)
         let unjudged = rollouts.filter { $0.judgement == nil }
         if !unjudged.isEmpty {
-            try journal.record(await judged(unjudged, by: judge))
+            try journal.record(await Self.judged(unjudged, by: judge))
             rollouts = try journal.rollouts(iteration: iteration, phase: phase)
         }
-        let phase = SamplingPhase(iteration: iteration, name: phase, problems: problems, mode: mode, policy: policy, options: sampling, environment: environment, judge: judge)
+        let phase = SamplingPhase(iteration: iteration, name: phase, problems: problems, mode: mode, policy: policy, options: sampling, environment: environment, judge: judge,
+            precision: precision ?? options.rolloutPrecision)
         var observations = problems.indices.map { Observation(index: $0, turn: 0, samples: 0..<samples) }
         while let turn = observations.first?.turn {
             try await answer(observations, recorded: rollouts.filter { $0.key.turn == turn }, in: phase)
             rollouts = try journal.rollouts(iteration: iteration, phase: phase.name)
             observations = try nextObservations(after: turn, of: rollouts, in: phase)
         }
-        try journal.record(MetricRecord.summary(of: rollouts, iteration: iteration, phase: phase.name))
+        let summary = MetricRecord.summary(of: rollouts, iteration: iteration, phase: phase.name)
+        try journal.record(summary)
+        let figures = Dictionary(uniqueKeysWithValues: summary.filter { $0.category.isEmpty }.map { ($0.name, $0.value) })
+        if let mean = figures["mismatch"], let most = figures["mismatchMost"], let ratio = figures["importanceRatio"] {
+            report(.note(String(
+                format: "iteration %d %@: sampled in %@; log-probabilities of tokens differ from float32 by %.4f on average, %.3f at most; mean importance ratio %.3f",
+                iteration, phase.name, phase.precision.rawValue, mean, most, ratio)))
+        }
         try journal.complete(iteration: iteration, phase: phase.name)
         return rollouts
     }
@@ -184,6 +204,7 @@ public actor LearningLoop {
         let options: SamplingOptions
         let environment: any Tasks.Environment
         let judge: any Verifier
+        let precision: Precision
 
         func key(_ observation: Observation, _ sample: Int) -> RolloutKey {
             RolloutKey(iteration: iteration, phase: name, index: observation.index, sample: sample, turn: observation.turn)
@@ -206,9 +227,23 @@ public actor LearningLoop {
         if done.count == total { return }
         var present = Set(done.map(\.key))
         var (right, cutOff) = (done.count(where: \.isRight), done.count { $0.finishReason == .length })
-        let model = base.with(try decoder(of: phase.policy))
+        let model = try model(of: phase.policy, at: phase.precision)
+        // A precision that changes nothing, since the weights are codes already, is float32.
+        let isRounded = model.decoder !== (try decoder(of: phase.policy))
         let generator = Generator(model)
         generator.maxSequences = options.maxSequences
+        // What was sampled is judged while more is sampled.
+        var judging: (task: Task<[Rollout], Never>, done: Int, tokensPerSecond: Double)?
+        func settle() async throws {
+            guard let current = judging else { return }
+            judging = nil
+            let verdicts = await current.task.value
+            try journal.record(verdicts)
+            right += verdicts.count(where: \.isRight)
+            cutOff += verdicts.count { $0.finishReason == .length }
+            report(.sampled(
+                iteration: phase.iteration, phase: phase.name, done: current.done, total: total, right: right, cutOff: cutOff, tokensPerSecond: current.tokensPerSecond))
+        }
         // Several rounds of full batches between commits.
         let chunk = max(1, options.maxSequences * 4 / observations[0].samples.count)
         for start in stride(from: 0, to: observations.count, by: chunk) {
@@ -231,19 +266,23 @@ public actor LearningLoop {
                 let observation = missing[completion.request]
                 let rollout = Rollout(
                     completion, of: requests[completion.request], key: phase.key(observation, completion.sample), problem: phase.problems[observation.index], mode: phase.mode,
-                    weightsHash: phase.policy.weightsHash)
+                    weightsHash: phase.policy.weightsHash, precision: isRounded ? phase.precision : .float32)
                 if present.insert(rollout.key).inserted { rollouts.append(rollout) }
             }
+            if isRounded {
+                let laws = try decoder(of: phase.policy).score(rollouts.map { Example(promptTokens: $0.promptTokens, completionTokens: $0.completionTokens) })
+                for (index, laws) in laws.enumerated() { rollouts[index].policyLogProbabilities = laws.map(\.logProbability) }
+            }
             try journal.record(rollouts)
-            let verdicts = await judged(rollouts, by: phase.judge)
-            try journal.record(verdicts)
-            right += verdicts.count(where: \.isRight)
-            cutOff += verdicts.count { $0.finishReason == .length }
-            let sampled = completions.reduce(0) { $0 + $1.tokens.count }
-            report(.sampled(
-                iteration: phase.iteration, phase: phase.name, done: present.count, total: total, right: right, cutOff: cutOff, tokensPerSecond: Double(sampled) / max(elapsed, 1e-9)))
-            if isCancelled() { throw Interrupted() }
+            try await settle()
+            let (sampled, judge, unjudged) = (completions.reduce(0) { $0 + $1.tokens.count }, phase.judge, rollouts)
+            judging = (Task { await Self.judged(unjudged, by: judge) }, present.count, Double(sampled) / max(elapsed, 1e-9))
+            if isCancelled() {
+                try await settle()
+                throw Interrupted()
+            }
         }
+        try await settle()
     }
 
     /// What the environment says to each answer of a turn, appended to the tokens so far.
@@ -268,7 +307,7 @@ public actor LearningLoop {
         return rollout.turn == 0 ? first : first.folding("turn").folding(rollout.turn)
     }
 
-    private func judged(_ rollouts: [Rollout], by judge: any Verifier) async -> [Rollout] {
+    private static func judged(_ rollouts: [Rollout], by judge: any Verifier) async -> [Rollout] {
         let judgements = await judge.judge(rollouts)
         precondition(judgements.count == rollouts.count, "verifier '\(judge.name)' gave \(judgements.count) judgements for \(rollouts.count) rollouts")
         return zip(rollouts, judgements).map { rollout, judgement in
@@ -301,7 +340,7 @@ public actor LearningLoop {
     private func measure(_ policy: PolicyVersion, on split: Split, iteration: Int, phase: String) async throws {
         let problems = try measured(environment, split)
         if problems.isEmpty { return }
-        let rollouts = try await sample(problems, from: policy, iteration: iteration, phase: phase, .greedy, judgedBy: environment(of: phase).verifier)
+        let rollouts = try await sample(problems, from: policy, iteration: iteration, phase: phase, .greedy, judgedBy: environment(of: phase).verifier, precision: .float32)
         report(.evaluated(MetricRecord.summary(of: rollouts, iteration: iteration, phase: phase)))
     }
 
@@ -343,7 +382,8 @@ public actor LearningLoop {
             precondition(prompt.starts(with: hinted), "environment '\(environment.name)' puts problem '\(rollout.problem.id)' in another way than it was sampled")
             prompt = try base.encode(environment.reset(rollout.problem, mode: .plain)) + prompt.dropFirst(hinted.count)
         }
-        return Example(promptTokens: prompt, completionTokens: completion, rollouts: [rollout.key])
+        return Example(
+            promptTokens: prompt, completionTokens: completion, weight: Float(rollout.importanceWeight(atMost: options.maximumImportanceWeight)), rollouts: [rollout.key])
     }
 
     /// The tokens wholly before a stop string and the end of the turn; all of them where a stop token ended the completion.
@@ -394,6 +434,7 @@ public actor LearningLoop {
             try journal.record(examples, for: training)
             return examples
         }()
+        rounded = nil
         // Every training restarts from the same bits.
         let decoder = try decoder(of: start).copy(expanding: true)
         if start.training != nil, loaded?.version == start { loaded = nil }
@@ -469,7 +510,7 @@ public actor LearningLoop {
         }
         if environments.count > 1, !hasChosen { try choosePrompt() }
         let environment = environment(of: rollout.key.phase)
-        let model = base.with(try decoder(of: policy))
+        let model = try model(of: policy, at: rollout.precision)
         return try Generator(model).run([
             GenerationRequest(
                 promptTokens: rollout.promptTokens, firstSample: rollout.key.sample, options: sampling, maxTokens: environment.maxTokens, stopTokens: model.stopTokens,
@@ -483,13 +524,14 @@ public actor LearningLoop {
             + trainings.compactMap { key in try journal.checkpoints(key).last(where: \.isFinal).map { PolicyVersion(training: key, weightsHash: $0.weightsHash) } }
     }
 
-    /// Log-probabilities of a rollout's tokens in a scoring pass with the weights that sampled it: bit for bit the recorded ones.
-    public func score(_ rollouts: [Rollout], policies: [PolicyVersion]) throws -> [[Float]] {
+    /// Log-probabilities of a rollout's tokens in a scoring pass with the weights that sampled it: bit for bit the recorded ones, those of the
+    /// precision that sampled, or of another.
+    public func score(_ rollouts: [Rollout], policies: [PolicyVersion], at precision: Precision? = nil) throws -> [[Float]] {
         try rollouts.map { rollout in
             guard let policy = policies.first(where: { $0.weightsHash == rollout.weightsHash }) else {
                 throw ReplayError.missingCheckpoint(training: nil, weightsHash: rollout.weightsHash, path: nil)
             }
-            return try decoder(of: policy).score([Example(promptTokens: rollout.promptTokens, completionTokens: rollout.completionTokens)])[0].map(\.logProbability)
+            return try model(of: policy, at: precision ?? rollout.precision).decoder.score([Example(promptTokens: rollout.promptTokens, completionTokens: rollout.completionTokens)])[0].map(\.logProbability)
         }
     }
 

@@ -1,3 +1,4 @@
+import Tensors
 import Training
 
 /// Settings of a run that every recipe shares.
@@ -8,6 +9,10 @@ public struct LoopOptions: Sendable, Codable, Equatable {
     public var batchSize: Int
     /// Sequences that decode together.
     public var maxSequences: Int
+    /// At which the rollouts that train are sampled. Measurements are always in float32.
+    public var rolloutPrecision: Precision
+    /// The most that a rollout sampled at another precision weighs in training (`Rollout.importanceWeight`).
+    public var maximumImportanceWeight: Double
     /// Optimizer steps between saves from which a killed training goes on.
     public var saveEvery: Int
     /// Problems of the dev part, which is measured before and after every iteration; 0: all.
@@ -17,11 +22,16 @@ public struct LoopOptions: Sendable, Codable, Equatable {
     /// Steps of the warm-up on worked examples, where there are any.
     public var warmUpSteps: Int
 
-    public init(seed: UInt64 = 0, trainer: TrainerOptions, batchSize: Int = 16, maxSequences: Int = 64, saveEvery: Int = 200, devLimit: Int = 0, testLimit: Int = 0, warmUpSteps: Int = 0) {
+    public init(
+        seed: UInt64 = 0, trainer: TrainerOptions, batchSize: Int = 16, maxSequences: Int = 64, rolloutPrecision: Precision = .float32, maximumImportanceWeight: Double = 2,
+        saveEvery: Int = 200, devLimit: Int = 0, testLimit: Int = 0, warmUpSteps: Int = 0
+    ) {
         self.seed = seed
         self.trainer = trainer
         self.batchSize = batchSize
         self.maxSequences = maxSequences
+        self.rolloutPrecision = rolloutPrecision
+        self.maximumImportanceWeight = maximumImportanceWeight
         self.saveEvery = saveEvery
         self.devLimit = devLimit
         self.testLimit = testLimit

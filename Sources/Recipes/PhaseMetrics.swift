@@ -30,6 +30,13 @@ extension MetricRecord {
         add("cutOff", "", mean(rollouts.map { $0.finishReason == .length ? 1 : 0 }), rollouts.count)
         add("unreadable", "", mean(rollouts.map { $0.verdict?.outcome == .unreadable ? 1 : 0 }), rollouts.count)
         add("failedJudgements", "", mean(rollouts.map { $0.verdict == nil ? 1 : 0 }), rollouts.count)
+        // Where they were sampled at another precision: by how much a token's log-probability differs, and what the rollouts weigh.
+        let differences = rollouts.flatMap { rollout in zip(rollout.policyLogProbabilities ?? [], rollout.logProbabilities).map { Double(abs($0 - $1)) } }
+        if !differences.isEmpty {
+            add("mismatch", "", mean(differences), differences.count)
+            add("mismatchMost", "", differences.max()!, differences.count)
+            add("importanceRatio", "", mean(rollouts.map { $0.importanceWeight(atMost: .infinity) }), rollouts.count)
+        }
         let groups = rollouts.filter { $0.verdict != nil }.grouped().filter { $0.count > 1 }
         if !groups.isEmpty {
             add("withoutSignal", "", mean(groups.map { Set($0.compactMap { $0.verdict?.reward }).count < 2 ? 1 : 0 }), groups.count)

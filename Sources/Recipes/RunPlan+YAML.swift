@@ -85,6 +85,7 @@ extension RunPlan {
         try check((1...many).contains(options.batchSize), "options.batchSize", "1 to \(many)")
         try check(options.saveEvery >= 1, "options.saveEvery", "1 or more")
         try check((1...many).contains(options.maxSequences), "options.maxSequences", "1 to \(many)")
+        try check(options.maximumImportanceWeight >= 1 && options.maximumImportanceWeight.isFinite, "options.maximumImportanceWeight", "1 or more")
         try check(options.devLimit >= 0 && options.testLimit >= 0, "options.devLimit and testLimit", "0 (all) or more")
         try check(options.warmUpSteps >= 0, "options.warmUpSteps", "0 or more")
         try check(options.trainer.microBatchTokens >= 1, "options.trainer.microBatchTokens", "1 or more")

@@ -4,6 +4,7 @@ import ModelFiles
 import Recipes
 import Sampling
 import Tasks
+import Tensors
 import Training
 
 extension RunRecord: Journal {
@@ -26,8 +27,9 @@ extension RunRecord: Journal {
                 try db.run(
                     """
                     INSERT OR REPLACE INTO rollouts (iteration, phase, idx, sample, turn, problem, mode, promptTokens, completionTokens, finishReason,
-                        text, logProbabilities, behaviorLogProbabilities, temperatures, weightsHash, outcome, reward, evidence, failure)
-                    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+                        text, logProbabilities, behaviorLogProbabilities, temperatures, weightsHash, precision, policyLogProbabilities, outcome, reward,
+                        evidence, failure)
+                    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
                     """, values(of: rollout, problem: problem))
             }
         }
@@ -50,7 +52,7 @@ extension RunRecord: Journal {
             key.iteration, Stored.text(key.phase), key.index, key.sample, key.turn, problem, rollout.mode.rawValue,
             Stored.tokens(rollout.promptTokens), Stored.tokens(rollout.completionTokens), rollout.finishReason.rawValue, Stored.text(rollout.text),
             Stored.numbers(rollout.logProbabilities), Stored.numbers(rollout.behaviorLogProbabilities), Stored.numbers(rollout.temperatures),
-            Stored.text(rollout.weightsHash),
+            Stored.text(rollout.weightsHash), rollout.precision == .float32 ? nil : rollout.precision.rawValue, rollout.policyLogProbabilities.map(Stored.numbers),
         ]
         switch rollout.judgement {
         case nil: values += [nil, nil, nil, nil]
@@ -81,7 +83,8 @@ extension RunRecord: Journal {
             mode: try row.choice(PromptMode.self, "mode"), promptTokens: try row.tokens("promptTokens"), completionTokens: try row.tokens("completionTokens"),
             finishReason: try row.choice(FinishReason.self, "finishReason"), text: try row.text("text"), logProbabilities: try row.numbers("logProbabilities"),
             behaviorLogProbabilities: try row.numbers("behaviorLogProbabilities"), temperatures: try row.numbers("temperatures"),
-            weightsHash: try row.text("weightsHash"), judgement: judgement)
+            weightsHash: try row.text("weightsHash"), precision: try row.optionalText("precision") == nil ? .float32 : row.choice(Precision.self, "precision"),
+            policyLogProbabilities: try row.optionalNumbers("policyLogProbabilities"), judgement: judgement)
     }
 
     // MARK: - Examples

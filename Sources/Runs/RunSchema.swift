@@ -9,7 +9,7 @@ import ModelFiles
 /// Token ids are little-endian `Int32`, numbers per token little-endian `Float`. Text that holds U+0000 is stored as a BLOB of
 /// its UTF-8, because SQLite's text ends there.
 enum RunSchema {
-    static let version = 1
+    static let version = 2
 
     /// In the order in which `RunRecord.digest()` reads them.
     static let tables = ["problems", "rollouts", "trainings", "examples", "steps", "metrics", "checkpoints", "phases", "models", "data", "facts"]
@@ -30,7 +30,17 @@ enum RunSchema {
             try db.execute(sql: version1)
             try db.execute(sql: "PRAGMA user_version = 1")
         }
+        if try check(db, file: file) < 2 {
+            try db.execute(sql: version2)
+            try db.execute(sql: "PRAGMA user_version = 2")
+        }
     }
+
+    /// Rollouts sampled at another precision than float32; both are NULL for the others.
+    private static let version2 = """
+        ALTER TABLE rollouts ADD COLUMN precision TEXT;
+        ALTER TABLE rollouts ADD COLUMN policyLogProbabilities BLOB;
+        """
 
     private static let version1 = """
         CREATE TABLE problems (

@@ -1,4 +1,5 @@
 import Sampling
+import Tensors
 
 /// What identifies a rollout, and with the run's seed all of its random numbers.
 public struct RolloutKey: Codable, Hashable, Comparable, Sendable {
@@ -42,12 +43,16 @@ public struct Rollout: Codable, Sendable, Equatable {
     public var temperatures: [Float]
     /// Content hash of the weights that sampled it.
     public var weightsHash: String
+    /// At which both log-probabilities were computed.
+    public var precision: Precision
+    /// As `logProbabilities`, in float32; nil where they are that.
+    public var policyLogProbabilities: [Float]?
     public var judgement: Judgement?
 
     public init(
         key: RolloutKey, problem: Problem, mode: PromptMode, promptTokens: [Int32], completionTokens: [Int32],
         finishReason: FinishReason, text: String, logProbabilities: [Float], behaviorLogProbabilities: [Float],
-        temperatures: [Float], weightsHash: String, judgement: Judgement? = nil
+        temperatures: [Float], weightsHash: String, precision: Precision = .float32, policyLogProbabilities: [Float]? = nil, judgement: Judgement? = nil
     ) {
         self.key = key
         self.problem = problem
@@ -60,12 +65,21 @@ public struct Rollout: Codable, Sendable, Equatable {
         self.behaviorLogProbabilities = behaviorLogProbabilities
         self.temperatures = temperatures
         self.weightsHash = weightsHash
+        self.precision = precision
+        self.policyLogProbabilities = policyLogProbabilities
         self.judgement = judgement
     }
 
     /// The verdict, where the verifier could do its work.
     public var verdict: Verdict? {
         if case .judged(let verdict) = judgement { verdict } else { nil }
+    }
+
+    /// How much likelier the completion is in float32 than at the precision that sampled it, at most `limit`: what weighs it as if it had been
+    /// sampled in float32. Source: Ionides 2008 (truncated importance sampling).
+    public func importanceWeight(atMost limit: Double) -> Double {
+        guard let policyLogProbabilities else { return 1 }
+        return min(limit, fixedExp(zip(policyLogProbabilities, logProbabilities).reduce(0) { $0 + Double($1.0) - Double($1.1) }))
     }
 
     public var isRight: Bool { verdict?.outcome == .right }

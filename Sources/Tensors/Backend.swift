@@ -66,8 +66,9 @@ public protocol Backend: AnyObject {
     func writeRows(_ values: UnsafeBufferPointer<Float>, rows: Range<Int>, of matrix: Matrix)
     /// In float32, whatever the matrix's format.
     func readRows(_ rows: Range<Int>, of matrix: Matrix) -> [Float]
-    /// The same values in float32.
-    func expand(_ source: Matrix, into target: Matrix)
+    /// The same values in the format of the target: as they are in float32, rounded to bfloat16, or rounded to codes of 8 bits in blocks of 32 as
+    /// Q8_0 of GGUF files. Source and target of one format are copied.
+    func convert(_ source: Matrix, into target: Matrix)
     /// Calls `read`, which must be safe on several threads at once, for stretches of rows that together are the matrix; a matrix of 16-bit
     /// values takes only values that it can hold.
     func fillRows(of matrix: Matrix, reading read: (_ rows: Range<Int>, _ values: UnsafeMutableBufferPointer<Float>) throws -> Void) throws
@@ -75,7 +76,8 @@ public protocol Backend: AnyObject {
     /// The same for a matrix of codes.
     func fillCodes(of matrix: Matrix, reading read: (_ rows: Range<Int>, _ values: CodedRows) throws -> Void) throws
 
-    /// y `[M, N]` = x `[M, K]` Wᵀ (+ bias) of each layer; all layers have the same inputs.
+    /// y `[M, N]` = x `[M, K]` Wᵀ (+ bias) of each layer; all layers have the same inputs. Where a weight's `roundsInputs` is set, x is rounded to 8
+    /// bits in blocks of 32 and multiplied by codes as whole numbers.
     func linear(_ x: Tensor, _ layers: [(weight: Matrix, bias: Tensor?, y: Tensor)])
     /// dx `[M, K]` = dy `[M, N]` W.
     func linearInputGradient(_ dy: Tensor, _ weight: Matrix, into dx: Tensor)

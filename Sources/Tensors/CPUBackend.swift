@@ -151,14 +151,47 @@ public final class CPUBackend: Backend {
         }
     }
 
-    public func expand(_ source: Matrix, into target: Matrix) {
+    public func convert(_ source: Matrix, into target: Matrix) {
         let K = source.inputs
-        precondition((source.outputs, K) == (target.outputs, target.inputs) && target.format == .float32, "expanding [\(source.outputs), \(K)] into [\(target.outputs), \(target.inputs)]")
-        pool.run((source.outputs + Self.lanes - 1) / Self.lanes) { index, _ in
-            let place = target.pointer + index * K * Self.lanes
-            let values = panel(index, steps: 0..<K, of: source, expandingTo: place)
-            if values != UnsafePointer(place) { place.update(from: values, count: K * Self.lanes) }
+        precondition((source.outputs, K) == (target.outputs, target.inputs), "converting [\(source.outputs), \(K)] into [\(target.outputs), \(target.inputs)]")
+        if source.format == target.format {
+            let count = matrixCount(outputs: source.outputs, inputs: K, source.format)
+            return chunks(count, grain: 1 << 16) { range in (target.pointer + range.lowerBound).update(from: source.pointer + range.lowerBound, count: range.count) }
         }
+        switch target.format {
+        case .float32:
+            pool.run((source.outputs + Self.lanes - 1) / Self.lanes) { index, _ in
+                let place = target.pointer + index * K * Self.lanes
+                let values = panel(index, steps: 0..<K, of: source, expandingTo: place)
+                if values != UnsafePointer(place) { place.update(from: values, count: K * Self.lanes) }
+            }
+        case .bfloat16:
+            reserveScratch(K * Self.lanes)
+            pool.run((source.outputs + Self.lanes - 1) / Self.lanes) { index, worker in
+                let values = panel(index, steps: 0..<K, of: source, expandingTo: scratchPointer(worker))
+                kernels.round_brains(UnsafeMutableRawPointer(mutating: target.groups(panel: index, from: 0)).assumingMemoryBound(to: UInt16.self), values, K * Self.lanes)
+            }
+        case .eightBitsHalf:
+            let group = target.format.group
+            // A closure that does not throw.
+            try! fillCodes(of: target) { rows, coded in
+                let values = readRows(rows, of: source)
+                for block in 0..<values.count / group {
+                    let (codes, block) = (coded.codes + block * group, block)
+                    coded.scales[block] = Self.roundToBytes(values[block * group..<(block + 1) * group], codes)
+                }
+            }
+        default: preconditionFailure("nothing is rounded to \(target.format)")
+        }
+    }
+
+    /// Codes of a block as Q8_0 has them: to nearest, ties away from zero, by the scale before that is rounded itself.
+    /// - Returns: the scale, a value of float16.
+    private static func roundToBytes(_ block: ArraySlice<Float>, _ codes: UnsafeMutablePointer<Int8>) -> Float {
+        guard block.allSatisfy(\.isFinite) else { return .nan }
+        let scale = block.reduce(0) { max($0, abs($1)) } / 127, inverse = scale == 0 ? 0 : 1 / scale
+        for (index, value) in block.enumerated() { codes[index] = Int8(max(-127, min(127, (value * inverse).rounded(.toNearestOrAwayFromZero)))) }
+        return scale.roundedToHalf
     }
 
     public func fillCodes(of matrix: Matrix, reading read: (_ rows: Range<Int>, _ values: CodedRows) throws -> Void) throws {
@@ -189,7 +222,7 @@ public final class CPUBackend: Backend {
                         if lane < rows.count {
                             for step in 0..<steps {
                                 let value = codes[lane * K + g * group + word * steps + step]
-                                packed |= (UInt32(bitPattern: Int32(value)) & (1 << bits - 1)) << (bits * UInt32(step))
+                                packed |= (UInt32(bitPattern: Int32(value)) & (1 << bits - 1)) << UInt32(8 * (step % 4) + 4 * (step / 4))
                             }
                         }
                         words[word * lanes + lane] = packed
@@ -254,14 +287,24 @@ public final class CPUBackend: Backend {
             precondition(x.width == K && weight.inputs == K && y.count == M * weight.outputs, "linear: x \(x.shape), weight [\(weight.outputs), \(weight.inputs)], y \(y.shape)")
         }
         guard M > 0 else { return }
+        let rounded = layers.contains { $0.weight.roundsInputs } ? roundRows(x, inputs: K) : nil
         let tiles = tiles(rows: M, panels: layers.map { ($0.weight.outputs + Self.lanes - 1) / Self.lanes })
         if layers.contains(where: { $0.weight.format != .float32 }) { reserveScratch(Self.strip * Self.stepBlock * Self.lanes) }
         tiles.withUnsafeBufferPointer { tiles in
             pool.run(tiles.count) { index, worker in
                 let tile = tiles[index], (weight, bias, y) = layers[tile.layer]
-                linear(
-                    x.pointer + tile.rows.lowerBound * K, tile.rows.count, weight, tile.panels, bias, y.pointer + tile.rows.lowerBound * weight.outputs,
-                    scratch: weight.format == .float32 ? nil : scratchPointer(worker))
+                let out = y.pointer + tile.rows.lowerBound * weight.outputs
+                if weight.roundsInputs, let rounded {
+                    linear(rounded.rows(tile.rows), weight, tile.panels, out)
+                } else {
+                    linear(x.pointer + tile.rows.lowerBound * K, tile.rows.count, weight, tile.panels, out, scratch: weight.format == .float32 ? nil : scratchPointer(worker))
+                }
+                guard let bias else { return }
+                let columns = tile.panels.lowerBound * Self.lanes..<min(weight.outputs, tile.panels.upperBound * Self.lanes)
+                for row in 0..<tile.rows.count {
+                    let place = out + row * weight.outputs + columns.lowerBound
+                    kernels.add(place, place, bias.pointer + columns.lowerBound, columns.count)
+                }
             }
         }
     }
@@ -295,7 +338,7 @@ public final class CPUBackend: Backend {
 
     /// Some panels of a product with a block of rows.
     private func linear(
-        _ x: UnsafePointer<Float>, _ rows: Int, _ weight: Matrix, _ panels: Range<Int>, _ bias: Tensor?, _ y: UnsafeMutablePointer<Float>, scratch: UnsafeMutablePointer<Float>?
+        _ x: UnsafePointer<Float>, _ rows: Int, _ weight: Matrix, _ panels: Range<Int>, _ y: UnsafeMutablePointer<Float>, scratch: UnsafeMutablePointer<Float>?
     ) {
         let (K, N) = (weight.inputs, weight.outputs)
         let firstColumn = panels.lowerBound * Self.lanes, columns = min(N, panels.upperBound * Self.lanes) - firstColumn
@@ -327,9 +370,41 @@ public final class CPUBackend: Backend {
                 }
             }
         }
-        if let bias {
-            for row in 0..<rows { kernels.add(out + row * N, out + row * N, bias.pointer + firstColumn, columns) }
+    }
+
+    /// Some panels of a product with rows that are rounded.
+    private func linear(_ x: ad_rounded_rows, _ weight: Matrix, _ panels: Range<Int>, _ y: UnsafeMutablePointer<Float>) {
+        let firstColumn = panels.lowerBound * Self.lanes, bytes = Self.panelCount(inputs: weight.inputs, weight.format) * MemoryLayout<Float>.stride
+        withUnsafePointer(to: x) { x in
+            kernels.matmul_rounded(
+                y + firstColumn, weight.outputs, x, weight.groups(panel: panels.lowerBound, from: 0), bytes, weight.format.code!,
+                min(weight.outputs, panels.upperBound * Self.lanes) - firstColumn)
         }
+    }
+
+    /// Rows of 8-bit values with their scales and sums, in one block of memory.
+    private struct RoundedRows {
+        let storage: Storage
+        let count, inputs: Int
+
+        var values: UnsafeMutablePointer<Int8> { UnsafeMutableRawPointer(scales + count * inputs / 32).assumingMemoryBound(to: Int8.self) }
+        var scales: UnsafeMutablePointer<Float> { storage.pointer + count * inputs / 16 }
+        var sums: UnsafeMutablePointer<Int32> { UnsafeMutableRawPointer(storage.pointer).assumingMemoryBound(to: Int32.self) }
+
+        func rows(_ range: Range<Int>) -> ad_rounded_rows {
+            let first = range.lowerBound * inputs
+            return ad_rounded_rows(values: values + first, scales: scales + first / 32, sums: sums + first / 16, rows: range.count, inputs: inputs)
+        }
+    }
+
+    private func roundRows(_ x: Tensor, inputs: Int) -> RoundedRows {
+        let rows = x.count / inputs
+        let rounded = RoundedRows(storage: allocator.allocate(rows * inputs * 11 / 32), count: rows, inputs: inputs)
+        chunks(rows, grain: 8) { range in
+            let first = range.lowerBound * inputs
+            kernels.round_rows(rounded.values + first, rounded.scales + first / 32, rounded.sums + first / 16, x.pointer + first, range.count, inputs)
+        }
+        return rounded
     }
 
     public func linearInputGradient(_ dy: Tensor, _ weight: Matrix, into dx: Tensor) {

@@ -5,6 +5,8 @@ public struct Matrix {
     public let outputs: Int
     public let inputs: Int
     public let format: WeightFormat
+    /// Whether a product with codes rounds its inputs (`Precision.int8`).
+    public var roundsInputs = false
 }
 
 /// A stretch of parameters that lie together in memory (a layer, the embedding) and come and go together.
@@ -27,6 +29,7 @@ public final class Parameter {
     public let shape: [Int]
     public let segment: ParameterSegment
     public internal(set) var format = WeightFormat.float32
+    var roundsInputs = false
     /// In floats, within the segment.
     var offset = 0
     let backend: any Backend
@@ -56,7 +59,7 @@ public final class Parameter {
     /// The values, for the backend's own calls.
     public var matrix: Matrix {
         precondition(isMatrix, "'\(name)' has shape \(shape), not two axes")
-        return Matrix(storage: resident, offset: offset, outputs: shape[0], inputs: shape[1], format: format)
+        return Matrix(storage: resident, offset: offset, outputs: shape[0], inputs: shape[1], format: format, roundsInputs: roundsInputs && format.isCoded)
     }
 }
 
@@ -107,6 +110,7 @@ public final class ParameterSet {
         }
         for parameter in parameters {
             parameter.format = formats[parameter.name] ?? .float32
+            parameter.roundsInputs = false
             place(parameter)
         }
     }
@@ -151,17 +155,41 @@ public final class ParameterSet {
         segment.storage = try reload()
     }
 
-    /// Makes this set's values those of `other`, sharing its memory until either is written. With `expanding`, segments that hold codes
-    /// become float32, in memory of their own.
-    public func share(_ other: ParameterSet, expanding: Bool = false) {
+    /// Makes this set's values those of `other`, sharing its memory until either is written.
+    public func share(_ other: ParameterSet) { share(other, formats: other.formats) }
+
+    /// The same with every value in float32: segments that are not share no memory.
+    public func shareExpanded(_ other: ParameterSet) { share(other, formats: [:]) }
+
+    /// The same at a precision: segments in which it changes a format share no memory.
+    public func share(_ other: ParameterSet, at precision: Precision) {
+        share(other, formats: other.formats(at: precision))
+        for parameter in parameters { parameter.roundsInputs = precision == .int8 }
+    }
+
+    /// Whether a precision computes something else than float32 does.
+    public func changes(at precision: Precision) -> Bool {
+        formats(at: precision) != formats || precision == .int8 && formats(at: precision).values.contains { $0.isCoded }
+    }
+
+    private var formats: [String: WeightFormat] { formats(at: .float32) }
+
+    private func formats(at precision: Precision) -> [String: WeightFormat] {
+        let matrices = parameters.filter(\.isMatrix)
+        return Dictionary(uniqueKeysWithValues: matrices.map { ($0.name, precision.format(of: $0.format, inputs: $0.shape[1])) })
+    }
+
+    private func share(_ other: ParameterSet, formats: [String: WeightFormat]) {
         precondition(parameters.map(\.name) == other.parameters.map(\.name) && parameters.map(\.shape) == other.parameters.map(\.shape)
             && segments.map(\.name) == other.segments.map(\.name) && self !== other, "the sets are of different models")
-        layOut(expanding ? [:] : Dictionary(uniqueKeysWithValues: other.parameters.map { ($0.name, $0.format) }))
+        layOut(formats)
+        let pairs = zip(parameters, other.parameters)
+        let changed = Set(pairs.filter { $0.format != $1.format }.map { ObjectIdentifier($0.0.segment) })
         for (mine, theirs) in zip(segments, other.segments) {
-            mine.storage = mine.count == theirs.count ? theirs.storage : backend.allocator.allocate(mine.count, zeroed: true)
+            mine.storage = changed.contains(ObjectIdentifier(mine)) ? backend.allocator.allocate(mine.count, zeroed: true) : theirs.storage
         }
-        for (mine, theirs) in zip(parameters, other.parameters) where mine.segment.count != theirs.segment.count {
-            if mine.isMatrix { backend.expand(theirs.matrix, into: mine.matrix) } else { backend.copy(theirs.vector, to: mine.vector) }
+        for (mine, theirs) in pairs where changed.contains(ObjectIdentifier(mine.segment)) {
+            if mine.isMatrix { backend.convert(theirs.matrix, into: mine.matrix) } else { backend.copy(theirs.vector, to: mine.vector) }
         }
     }
 

@@ -62,6 +62,14 @@ extension Float {
         return UInt16(bitPattern >> 16)
     }
 
+    /// The nearest value of float16, ties to even; infinite where there is none so large.
+    var roundedToHalf: Float {
+        // Adding and taking off a power of two leaves as many digits as float16 has there.
+        let size = magnitude, digits = Float(sign: .plus, exponent: max(size == 0 ? -14 : size.exponent, -14) + 13, significand: 1)
+        let rounded = size.isFinite ? size + digits - digits : size
+        return rounded < 0x1p16 || !size.isFinite ? Float(signOf: self, magnitudeOf: rounded) : Float(signOf: self, magnitudeOf: .infinity)
+    }
+
     /// As a float16 that has the same value.
     var halfBits: UInt16 {
         let sign = UInt16(bitPattern >> 16 & 0x8000), size = magnitude

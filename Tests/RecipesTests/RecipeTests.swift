@@ -19,13 +19,59 @@ private final class CountingVerifier: Verifier {
     }
 }
 
+/// Judges nothing of one chunk before the next one has been sampled, or the phase is at its end.
+private final class PatientVerifier: Verifier {
+    let name = "patient"
+    private struct State {
+        var recorded = 0
+        var waited = 0
+        var overlapped = 0
+    }
+    private let state = Mutex(State())
+    var overlapped: Int { state.withLock { $0.overlapped } }
+
+    func sampled() { state.withLock { $0.recorded += 1 } }
+
+    func judge(_ rollouts: [Rollout]) async -> [Judgement] {
+        let before = state.withLock { $0.recorded }
+        // Far longer than the next chunk takes; a loop that waits for verdicts before it samples on never lets this end early.
+        for _ in 0..<400 where state.withLock({ $0.recorded }) == before { try? await Task.sleep(for: .milliseconds(5)) }
+        state.withLock { if $0.recorded > before { $0.overlapped += 1 } }
+        return await AcceptAll().judge(rollouts)
+    }
+}
+
+/// A journal that tells when rollouts that nobody has judged are recorded.
+private final class WatchedJournal: Journal, Sendable {
+    let base = MemoryJournal()
+    let onSampled: @Sendable () -> Void
+
+    init(onSampled: @escaping @Sendable () -> Void) { self.onSampled = onSampled }
+
+    func rollouts(iteration: Int, phase: String) throws -> [Rollout] { base.rollouts(iteration: iteration, phase: phase) }
+    func record(_ rollouts: [Rollout]) throws {
+        base.record(rollouts)
+        if rollouts.contains(where: { $0.judgement == nil }) { onSampled() }
+    }
+    func examples(_ training: TrainingKey) throws -> [Example]? { base.examples(training) }
+    func record(_ examples: [Example], for training: TrainingKey) throws { base.record(examples, for: training) }
+    func record(_ step: StepRecord) throws { base.record(step) }
+    func steps(_ training: TrainingKey) throws -> [StepRecord] { base.steps(training) }
+    func checkpoints(_ training: TrainingKey) throws -> [CheckpointRecord] { base.checkpoints(training) }
+    func record(_ checkpoint: CheckpointRecord) throws { base.record(checkpoint) }
+    func metrics() throws -> [MetricRecord] { base.metrics() }
+    func record(_ metrics: [MetricRecord]) throws { base.record(metrics) }
+    func isComplete(iteration: Int, phase: String) throws -> Bool { base.isComplete(iteration: iteration, phase: phase) }
+    func complete(iteration: Int, phase: String) throws { base.complete(iteration: iteration, phase: phase) }
+}
+
 /// A loop over two-digit sums with a decoder so small that it trains in a second.
 private func makeLoop(
-    _ folder: String, journal: MemoryJournal, prompts: [any Tasks.Environment] = [], verifier: (any Verifier)? = nil, warmUpSteps: Int = 150, plugins: @escaping @Sendable () -> [any StepPlugin] = { [] }
+    _ folder: String, journal: some Journal & Sendable, prompts: [any Tasks.Environment] = [], verifier: (any Verifier)? = nil, warmUpSteps: Int = 150, precision: Precision = .float32, plugins: @escaping @Sendable () -> [any StepPlugin] = { [] }
 ) throws -> LearningLoop {
     let addition = try Addition(digits: 1...2, seed: 1, trainCount: 40, devPerLength: 5, testPerLength: 10)
     let options = LoopOptions(
-        seed: 3, trainer: TrainerOptions(optimizer: AdamWOptions(learningRate: 4e-3)), batchSize: 8, maxSequences: 16, saveEvery: 1000, warmUpSteps: warmUpSteps)
+        seed: 3, trainer: TrainerOptions(optimizer: AdamWOptions(learningRate: 4e-3)), batchSize: 8, maxSequences: 16, rolloutPrecision: precision, saveEvery: 1000, warmUpSteps: warmUpSteps)
     var shape = FreshDecoder()
     (shape.hiddenSize, shape.intermediateSize, shape.layers, shape.heads, shape.context) = (32, 64, 2, 2, 128)
     let fixed = shape
@@ -119,6 +165,53 @@ struct STaRTests {
             try await small().run(try makeLoop(folder, journal: journal, verifier: verifier))
             #expect(verifier.judged.withLock { $0 } == judged)
             #expect(journal.checkpoints(TrainingKey(iteration: 2, phase: "improve")) == checkpoints)
+        }
+    }
+
+    @Test("what was sampled is judged while more is sampled")
+    func judgingOverlaps() async throws {
+        try await withFolder { folder in
+            let verifier = PatientVerifier()
+            let journal = WatchedJournal(onSampled: { verifier.sampled() })
+            let loop = try makeLoop(folder, journal: journal, verifier: verifier, warmUpSteps: 0)
+            let policy = try await loop.start()
+            // 40 problems in chunks of 16, so that two of three chunks have a next one.
+            let problems = try await loop.environment.problems(in: .train)
+            let rollouts = try await loop.sample(problems, samples: 4, from: policy, iteration: 1, phase: "attempt", SamplingOptions())
+            #expect(rollouts.count == 160 && rollouts.allSatisfy { $0.judgement != nil })
+            #expect(verifier.overlapped == 2)
+        }
+    }
+
+    @Test("rollouts of another precision are scored in float32, and weigh by how much likelier they are there", arguments: [Precision.bfloat16, .int8])
+    func roundedRollouts(precision: Precision) async throws {
+        try await withFolder { folder in
+            let journal = MemoryJournal()
+            let loop = try makeLoop(folder, journal: journal, verifier: AcceptAll(), precision: precision)
+            try await small().run(loop)
+            let attempts = journal.rollouts(iteration: 1, phase: "attempt"), dev = journal.rollouts(iteration: 1, phase: "dev")
+            #expect(dev.allSatisfy { $0.precision == .float32 && $0.policyLogProbabilities == nil })
+            #expect(attempts.allSatisfy { $0.precision == precision && $0.policyLogProbabilities?.count == $0.completionTokens.count })
+            let policies = try await loop.policies([TrainingKey(iteration: 0, phase: "warm-up")])
+            for (rollout, scores) in zip(attempts.prefix(8), try await loop.score(Array(attempts.prefix(8)), policies: policies, at: .float32)) {
+                #expect(scores.map(\.bitPattern) == rollout.policyLogProbabilities!.map(\.bitPattern))
+            }
+            for (rollout, scores) in zip(attempts.prefix(8), try await loop.score(Array(attempts.prefix(8)), policies: policies)) {
+                #expect(scores.map(\.bitPattern) == rollout.logProbabilities.map(\.bitPattern))
+            }
+            // Weights are ratios of the two, and reach the examples.
+            let byKey = Dictionary(uniqueKeysWithValues: attempts.map { ($0.key, $0) })
+            let examples = try #require(journal.examples(TrainingKey(iteration: 1, phase: "improve"))).filter { $0.rollouts.first?.phase == "attempt" }
+            #expect(!examples.isEmpty && examples.contains { $0.weight != 1 })
+            for example in examples {
+                let rollout = byKey[example.rollouts[0]]!
+                let ratio = Foundation.exp(zip(rollout.policyLogProbabilities!, rollout.logProbabilities).reduce(0.0) { $0 + Double($1.0) - Double($1.1) })
+                #expect(abs(Double(example.weight) - min(2, ratio)) < 1e-6)
+            }
+            let metrics = journal.metrics().filter { $0.phase == "attempt" && $0.iteration == 1 }
+            let mean = try #require(metrics.first { $0.name == "mismatch" }), most = try #require(metrics.first { $0.name == "mismatchMost" })
+            #expect(mean.value > 0 && mean.value <= most.value && most.value < 1)
+            #expect(!journal.metrics().contains { $0.phase == "dev" && $0.name == "mismatch" })
         }
     }
 

@@ -51,6 +51,21 @@ struct GeneratorInvarianceTests {
         }
     }
 
+    @Test("at any precision: the same bits in any company, and log-probabilities as scored at that precision", arguments: Precision.allCases)
+    func precisions(precision: Precision) throws {
+        let exact = try Tiny(seed: 7), tiny = exact.at(precision)
+        let requests = randomRequests(tiny, RandomKey(seed: 77), shared: 20, count: 6)
+        let expected = try alone(tiny, requests)
+        let together = try Generator(tiny.model).run(requests)
+        #expect(traces(together) == expected)
+        let examples = together.map { Example(promptTokens: requests[$0.request].promptTokens, completionTokens: $0.tokens) }
+        for (completion, laws) in zip(together, tiny.decoder.score(examples)) { #expect(bits(completion.logProbabilities) == bits(laws.map(\.logProbability))) }
+        // What float32 says differs a little, and not at all where that is what sampled.
+        let differences = zip(together, exact.decoder.score(examples)).flatMap { zip($0.logProbabilities, $1.map(\.logProbability)).map { abs($0 - $1) } }
+        let mean = differences.reduce(0, +) / Float(differences.count)
+        #expect(precision == .float32 ? mean == 0 : mean > 0 && mean < 0.1)
+    }
+
     @Test("in another order, with other neighbours: the same bits", arguments: 0..<6)
     func neighbours(seed: Int) throws {
         let tiny = try Tiny(seed: UInt64(20 + seed))

@@ -49,7 +49,7 @@ func bits(_ values: [Float]) -> [UInt32] { values.map(\.bitPattern) }
 
 /// A decoder with random weights over a made-up language in which some tokens are longer than a character.
 struct Tiny {
-    let model: Model
+    private(set) var model: Model
     static let symbols = ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j", " ", "\n", "the", "cat", "xyz", "bad", "hedge", "dab", " a", "abc", "jig"]
 
     var decoder: Decoder { model.decoder }
@@ -67,6 +67,12 @@ struct Tiny {
         // Wide enough that laws are far from uniform.
         decoder.initialize(RandomKey(seed: seed), deviation: 0.3)
         model = Model(decoder: decoder, tokenizer: tokenizer, stopTokens: tokenizer.eosTokens)
+    }
+
+    func at(_ precision: Precision) -> Tiny {
+        var tiny = self
+        tiny.model = model.at(precision)
+        return tiny
     }
 
     func tokens(_ key: RandomKey, _ count: Int) -> [Int32] { (0..<count).map { Int32(key.index(below: vocabulary, UInt64($0))) } }

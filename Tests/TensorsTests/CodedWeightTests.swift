@@ -2,9 +2,12 @@ import Tensors
 import Testing
 
 /// A matrix of codes and the same values in float32, in one set.
-private struct Coded {
+struct Coded {
     let set: ParameterSet
     let codes, floats: Parameter
+    /// Codes, row after row, and the scale and offset of an output's group; none of them for 16-bit formats.
+    private(set) var values: [Int8] = []
+    private(set) var factors: (_ output: Int, _ group: Int) -> (scale: Float, offset: Float) = { _, _ in (0, 0) }
 
     init(_ format: WeightFormat, outputs: Int, inputs: Int, on backend: CPUBackend) throws {
         set = ParameterSet(on: backend)
@@ -40,6 +43,8 @@ private struct Coded {
                 }
             }
         }
+        self.values = values
+        factors = { output, group in (scales[output * groups + group], offsets?[output * groups + group] ?? -0.0) }
         let expanded = values.enumerated().map { place, code in
             let group = place / inputs * groups + place % inputs / format.group
             return offsets.map { Float(code) * scales[group] + $0[group] } ?? Float(code) * scales[group]
@@ -80,7 +85,7 @@ struct CodedWeightTests {
         let weights = try Coded(.fourBits, outputs: 20, inputs: 64, on: backend)
         let copy = ParameterSet(on: backend)
         let parameters = [copy.declare("codes", 20, 64), copy.declare("floats", 20, 64)]
-        copy.share(weights.set, expanding: true)
+        copy.shareExpanded(weights.set)
         #expect(parameters.allSatisfy { $0.format == .float32 })
         for parameter in parameters { #expect(bits(copy.read(parameter)) == bits(weights.set.read(weights.floats))) }
         let shared = ParameterSet(on: backend)

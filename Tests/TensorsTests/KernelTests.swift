@@ -9,7 +9,7 @@ func noise(_ count: Int, seed: UInt64) -> [Float] {
 }
 
 /// Every kernel variant that this processor can run.
-let variants: [String] = ["portable", "avx2", "avx512"].filter { (name: String) in ad_kernels_named(name) != nil }
+let variants: [String] = ["portable", "avx2", "avx2vnni", "avx512", "avx512vnni"].filter { (name: String) in ad_kernels_named(name) != nil }
 
 func bits(_ values: [Float]) -> [UInt32] { values.map(\.bitPattern) }
 

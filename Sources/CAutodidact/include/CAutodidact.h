@@ -8,8 +8,8 @@
 // panel n/16, step k, lane n%16. The lanes beyond N in the last panel are zero.
 //
 // Coded panels hold codes with one scale and one offset for each output and group of inputs; the weight is code · scale + offset,
-// rounded once. A group of a panel is 16 scales, 16 offsets (float32 or float16), and words of 16 outputs each: a word has 8 steps of 4 bits or 4 steps of 8 bits,
-// the first step in the lowest bits.
+// rounded once. A group of a panel is 16 scales, 16 offsets (float32 or float16), and words of 16 outputs each: a word has 8 steps of 4 bits or 4 steps of 8 bits.
+// Byte i of a word holds step i; of 4 bits, step i in the lower half and step i + 4 in the upper.
 #ifndef CAUTODIDACT_H
 #define CAUTODIDACT_H
 
@@ -56,6 +56,14 @@ static inline size_t ad_code_group(ad_code_format format) { return format >= ad_
 static inline size_t ad_code_factor_bytes(ad_code_format format) { return format >= ad_bf16 ? 0 : ad_code_has_halves(format) ? 64 : 128; }
 static inline size_t ad_code_group_bytes(ad_code_format format) { return ad_code_factor_bytes(format) + ad_code_group(format) * ad_code_bits(format) * 2; }
 
+/// Rows whose values are rounded to 8 bits: in blocks of 32 inputs, value = code · scale. Sums are of the codes of 16 inputs each.
+typedef struct {
+    const int8_t *values;
+    const float *scales;
+    const int32_t *sums;
+    size_t rows, inputs;
+} ad_rounded_rows;
+
 typedef struct {
     float learning_rate, beta1, beta2, epsilon, decay;
     float correction1, correction2;  // 1 - beta^t
@@ -80,6 +88,13 @@ typedef struct __attribute__((swift_attr("@Sendable"))) {
     // steps, added in order.
     void (*matmul_coded)(float *c, size_t c_row, const float *a, size_t a_row, const void *b, size_t b_panel, ad_code_format format, size_t groups,
                          size_t rows, size_t columns);
+    // Rounds blocks of 32 to the nearest whole multiples of a 127th of their largest magnitude; a block that is not finite gets a scale that is not.
+    void (*round_rows)(int8_t *values, float *scales, int32_t *sums, const float *x, size_t rows, size_t n);
+    // c = a bᵀ for rounded rows and b in coded groups, whose panels lie b_panel bytes apart. Each output is one chain over the groups: the scales'
+    // product times the exact whole dot product of codes, then offset times the sum of a's group. A bf16 or f16 panel is none.
+    void (*matmul_rounded)(float *c, size_t c_row, const ad_rounded_rows *a, const void *b, size_t b_panel, ad_code_format format, size_t columns);
+    // The nearest values of bfloat16, ties to even; what is not a number stays none.
+    void (*round_brains)(uint16_t *y, const float *x, size_t n);
     // panel[k][lane] of coded groups.
     void (*expand_panel)(float *panel, const void *codes, ad_code_format format, size_t groups);
 
@@ -143,7 +158,7 @@ static inline void ad_pause(void) {
 #endif
 }
 
-/// The kernels called `name` ("portable", "avx2", "avx512"), or NULL when this processor cannot run them.
+/// The kernels called `name` ("portable", "avx2", "avx2vnni", "avx512", "avx512vnni"), or NULL when this processor cannot run them.
 const ad_kernels *ad_kernels_named(const char *name);
 /// The fastest tested variant of this processor.
 const ad_kernels *ad_kernels_best(void);

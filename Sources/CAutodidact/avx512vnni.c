@@ -1,0 +1,17 @@
+// The same kernels for x86-64 with AVX-512 and its byte products.
+#if defined(__x86_64__)
+#include <immintrin.h>
+#define AD_HAS_HALVES
+#define AD_DOT_BYTES(sums, w, x) (ints)_mm512_dpbusd_epi32((__m512i)(sums), (__m512i)(w), (__m512i)(x))
+#define AD_TILE_PANELS 4
+#define AD_CODED_PANELS 4
+#define AD_CODED_SUMS 16
+#define AD_ROUNDED_ROWS 6
+#define AD_ROUNDED_PANELS 2
+#define AD_ROUNDED_PANELS_OF_ONE 4
+#pragma clang attribute push(__attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma,f16c"))), apply_to = function)
+#include "kernels.inc"
+#pragma clang attribute pop
+
+const ad_kernels ad_avx512vnni = AD_KERNEL_TABLE("avx512vnni");
+#endif
