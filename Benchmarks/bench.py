@@ -2,7 +2,7 @@
 
     python3 Benchmarks/bench.py [--peers] [--only WORD] [--rounds N] [--again] [--table] [--document]
 
-A cell is one piece of work. Every side of a cell is a process of its own, which does one round unmeasured; then the sides take turns, and
+A cell is one piece of work. Every side of a cell is a process of its own, which does one round unmeasured, unless one round is all; then the sides take turns, and
 medians and extremes are kept. Finished cells are written at once to Benchmarks/results, and a cell that stands there for the same commit is
 not measured again without --again. --table prints what stands there, --document puts it into docs/performance.md.
 """
@@ -68,8 +68,8 @@ class Side:
         self.process.wait()
 
 
-def work(name, size=None, kind=None, data=False):
-    request = {"work": name, "size": size, "kind": kind, "path": questions if data else None}
+def work(name, size=None, kind=None, data=False, precision=None):
+    request = {"work": name, "size": size, "kind": kind, "path": questions if data else None, "precision": precision}
     return {key: value for key, value in request.items() if value is not None}
 
 
@@ -142,6 +142,12 @@ def avx2(request, unit, model=gguf, name="ours with AVX2"):
     return [ours(request, unit, model, name, variables={"AUTODIDACT_KERNELS": "avx2"})] if has_avx512 else []
 
 
+def int8(request):
+    """What llama.cpp does too: inputs rounded to 8 bits."""
+    rounded = request | {"precision": "int8"}
+    return [ours(rounded, "tokens_s", name="ours in int8"), *avx2(rounded, "tokens_s", name="ours in int8 with AVX2")]
+
+
 def cells_with_peers():
     for kind, size in products:
         request, peak = work("matmul", size, kind), work("multiply-add")
@@ -151,10 +157,10 @@ def cells_with_peers():
     request = work("train", [8, 256])
     yield "training 8 × 256, tokens/s", [ours(request, "tokens_s", folder), torch(request, "tokens_s"), *avx2(request, "tokens_s", folder)]
     request = work("prefill", [512])
-    yield "prefill 512 on Q4_1, tokens/s", [ours(request, "tokens_s"), llama(request, "tokens_s"), *avx2(request, "tokens_s")]
+    yield "prefill 512 on Q4_1, tokens/s", [ours(request, "tokens_s"), llama(request, "tokens_s"), *avx2(request, "tokens_s"), *int8(request)]
     for count in (1, 4, 16, 64, 128):
         request = work("decode", [count, 64, 128 if count == 1 else 48])
-        yield f"decoding {count} sequences on Q4_1, tokens/s", [ours(request, "tokens_s"), llama(request, "tokens_s"), *avx2(request, "tokens_s")]
+        yield f"decoding {count} sequences on Q4_1, tokens/s", [ours(request, "tokens_s"), llama(request, "tokens_s"), *avx2(request, "tokens_s"), *int8(request)]
     for count in (1, 16, 64):
         request, unit = work("decode", [count, 64, 96]), "with_prefill_tokens_s"
         yield f"generating {count} × 96 after 64 tokens, float32, tokens/s", [ours(request, unit, folder), torch(request, unit), *avx2(request, unit, folder)]
@@ -162,9 +168,11 @@ def cells_with_peers():
     yield "fine-tuning on completions, examples/s", [ours(request, "examples_s", folder), trl(request, "examples_s"), ours(shared, "examples_s", folder, "ours, prefixes shared")]
     request = work("policy", [4, 8, 96], "forced", True)
     yield "policy gradient 4 × 8 × 96, forced, s", [ours(request, "seconds", folder), trl(request, "seconds")]
-    request = work("shared-prefix", [8, 8, 700, 60, 96])
-    yield "8 prompts × 8 after a shared prefix of 700, 96 new, s", [
-        ours(request, "seconds", folder), torch(request | {"kind": "64"}, "seconds"), torch(request | {"kind": "64 cached"}, "seconds", "PyTorch, prefix cached")]
+    # Of 8, 32, 64 and 256 sequences at once, transformers is fastest with 8 where it computes the prefix for each, and with 64 where it is cached.
+    for prompts in (8, 32):
+        request = work("shared-prefix", [prompts, 8, 700, 60, 96])
+        yield f"{prompts} prompts × 8 after a shared prefix of 700, 96 new, s", [
+            ours(request, "seconds", folder), torch(request | {"kind": "8"}, "seconds"), torch(request | {"kind": "64 cached"}, "seconds", "PyTorch, prefix cached")]
     # Both draw what they draw, so that work is compared by the token.
     request = work("policy", [4, 8, 96], "natural", True)
     yield "policy gradient 4 × 8 × 96, natural, tokens/s", [ours(request, "tokens_s", folder), trl(request, "tokens_s")]
@@ -198,8 +206,9 @@ def measure(sides):
     for side in sides:
         side.start()
     try:
-        for side in sides:
-            side.ask()
+        if rounds > 1:
+            for side in sides:
+                side.ask()
         for _ in range(rounds):
             for side in sides:
                 time.sleep(0.5)  # The threads of the side before wait busily for a while.
@@ -214,9 +223,9 @@ def measure(sides):
         medians["peak_gb"] = round(max(answer["peak_gb"] for answer in side.answers), 4)
         result["sides"][side.name] = {"median": round(statistics.median(values), 4), "least": round(min(values), 4), "most": round(max(values), 4), "figures": medians}
     # The faster of a peer's ways counts. Of times the smaller is the better.
-    others = [result["sides"][side.name]["median"] for side in sides if side.name.split(",")[0] in peers]
+    others = [result["sides"][side.name]["median"] for side in sides if side.name in peers]
     if others:
-        for side, name in (("ours", "ratio"), ("ours with AVX2", "ratio with AVX2")):
+        for side, name in (("ours", "ratio"), ("ours with AVX2", "ratio with AVX2"), ("ours in int8", "ratio in int8")):
             if side in result["sides"]:
                 mine = result["sides"][side]["median"]
                 result[name] = round(min(others) / mine if sides[0].unit == "seconds" else mine / max(others), 3)
@@ -260,6 +269,7 @@ def write_document():
             others = "<br>".join(f"{side} {side_text(figures)}" for side, figures in sides.items())
             ratio = f"{cell['ratio']:.3g}" if "ratio" in cell else ""
             ratio += f" ({cell['ratio with AVX2']:.3g})" if "ratio with AVX2" in cell else ""
+            ratio += f", int8 {cell['ratio in int8']:.3g}" if "ratio in int8" in cell else ""
             lines.append(f"| {work_name} | {side_text(mine)} | {others} | {ratio} | {cell['commit']} |")
         document = re.sub(rf"(<!-- {name} -->\n).*?(<!-- end -->)", lambda match: match.group(1) + "\n".join(lines) + "\n" + match.group(2), document, flags=re.S)
     open("docs/performance.md", "w").write(document)
