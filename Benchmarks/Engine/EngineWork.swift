@@ -28,7 +28,7 @@ final class EngineWork {
         case ("decode", 3): return try decode(sequences: size[0], prompt: size[1], new: size[2])
         case ("shared-prefix", 5): return try sharedPrefix(prompts: size[0], samples: size[1], prefix: size[2], own: size[3], new: size[4])
         case ("score", 2): return score(batch: size[0], length: size[1])
-        case ("train", 2): return try train(batch: size[0], length: size[1])
+        case ("train", 2): return try train(batch: size[0], length: size[1], activations: request.kind.flatMap(ActivationFormat.init) ?? .float32)
         case ("train-some", 3): return try train(batch: size[0], length: size[1], trained: size[2])
         case ("train-random", 5): return try trainRandom(width: size[0], layers: size[1], vocabulary: size[2], batch: size[3], length: size[4])
         case ("sft", 2): return try request.path.map { try sft(Question.load($0), count: size[0], batch: size[1], sharing: request.kind == "shared") }
@@ -100,9 +100,9 @@ final class EngineWork {
     }
 
     /// One trainer for each kind of work: its moments are there from the second step on.
-    private func trainer(_ name: String, _ objective: any Objective, learningRate: Double = 1e-5, sharing: Bool = true) -> Trainer {
+    private func trainer(_ name: String, _ objective: any Objective, learningRate: Double = 1e-5, sharing: Bool = true, activations: ActivationFormat = .float32) -> Trainer {
         if let trainer = trainers[name] { return trainer }
-        let options = TrainerOptions(optimizer: AdamWOptions(learningRate: learningRate), sharesPrefixes: sharing)
+        let options = TrainerOptions(optimizer: AdamWOptions(learningRate: learningRate), sharesPrefixes: sharing, activations: activations)
         let isCoded = model.decoder.parameters.parameters.contains { $0.format != .float32 }
         let trainer = Trainer(isCoded ? model.decoder.copy(expanding: true) : model.decoder, objective: objective, options: options, totalSteps: 1000)
         trainers[name] = trainer
@@ -110,8 +110,8 @@ final class EngineWork {
     }
 
     /// One step; with `trained`, only on so many tokens, the same share of every sequence.
-    private func train(batch: Int, length: Int, trained: Int? = nil) throws -> [String: Double] {
-        let trainer = trainer("train \(batch) \(length)", NegativeLogLikelihood())
+    private func train(batch: Int, length: Int, trained: Int? = nil, activations: ActivationFormat = .float32) throws -> [String: Double] {
+        let trainer = trainer("train \(batch) \(length)", NegativeLogLikelihood(), activations: activations)
         var examples = examples(batch, length)
         if let trained {
             for index in examples.indices { examples[index].trained = (0..<length - 1).map { $0 < trained / batch } }

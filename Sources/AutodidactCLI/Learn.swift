@@ -66,6 +66,9 @@ struct Learn: AsyncParsableCommand {
     @Option(help: "Of sampling (rest-em).")
     var temperature: Float?
 
+    @Option(help: "How training keeps activations for the backward pass: float32, or bfloat16 in half of the memory.")
+    var activations: ActivationFormat?
+
     @Option(name: .customLong("rollout-precision"), help: "At which what trains is sampled: f32, bf16, q8_0 or int8. Faster than f32, and weighted for the difference.")
     var rolloutPrecision: Precision?
 
@@ -163,7 +166,7 @@ struct Learn: AsyncParsableCommand {
             ("model", model != nil), ("task", task != nil), ("task-option", !taskOptions.isEmpty), ("try-prompt", !prompts.isEmpty), ("recipe", recipe != nil), ("config", config != nil),
             ("output", output != nil), ("iterations", iterations != nil), ("samples", samples != nil), ("steps", steps != nil), ("epochs", epochs != nil),
             ("rationalisation", rationalisation != nil), ("learning-rate", learningRate != nil), ("batch-size", batchSize != nil), ("temperature", temperature != nil),
-            ("rollout-precision", rolloutPrecision != nil),
+            ("rollout-precision", rolloutPrecision != nil), ("activations", activations != nil),
             ("problems", problems != nil), ("start-from", startFrom != nil), ("dev-limit", devLimit != nil), ("test-limit", testLimit != nil), ("seed", seed != nil), ("verifier", verifier != nil), ("shuffle-answers", shuffleAnswers), ("dry-run", dryRun),
         ]
         if let name = given.first(where: \.1)?.0 {
@@ -208,6 +211,7 @@ struct Learn: AsyncParsableCommand {
             plan.options.trainer.optimizer.learningRate = learningRate
         }
         if let batchSize { plan.options.batchSize = batchSize }
+        if let activations { plan.options.trainer.activations = activations }
         if let rolloutPrecision { plan.options.rolloutPrecision = rolloutPrecision }
         if let devLimit { plan.options.devLimit = devLimit }
         if let testLimit { plan.options.testLimit = testLimit }

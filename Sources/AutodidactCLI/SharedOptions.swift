@@ -15,6 +15,7 @@ struct EngineOptions: ParsableArguments {
 }
 
 extension Precision: ExpressibleByArgument {}
+extension ActivationFormat: ExpressibleByArgument {}
 
 /// What products are computed from.
 struct PrecisionOption: ParsableArguments {

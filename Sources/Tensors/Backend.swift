@@ -61,6 +61,11 @@ public protocol Backend: AnyObject {
     func copy(_ source: Tensor, to target: Tensor)
     func fill(_ tensor: Tensor, with value: Float)
 
+    /// Rounds values to bfloat16; the storage has room for half as many floats.
+    func round(_ source: Tensor, into target: Storage)
+    /// What `round` wrote, in float32.
+    func expand(_ source: Storage, into target: Tensor)
+
     /// Floats that a matrix takes in the backend's layout.
     func matrixCount(outputs: Int, inputs: Int, _ format: WeightFormat) -> Int
     func writeRows(_ values: UnsafeBufferPointer<Float>, rows: Range<Int>, of matrix: Matrix)

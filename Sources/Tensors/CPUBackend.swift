@@ -89,6 +89,17 @@ public final class CPUBackend: Backend {
         chunks(tensor.count, grain: 1 << 16) { range in (tensor.pointer + range.lowerBound).update(repeating: value, count: range.count) }
     }
 
+    public func round(_ source: Tensor, into target: Storage) {
+        precondition(target.count >= (source.count + 1) / 2, "\(source.shape) into \(target.count) floats")
+        let values = UnsafeMutableRawPointer(target.pointer).assumingMemoryBound(to: UInt16.self)
+        chunks(source.count, grain: 1 << 14) { kernels.round_brains(values + $0.lowerBound, source.pointer + $0.lowerBound, $0.count) }
+    }
+
+    public func expand(_ source: Storage, into target: Tensor) {
+        let values = UnsafeRawPointer(source.pointer).assumingMemoryBound(to: UInt16.self)
+        chunks(target.count, grain: 1 << 14) { kernels.expand_brains(target.pointer + $0.lowerBound, values + $0.lowerBound, $0.count) }
+    }
+
     // MARK: Matrices
 
     static let lanes = Int(ad_lanes)

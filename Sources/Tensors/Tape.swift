@@ -7,6 +7,8 @@ public final class Node {
     var gradient: Tensor?
     /// How to make the value again from what is kept anyway, instead of keeping it.
     let recompute: (() -> Tensor)?
+    /// The rounded copy that closures keep of the value, as long as one of them does.
+    weak var rounded: Kept.Rounded?
 
     init(tape: Tape, needsGradient: Bool, recompute: (() -> Tensor)? = nil) {
         self.tape = tape
@@ -32,9 +34,14 @@ public final class Node {
 /// backward pass has run it. Gradients of parameters go straight into `gradients`.
 public final class Tape {
     public let gradients: Gradients
+    /// How the closures keep what they need.
+    public let activations: ActivationFormat
     private var steps: [() -> Void] = []
 
-    public init(into gradients: Gradients) { self.gradients = gradients }
+    public init(into gradients: Gradients, activations: ActivationFormat = .float32) {
+        self.gradients = gradients
+        self.activations = activations
+    }
 
     /// The leaf from which recorded computation starts where no parameter does.
     public func watch(_ tensor: Tensor) -> Tensor { tensor.with(Node(tape: self, needsGradient: true)) }
@@ -52,22 +59,68 @@ public final class Tape {
     }
 }
 
-/// What a closure keeps of a tensor: the value, or a way to make it again.
-struct Kept {
-    private let value: Tensor?
-    private let node: Node?
+/// How a tape keeps the values that its backward pass needs. The forward pass is the same either way.
+public enum ActivationFormat: String, Sendable, Codable, CaseIterable {
+    case float32
+    /// Rounded to half of the memory: gradients are those of slightly other activations.
+    case bfloat16
+}
 
-    init(_ tensor: Tensor) {
+/// What a closure keeps of a tensor: the value, the value rounded, or a way to make it again.
+struct Kept {
+    private enum Source {
+        case value(Tensor)
+        case rounded(Rounded)
+        case recomputed(Node)
+    }
+    private let source: Source
+
+    /// A copy in bfloat16, which all closures that keep the same tensor share.
+    final class Rounded {
+        private let storage: Storage
+        private let shape: [Int]
+        private let backend: any Backend
+
+        init(_ tensor: Tensor) {
+            (shape, backend) = (tensor.shape, tensor.backend)
+            storage = backend.allocator.allocate((tensor.count + 1) / 2)
+            backend.round(tensor, into: storage)
+        }
+
+        func restore(as shape: [Int]? = nil) -> Tensor {
+            let tensor = backend.empty(shape ?? self.shape)
+            backend.expand(storage, into: tensor)
+            return tensor
+        }
+    }
+    private let shape: [Int]
+
+    /// - Parameter tape: that of the op, where the tensor has none of its own.
+    init(_ tensor: Tensor, on tape: Tape? = nil) {
+        shape = tensor.shape
         if let node = tensor.node, node.recompute != nil {
-            self.node = node
-            value = nil
+            source = .recomputed(node)
+        } else if (tensor.node?.tape ?? tape)?.activations == .bfloat16 {
+            let rounded = tensor.node?.rounded ?? Rounded(tensor)
+            tensor.node?.rounded = rounded
+            source = .rounded(rounded)
         } else {
-            value = tensor.detached
-            node = nil
+            source = .value(tensor.detached)
         }
     }
 
-    func restore() -> Tensor { value ?? node!.recompute!() }
+    func restore() -> Tensor {
+        switch source {
+        case .value(let tensor): tensor
+        case .rounded(let rounded): rounded.restore(as: shape)
+        case .recomputed(let node): node.recompute!()
+        }
+    }
+
+    /// Lets what keeps `result`, the same values, share the rounded copy.
+    func share(with result: Tensor) {
+        if case .rounded(let rounded) = source { result.node?.rounded = rounded }
+    }
 }
 
 extension Tensor {

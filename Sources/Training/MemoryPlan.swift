@@ -33,10 +33,10 @@ public struct MemoryPlan: Sendable {
     /// Weights, gradients and two moments; what the backward pass keeps; the widest moment of a block and of the head.
     ///
     /// With `startingWeights`, the weights that training began with stay beside those being trained.
-    public func bytesToTrain(microBatchTokens tokens: Int, startingWeights: Bool = false, runner: BlockRunner = .plain) -> Int {
+    public func bytesToTrain(microBatchTokens tokens: Int, startingWeights: Bool = false, runner: BlockRunner = .plain, activations: ActivationFormat = .float32) -> Int {
         let state = 4 * weightBytes + (startingWeights ? storedWeightBytes : 0)
-        let perLayer = keptFloatsPerTokenAndLayer * Self.float
-        let kept = runner == .plain ? c.numHiddenLayers * perLayer : c.numHiddenLayers * c.hiddenSize * Self.float + perLayer
+        let bytes = activations == .float32 ? Self.float : 2, perLayer = keptFloatsPerTokenAndLayer * bytes
+        let kept = runner == .plain ? c.numHiddenLayers * perLayer : c.numHiddenLayers * c.hiddenSize * bytes + keptFloatsPerTokenAndLayer * Self.float
         let widest = (4 * c.intermediateSize + 4 * c.hiddenSize) * Self.float
         let head = VocabularyHead.rowsAtOnce * c.vocabularySize * Self.float + 4 * tokens * c.hiddenSize * Self.float
         return state + tokens * (kept + widest) + head + (64 << 20)

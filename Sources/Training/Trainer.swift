@@ -70,18 +70,22 @@ public struct TrainerOptions: Sendable, Codable, Equatable {
     public var microBatchTokens: Int
     public var sharesPrefixes: Bool
     public var runner: BlockRunner
+    /// How the forward pass keeps what the backward pass needs.
+    public var activations: ActivationFormat
 
     /// Enough for the matrix kernels; more would only take memory.
     public static let defaultMicroBatchTokens = 1024
 
     public init(
-        optimizer: AdamWOptions, schedule: Schedule = Schedule(.constant), microBatchTokens: Int = defaultMicroBatchTokens, sharesPrefixes: Bool = true, runner: BlockRunner = .plain
+        optimizer: AdamWOptions, schedule: Schedule = Schedule(.constant), microBatchTokens: Int = defaultMicroBatchTokens, sharesPrefixes: Bool = true, runner: BlockRunner = .plain,
+        activations: ActivationFormat = .float32
     ) {
         self.optimizer = optimizer
         self.schedule = schedule
         self.microBatchTokens = microBatchTokens
         self.sharesPrefixes = sharesPrefixes
         self.runner = runner
+        self.activations = activations
     }
 }
 
@@ -156,7 +160,7 @@ public final class Trainer {
         let examples = Array(examples)
         let batch = ExampleBatch(examples, sharingPrefixes: options.sharesPrefixes)
         guard !batch.rows.isEmpty else { return ([], 0, 0) }
-        let tape = Tape(into: gradients)
+        let tape = Tape(into: gradients, activations: options.activations)
         let pass = plugins.reduce(Pass(tape: tape, runner: options.runner)) { $1.beforeForward($0, step: step) }
         let hidden = gatherRows(decoder.hiddenStates(batch.batch, pass), batch.rows)
         var all: [TermSum] = []

@@ -42,6 +42,28 @@ struct TrainerPromiseTests {
         }
     }
 
+    @Test("in the forward pass, when activations are kept in bfloat16; gradients differ a little, and memory is saved", arguments: [BlockRunner.plain, .checkpointed])
+    func roundedActivations(runner: BlockRunner) throws {
+        func run(_ activations: ActivationFormat) throws -> (loss: Double, gradients: [Float], kept: Int) {
+            let decoder = try Tiny.decoder(), allocator = decoder.backend.allocator
+            let trainer = Trainer(
+                decoder, objective: NegativeLogLikelihood(), options: TrainerOptions(optimizer: AdamWOptions(learningRate: 0), runner: runner, activations: activations), totalSteps: 2)
+            let batch = Tiny.examples(seed: 1)
+            let gradients = Gradients(of: decoder.parameters), tape = Tape(into: gradients, activations: activations)
+            let before = allocator.liveBytes
+            let hidden = decoder.hiddenStates(RaggedBatch((0..<8).map { row in (0..<60).map { Int32(($0 * 7 + row) % 11) } }), Pass(tape: tape, runner: runner))
+            let kept = allocator.liveBytes - before
+            tape.backward([(hidden, decoder.backend.tensor([Float](repeating: 0.01, count: hidden.count), shape: hidden.shape))])
+            return (try trainer.step(batch).loss, decoder.parameters.parameters.flatMap { gradients.read($0) }, kept)
+        }
+        let exact = try run(.float32), rounded = try run(.bfloat16)
+        #expect(exact.loss.bitPattern == rounded.loss.bitPattern)
+        #expect(exact.gradients != rounded.gradients)
+        let size = exact.gradients.reduce(0) { $0 + $1 * $1 }.squareRoot()
+        #expect(zip(exact.gradients, rounded.gradients).reduce(0) { $0 + ($1.0 - $1.1) * ($1.0 - $1.1) }.squareRoot() < 0.02 * size)
+        if runner == .plain { #expect(Double(rounded.kept) < 0.65 * Double(exact.kept)) }
+    }
+
     @Test("for a policy gradient too")
     func policyGradientMicroBatches() throws {
         func run(_ tokens: Int) throws -> Training3 {

@@ -95,6 +95,7 @@ typedef struct __attribute__((swift_attr("@Sendable"))) {
     void (*matmul_rounded)(float *c, size_t c_row, const ad_rounded_rows *a, const void *b, size_t b_panel, ad_code_format format, size_t columns);
     // The nearest values of bfloat16, ties to even; what is not a number stays none.
     void (*round_brains)(uint16_t *y, const float *x, size_t n);
+    void (*expand_brains)(float *y, const uint16_t *x, size_t n);
     // panel[k][lane] of coded groups.
     void (*expand_panel)(float *panel, const void *codes, ad_code_format format, size_t groups);
 

@@ -14,10 +14,10 @@ public func attention(_ q: Tensor, _ k: Tensor, _ v: Tensor, _ plan: AttentionPl
     let out = q.backend.empty(q.shape)
     q.backend.attention(q, k, v, plan, options, into: out)
     let inputs = [q, k, v] + (options.bias.map { [$0] } ?? [])
-    guard inputs.contains(where: { $0.node != nil }) else { return out }
-    let kept = inputs.map(Kept.init), keptOut = Kept(out)
+    guard let tape = inputs.lazy.compactMap({ $0.node?.tape }).first else { return out }
+    let kept = inputs.map { Kept($0) }, keptOut = Kept(out, on: tape)
     let sinks = inputs.map(GradientSink.init)
-    return out.recorded(from: inputs) { dout, _ in
+    let result = out.recorded(from: inputs) { dout, _ in
         let (q, k, v) = (kept[0].restore(), kept[1].restore(), kept[2].restore())
         let backend = dout.backend
         // Keys that no sequence of the plan owns keep gradient 0.
@@ -29,4 +29,6 @@ public func attention(_ q: Tensor, _ k: Tensor, _ v: Tensor, _ plan: AttentionPl
         for (sink, gradient) in zip(sinks, [dq, dk, dv]) { sink.add(gradient) }
         if let dBias { sinks[3].add(dBias) }
     }
+    keptOut.share(with: result)
+    return result
 }
