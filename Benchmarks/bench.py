@@ -128,9 +128,15 @@ def cells_alone():
         yield f"decoding {count} sequences, tokens/s", [ours(work("decode", [count, 64, 96]), "tokens_s")]
     yield "8 prompts × 8 after a shared prefix of 700, 96 new, tokens/s", [ours(work("shared-prefix", [8, 8, 700, 60, 96]), "tokens_s")]
     yield "scoring 8 × 256, tokens/s", [ours(work("score", [8, 256]), "tokens_s")]
-    yield "training 8 × 256, tokens/s", [ours(work("train", [8, 256]), "tokens_s", folder if os.path.exists(folder) else gguf)]
-    yield "training 8 × 256, one thread, tokens/s", [ours(work("train", [8, 256]), "tokens_s", threads=1)]
-    yield "decoding 64 sequences, one thread, tokens/s", [ours(work("decode", [64, 64, 96]), "tokens_s", threads=1)]
+    # What the second thread brings, and what it could bring at most.
+    yield "multiply-adds in registers, GFLOP/s", [ours(work("multiply-add"), "gflops"), ours(work("multiply-add"), "gflops", name="one thread", threads=1)]
+    for name, request, unit, model in (
+        ("training 8 × 256, tokens/s", work("train", [8, 256]), "tokens_s", folder if os.path.exists(folder) else gguf),
+        ("decoding 64 sequences, tokens/s", work("decode", [64, 64, 48]), "tokens_s", gguf),
+    ):
+        yield f"one and two threads: {name}", [ours(request, unit, model), ours(request, unit, model, name="one thread", threads=1)]
+    rounded = work("train", [8, 256], "bfloat16")
+    yield "training 8 × 256, activations kept in bfloat16, tokens/s", [ours(rounded, "tokens_s", folder if os.path.exists(folder) else gguf)]
     for kind in ("separate", "shared"):
         yield f"fine-tuning on completions, prefixes {kind}, examples/s", [ours(work("sft", [64, 16], kind, True), "examples_s")]
     for kind in ("forced", "natural"):
@@ -224,6 +230,8 @@ def measure(sides):
         result["sides"][side.name] = {"median": round(statistics.median(values), 4), "least": round(min(values), 4), "most": round(max(values), 4), "figures": medians}
     # The faster of a peer's ways counts. Of times the smaller is the better.
     others = [result["sides"][side.name]["median"] for side in sides if side.name in peers]
+    if "one thread" in result["sides"]:
+        result["ratio"] = round(result["sides"]["ours"]["median"] / result["sides"]["one thread"]["median"], 3)
     if others:
         for side, name in (("ours", "ratio"), ("ours with AVX2", "ratio with AVX2"), ("ours in int8", "ratio in int8")):
             if side in result["sides"]:

@@ -21,18 +21,19 @@ arguments = parser.parse_args()
 
 
 def measure(requests, figure):
-    """Medians of rounds in turn, one process for each request, so that memory is that work's."""
-    processes = [subprocess.Popen([".build/release/engine-bench", model], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in requests]
-    answers = [[] for _ in requests]
-    for _ in range(arguments.rounds + 1):
-        for process, request, taken in zip(processes, requests, answers):
+    """Medians of some rounds after an unmeasured one, a process for each request, so that memory is that work's."""
+    medians = []
+    for request in requests:
+        process = subprocess.Popen([".build/release/engine-bench", model], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        taken = []
+        for _ in range(arguments.rounds + 1):
             process.stdin.write(json.dumps(request) + "\n")
             process.stdin.flush()
             taken.append(figure(json.loads(process.stdout.readline())))
-    for process in processes:
         process.stdin.close()
         process.wait()
-    return [statistics.median(taken[1:]) for taken in answers]
+        medians.append(statistics.median(taken[1:]))
+    return medians
 
 
 def milliseconds(answer):

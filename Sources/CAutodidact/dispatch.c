@@ -3,6 +3,15 @@
 #include <string.h>
 
 extern const ad_kernels ad_portable;
+#if defined(__aarch64__)
+extern const ad_kernels ad_neon;
+#if defined(__linux__)
+#include <sys/auxv.h>
+static int has_byte_products(void) { return getauxval(AT_HWCAP) >> 20 & 1; }  // HWCAP_ASIMDDP
+#else
+static int has_byte_products(void) { return 1; }  // every Mac
+#endif
+#endif
 #if defined(__x86_64__)
 extern const ad_kernels ad_avx2, ad_avx2vnni, ad_avx512, ad_avx512vnni;
 #endif
@@ -18,7 +27,18 @@ const ad_kernels *ad_kernels_named(const char *name) {
     if (strcmp(name, "avx512") == 0 && has_avx512) return &ad_avx512;
     if (strcmp(name, "avx512vnni") == 0 && has_avx512 && __builtin_cpu_supports("avx512vnni")) return &ad_avx512vnni;
 #endif
+#if defined(__aarch64__)
+    if (strcmp(name, "neon") == 0 && has_byte_products()) return &ad_neon;
+#endif
     return NULL;
+}
+
+int ad_kernels_are_proven(const ad_kernels *kernels) {
+#if defined(__aarch64__)
+    return kernels != &ad_neon;
+#else
+    return 1;
+#endif
 }
 
 const ad_kernels *ad_kernels_best(void) {

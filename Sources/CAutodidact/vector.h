@@ -69,6 +69,19 @@ AD_INLINE ints dot_halves(ints sums, words w, words x) {
 #if defined(AD_DOT_BYTES)
 enum { signed_bytes_bias = 128 };
 AD_INLINE ints dot_bytes(ints sums, words w, words x, const int is_signed) { return AD_DOT_BYTES(sums, is_signed ? w ^ 0x80808080u : w, x); }
+#elif defined(AD_DOT_QUARTERS)
+enum { signed_bytes_bias = 0 };
+AD_INLINE ints dot_bytes(ints sums, words w, words x, const int is_signed) {
+    // Bytes that are not signed are at most 15.
+    int32x4_t s[4];
+    int8x16_t a[4], b[4];
+    memcpy(s, &sums, sizeof s);
+    memcpy(a, &w, sizeof a);
+    memcpy(b, &x, sizeof b);
+    for (int i = 0; i < 4; i++) s[i] = vdotq_s32(s[i], a[i], b[i]);
+    memcpy(&sums, s, sizeof s);
+    return sums;
+}
 #elif defined(AD_HAS_AVX2)
 enum { signed_bytes_bias = 0 };
 AD_INLINE __m256i dot_half(__m256i w, __m256i x, const int is_signed) {

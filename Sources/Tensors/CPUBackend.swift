@@ -10,11 +10,14 @@ import Darwin
 /// Why a backend could not be made.
 public enum BackendError: Error, Equatable, CustomStringConvertible {
     case unknownKernels(String)
+    case wrongKernels(String)
 
     public var description: String {
         switch self {
+        case .wrongKernels(let name):
+            "the kernels '\(name)', which no machine of ours has run, do not give the bits of the portable ones here. Leave AUTODIDACT_KERNELS unset, and please report the processor."
         case .unknownKernels(let name):
-            "AUTODIDACT_KERNELS=\(name): this processor has no kernels of that name. Use 'portable', 'avx2' where the processor has AVX2, FMA and F16C, 'avx512' where it has AVX-512, or leave it unset."
+            "AUTODIDACT_KERNELS=\(name): this processor has no kernels of that name. Use 'portable', 'avx2' where the processor has AVX2, FMA and F16C, 'avx512' where it has AVX-512, 'avx2vnni' or 'avx512vnni' where it has byte products too, 'neon' on arm64, or leave it unset."
         }
     }
 }
@@ -43,6 +46,7 @@ public final class CPUBackend: Backend {
     static func kernels(named name: String?) throws(BackendError) -> ad_kernels {
         guard let name = name ?? getenv("AUTODIDACT_KERNELS").map({ String(cString: $0) }) else { return ad_kernels_best().pointee }
         guard let table = ad_kernels_named(name) else { throw .unknownKernels(name) }
+        if ad_kernels_are_proven(table) == 0, ad_kernels_digest(table) != ad_kernels_digest(ad_kernels_named("portable")) { throw .wrongKernels(name) }
         return table.pointee
     }
 

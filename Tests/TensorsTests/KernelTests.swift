@@ -153,6 +153,17 @@ struct KernelTests {
         }
     }
 
+    /// The same function is what a variant that no machine of ours has run is compared by before it is used, and what Tests/arm64.sh compares.
+    @Test("the digest over all kernels is the same for every variant")
+    func digests() {
+        let digests = variants.map { ad_kernels_digest(ad_kernels_named($0)!) }
+        #expect(Set(digests).count == 1)
+        // A kernel that is off by one bit somewhere shows.
+        var broken = ad_kernels_named("portable")!.pointee
+        broken.scale = { y, x, factor, n in for i in 0..<n { y![i] = x![i] * factor.nextUp } }
+        #expect(ad_kernels_digest(&broken) != digests[0])
+    }
+
     @Test("all variants give each other's bits in every kernel of a row", arguments: [1, 7, 8, 9, 15, 16, 17, 64, 127])
     func variantsAgree(n: Int) {
         let rows = 3

@@ -159,10 +159,14 @@ static inline void ad_pause(void) {
 #endif
 }
 
-/// The kernels called `name` ("portable", "avx2", "avx2vnni", "avx512", "avx512vnni"), or NULL when this processor cannot run them.
+/// The kernels called `name` ("portable", "avx2", "avx2vnni", "avx512", "avx512vnni", "neon"), or NULL when this processor cannot run them.
 const ad_kernels *ad_kernels_named(const char *name);
-/// The fastest tested variant of this processor.
+/// The fastest proven variant of this processor.
 const ad_kernels *ad_kernels_best(void);
+/// Whether a machine of ours has run them; others must be asked for, and compared with the portable ones first.
+int ad_kernels_are_proven(const ad_kernels *kernels);
+/// A hash over what all kernels make of fixed inputs, the same for all variants.
+uint64_t ad_kernels_digest(const ad_kernels *kernels);
 
 /// Elementary functions in Double, the same bits everywhere: the tables of rotary embeddings and samplers use them.
 double ad_exp(double x);
