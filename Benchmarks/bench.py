@@ -228,7 +228,7 @@ def measure(sides):
         medians = {key: round(statistics.median(answer[key] for answer in side.answers), 4) for key in side.answers[0] if key != "peak_gb"}
         medians["peak_gb"] = round(max(answer["peak_gb"] for answer in side.answers), 4)
         result["sides"][side.name] = {"median": round(statistics.median(values), 4), "least": round(min(values), 4), "most": round(max(values), 4), "figures": medians}
-    # The faster of a peer's ways counts. Of times the smaller is the better.
+    # The faster of a peer's ways counts; a way with a comma in its name, which needs help that the peer does not give by itself, is shown beside it. Of times the smaller is the better.
     others = [result["sides"][side.name]["median"] for side in sides if side.name in peers]
     if "one thread" in result["sides"]:
         result["ratio"] = round(result["sides"]["ours"]["median"] / result["sides"]["one thread"]["median"], 3)

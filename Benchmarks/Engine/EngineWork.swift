@@ -111,7 +111,7 @@ final class EngineWork {
 
     /// One step; with `trained`, only on so many tokens, the same share of every sequence.
     private func train(batch: Int, length: Int, trained: Int? = nil, activations: ActivationFormat = .float32) throws -> [String: Double] {
-        let trainer = trainer("train \(batch) \(length)", NegativeLogLikelihood(), activations: activations)
+        let trainer = trainer("train \(batch) \(length) \(activations)", NegativeLogLikelihood(), activations: activations)
         var examples = examples(batch, length)
         if let trained {
             for index in examples.indices { examples[index].trained = (0..<length - 1).map { $0 < trained / batch } }

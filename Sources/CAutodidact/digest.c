@@ -37,6 +37,10 @@ static uint64_t products(const ad_kernels *k, uint64_t hash) {
         hash = hash_floats(hash, c, rows * panels * 16);
     }
 
+    // A block so small that nothing is left of it, and one that is not finite.
+    a[3] = 1e-38f;
+    for (int i = 0; i < 32; i++) if (i != 3) a[i] = 0;
+    a[inputs + 40] = INFINITY;
     int8_t values[rows * inputs];
     float scales[rows * inputs / 32];
     int32_t sums[rows * inputs / 16];
@@ -53,6 +57,7 @@ static uint64_t products(const ad_kernels *k, uint64_t hash) {
             size_t bytes = format >= ad_bf16 ? 32 : ad_code_factor_bytes(format), size = format >= ad_bf16 || ad_code_has_halves(format) ? 2 : 4;
             for (size_t i = size - 1; i < bytes; i += size) group[i] = (group[i] & 0x80) | (0x30 + (group[i] & 7));
         }
+        a[inputs + 40] = 1;
         k->matmul_coded(c, panels * 16, a, inputs, codes, panel, format, groups, 4, outputs);
         hash = hash_floats(hash, c, 4 * panels * 16);
         float expanded[inputs * 16];

@@ -37,12 +37,12 @@ public struct JobEstimate: Sendable {
         // Growing from the probe's share, over the iterations.
         let grown = (0..<workload.iterations).map { Double($0) / Double(workload.iterations) }
         let choosing = environments.count > 1 ? environments.count * dev : 0
-        var sequences = [(count: Double(choosing + dev + test), grown: 0.0), (Double(test), 1)]
-        sequences += grown.map { (Double(workload.problems * workload.samples) * (plan.recipe.chosen.rationalises ? 1.5 - 0.5 * $0 : 1) + Double(dev), $0) }
-        for (count, grown) in sequences {
+        var sequences = [(training: 0.0, measured: Double(choosing + dev + test), grown: 0.0), (0, Double(test), 1)]
+        sequences += grown.map { (Double(workload.problems * workload.samples) * (plan.recipe.chosen.rationalises ? 1.5 - 0.5 * $0 : 1), Double(dev), $0) }
+        for (training, measured, grown) in sequences {
             let length = probe.length + (probe.rightLength - probe.length) * grown
-            sampledTokens += Int(count * length)
-            seconds += count * probe.secondsPerSequence * (length / probe.length)
+            sampledTokens += Int((training + measured) * length)
+            seconds += (training * probe.secondsPerSequence + measured * probe.secondsPerMeasured) * (length / probe.length)
         }
 
         var steps = options.warmUpSteps
@@ -81,7 +81,8 @@ public struct JobEstimate: Sendable {
         var promptLength: Double
         /// Tokens of a completion, and of one that may train.
         var length, rightLength: Double
-        var secondsPerSequence: Double
+        /// Of one that trains, and of one that is measured.
+        var secondsPerSequence, secondsPerMeasured: Double
         /// Examples that a problem gives.
         var selectedPerProblem: Double
         /// Of the right completions, those that are no repeats.
@@ -109,6 +110,16 @@ public struct JobEstimate: Sendable {
             }
             let completions = try generator.run(requests)
             secondsPerSequence = (clock.now - began) / .seconds(1) / Double(completions.count)
+            secondsPerMeasured = secondsPerSequence
+            if options.rolloutPrecision != .float32 {
+                // Measurements stay in float32, and what trains is scored in it.
+                let exactly = clock.now
+                try Generator(model).run(requests)
+                secondsPerMeasured = (clock.now - exactly) / .seconds(1) / Double(completions.count)
+                let scoring = clock.now
+                _ = model.decoder.score(completions.map { Example(promptTokens: prompts[$0.request], completionTokens: $0.tokens) })
+                secondsPerSequence += (clock.now - scoring) / .seconds(1) / Double(completions.count)
+            }
             promptLength = Self.mean(prompts.map { Double($0.count) })
             length = Self.mean(completions.map { Double($0.tokens.count) })
 
@@ -127,6 +138,7 @@ public struct JobEstimate: Sendable {
             var pairs = (distinct.isEmpty ? rollouts : distinct).map { ($0.promptTokens, $0.completionTokens) }
             if isFresh, !worked.isEmpty {
                 secondsPerSequence *= Self.mean(workedLengths) / length
+                secondsPerMeasured *= Self.mean(workedLengths) / length
                 length = Self.mean(workedLengths)
                 pairs = try worked.map { (try model.encode($0.prompt), try model.encode($0.completion, addSpecialTokens: false)) }
             }

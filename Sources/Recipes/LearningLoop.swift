@@ -234,6 +234,7 @@ public actor LearningLoop {
         generator.maxSequences = options.maxSequences
         // What was sampled is judged while more is sampled.
         var judging: (task: Task<[Rollout], Never>, done: Int, tokensPerSecond: Double)?
+        defer { judging?.task.cancel() }
         func settle() async throws {
             guard let current = judging else { return }
             judging = nil
@@ -269,13 +270,11 @@ public actor LearningLoop {
                     weightsHash: phase.policy.weightsHash, precision: isRounded ? phase.precision : .float32)
                 if present.insert(rollout.key).inserted { rollouts.append(rollout) }
             }
-            if isRounded {
-                let laws = try decoder(of: phase.policy).score(rollouts.map { Example(promptTokens: $0.promptTokens, completionTokens: $0.completionTokens) })
-                for (index, laws) in laws.enumerated() { rollouts[index].policyLogProbabilities = laws.map(\.logProbability) }
-            }
+            if isRounded { rollouts = try scored(rollouts, of: phase.policy) }
             try journal.record(rollouts)
             try await settle()
             let (sampled, judge, unjudged) = (completions.reduce(0) { $0 + $1.tokens.count }, phase.judge, rollouts)
+            // The task does not know this loop, so that it does not wait for the engine's thread.
             judging = (Task { await Self.judged(unjudged, by: judge) }, present.count, Double(sampled) / max(elapsed, 1e-9))
             if isCancelled() {
                 try await settle()
@@ -283,6 +282,24 @@ public actor LearningLoop {
             }
         }
         try await settle()
+    }
+
+    /// Rollouts with what float32 says of their tokens; those that were not scored when the run is asked to stop are left out, and sampled again.
+    private func scored(_ rollouts: [Rollout], of policy: PolicyVersion) throws -> [Rollout] {
+        let decoder = try decoder(of: policy)
+        var scored: [Rollout] = []
+        for start in stride(from: 0, to: rollouts.count, by: options.maxSequences) {
+            if isCancelled() { break }
+            let some = rollouts[start..<min(rollouts.count, start + options.maxSequences)]
+            let laws = decoder.score(some.map { Example(promptTokens: $0.promptTokens, completionTokens: $0.completionTokens) })
+            for (rollout, laws) in zip(some, laws) {
+                guard laws.allSatisfy(\.logProbability.isFinite) else { throw SamplingError.notFinite }
+                var rollout = rollout
+                rollout.policyLogProbabilities = laws.map(\.logProbability)
+                scored.append(rollout)
+            }
+        }
+        return scored
     }
 
     /// What the environment says to each answer of a turn, appended to the tokens so far.

@@ -44,11 +44,25 @@ extension RunPlan {
     /// Reads a whole plan, as `yaml()` writes it.
     public init(yaml: String, file: String) throws {
         do {
-            self = try YAMLDecoder().decode(RunPlan.self, from: yaml)
+            self = try YAMLDecoder().decode(RunPlan.self, from: Self.completed(yaml))
         } catch {
             throw RecipeFileError(file: file, problem: "is not a recipe of this version: \(Self.words(error))")
         }
         try validate(file: file)
+    }
+
+    /// Settings that recipes of earlier runs lack, with what was done before there was a choice.
+    private static let added = [("options.rolloutPrecision", "f32"), ("options.maximumImportanceWeight", "2"), ("options.trainer.activations", "float32")]
+
+    private static func completed(_ yaml: String) throws -> String {
+        func adding(_ value: String, to node: Node, at path: ArraySlice<Substring>) -> Node {
+            guard let name = path.first, case .mapping(var settings) = node else { return node }
+            let (key, rest) = (Node(String(name)), path.dropFirst())
+            if rest.isEmpty { settings[key] = settings[key] ?? Node(value) } else if let child = settings[key] { settings[key] = adding(value, to: child, at: rest) }
+            return .mapping(settings)
+        }
+        guard let node = try Yams.compose(yaml: yaml) else { return yaml }
+        return try Yams.serialize(node: added.reduce(node) { adding($1.1, to: $0, at: $1.0.split(separator: ".")[...]) })
     }
 
     /// The plan of a recipe file: what it leaves out has the defaults of its model, task and recipe.

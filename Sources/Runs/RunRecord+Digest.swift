@@ -18,7 +18,11 @@ extension RunRecord {
                 let rows = try Row.fetchCursor(
                     db, sql: "SELECT \(kept.joined(separator: ", ")) FROM \(table) ORDER BY \(key.joined(separator: ", "))")
                 while let row = try rows.next() {
-                    for name in kept { hash.combine(row[name] as DatabaseValue) }
+                    for name in kept {
+                        let value = row[name] as DatabaseValue
+                        if value.isNull, RunSchema.addedColumns.contains(name) { continue }
+                        hash.combine(value)
+                    }
                 }
             }
             return hash.hex

@@ -36,6 +36,9 @@ enum RunSchema {
         }
     }
 
+    /// Count in the digest where they hold something, so that a record has the same digest before and after it got them.
+    static let addedColumns: Set = ["precision", "policyLogProbabilities"]
+
     /// Rollouts sampled at another precision than float32; both are NULL for the others.
     private static let version2 = """
         ALTER TABLE rollouts ADD COLUMN precision TEXT;

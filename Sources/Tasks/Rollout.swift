@@ -75,8 +75,8 @@ public struct Rollout: Codable, Sendable, Equatable {
         if case .judged(let verdict) = judgement { verdict } else { nil }
     }
 
-    /// How much likelier the completion is in float32 than at the precision that sampled it, at most `limit`: what weighs it as if it had been
-    /// sampled in float32. Source: Ionides 2008 (truncated importance sampling).
+    /// How much likelier the completion is in float32 than at the precision that sampled it, at temperature 1 and without truncation, at most
+    /// `limit`: what corrects for the precision. Source: Ionides 2008 (truncated importance sampling).
     public func importanceWeight(atMost limit: Double) -> Double {
         guard let policyLogProbabilities else { return 1 }
         return min(limit, fixedExp(zip(policyLogProbabilities, logProbabilities).reduce(0) { $0 + Double($1.0) - Double($1.1) }))

@@ -50,7 +50,7 @@ public struct AdamWStep: Sendable {
 /// Kernels are enqueued in order; only `read` waits. The layout of matrices and of the KV cache is the backend's own.
 public protocol Backend: AnyObject {
     var allocator: Allocator { get }
-    /// The kernel variant that computes ("avx512", "avx2", "portable").
+    /// The kernel variant that computes ("avx512vnni", "avx2", "portable" …).
     var variant: String { get }
     var threads: Int { get }
 

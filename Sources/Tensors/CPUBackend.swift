@@ -36,7 +36,7 @@ public final class CPUBackend: Backend {
 
     /// - Parameters:
     ///   - threads: all processors when nil.
-    ///   - name: which kernels, "portable", "avx2" or "avx512"; when nil those that the environment's AUTODIDACT_KERNELS names, else the fastest tested ones.
+    ///   - name: which kernels, by the names of `ad_kernels_named`; when nil those that the environment's AUTODIDACT_KERNELS names, else the fastest tested ones.
     public init(threads: Int? = nil, kernels name: String? = nil) throws(BackendError) {
         kernels = try Self.kernels(named: name)
         pool = ThreadPool(threads: max(1, threads ?? Int(sysconf(Int32(_SC_NPROCESSORS_ONLN)))))
@@ -461,6 +461,7 @@ public final class CPUBackend: Backend {
         let (K, N) = (dWeight.inputs, dWeight.outputs)
         let M = dy.count / N
         precondition(dy.width == N && x.count == M * K, "linear gradient: dy \(dy.shape), x \(x.shape), weight [\(N), \(K)]")
+        guard M > 0 else { return }
         // Both sides lie in strips of 16 columns, so that the kernel reads them in order: the narrower side once for all tasks, of the wider one
         // each task's own part, which stays in the cache.
         let lanes = Self.lanes, strips = Self.strip, isTall = N >= K

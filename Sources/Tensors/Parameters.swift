@@ -30,6 +30,8 @@ public final class Parameter {
     public let segment: ParameterSegment
     public internal(set) var format = WeightFormat.float32
     var roundsInputs = false
+    /// Codes in blocks that rounded inputs have too.
+    var holdsBlocks: Bool { isMatrix && format.isCoded && shape[1] % WeightFormat.eightBitsHalf.group == 0 }
     /// In floats, within the segment.
     var offset = 0
     let backend: any Backend
@@ -59,7 +61,7 @@ public final class Parameter {
     /// The values, for the backend's own calls.
     public var matrix: Matrix {
         precondition(isMatrix, "'\(name)' has shape \(shape), not two axes")
-        return Matrix(storage: resident, offset: offset, outputs: shape[0], inputs: shape[1], format: format, roundsInputs: roundsInputs && format.isCoded)
+        return Matrix(storage: resident, offset: offset, outputs: shape[0], inputs: shape[1], format: format, roundsInputs: roundsInputs)
     }
 }
 
@@ -156,7 +158,10 @@ public final class ParameterSet {
     }
 
     /// Makes this set's values those of `other`, sharing its memory until either is written.
-    public func share(_ other: ParameterSet) { share(other, formats: other.formats) }
+    public func share(_ other: ParameterSet) {
+        share(other, formats: other.formats)
+        for (mine, theirs) in zip(parameters, other.parameters) { mine.roundsInputs = theirs.roundsInputs }
+    }
 
     /// The same with every value in float32: segments that are not share no memory.
     public func shareExpanded(_ other: ParameterSet) { share(other, formats: [:]) }
@@ -164,12 +169,12 @@ public final class ParameterSet {
     /// The same at a precision: segments in which it changes a format share no memory.
     public func share(_ other: ParameterSet, at precision: Precision) {
         share(other, formats: other.formats(at: precision))
-        for parameter in parameters { parameter.roundsInputs = precision == .int8 }
+        for parameter in parameters { parameter.roundsInputs = precision == .int8 && parameter.holdsBlocks }
     }
 
     /// Whether a precision computes something else than float32 does.
     public func changes(at precision: Precision) -> Bool {
-        formats(at: precision) != formats || precision == .int8 && formats(at: precision).values.contains { $0.isCoded }
+        formats(at: precision) != formats || parameters.contains { $0.holdsBlocks && $0.roundsInputs != (precision == .int8) }
     }
 
     private var formats: [String: WeightFormat] { formats(at: .float32) }

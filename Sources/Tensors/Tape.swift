@@ -78,17 +78,16 @@ struct Kept {
     /// A copy in bfloat16, which all closures that keep the same tensor share.
     final class Rounded {
         private let storage: Storage
-        private let shape: [Int]
         private let backend: any Backend
 
         init(_ tensor: Tensor) {
-            (shape, backend) = (tensor.shape, tensor.backend)
+            backend = tensor.backend
             storage = backend.allocator.allocate((tensor.count + 1) / 2)
             backend.round(tensor, into: storage)
         }
 
-        func restore(as shape: [Int]? = nil) -> Tensor {
-            let tensor = backend.empty(shape ?? self.shape)
+        func restore(as shape: [Int]) -> Tensor {
+            let tensor = backend.empty(shape)
             backend.expand(storage, into: tensor)
             return tensor
         }

@@ -14,7 +14,7 @@ private typealias ThreadHandle = pthread_t?
 /// Waiting threads spin for 0.2 ms, then sleep. One job runs at a time, started by the pool's owner, who works too.
 public final class ThreadPool: @unchecked Sendable {
     // @unchecked: `handles` is written only while the pool is made.
-    private let core = Core()
+    private let core: Core
     private var handles: [ThreadHandle] = []
 
     /// Threads that compute, the caller's included.
@@ -23,6 +23,7 @@ public final class ThreadPool: @unchecked Sendable {
     /// Starts `threads - 1` threads; fewer where the system gives no more.
     public init(threads: Int) {
         precondition(threads >= 1, "a pool needs at least one thread, not \(threads)")
+        core = Core(threads: threads)
         for worker in 1..<max(threads, 1) {
             let start = Unmanaged.passRetained(Start(core, worker))
             #if canImport(Glibc)
@@ -87,9 +88,9 @@ private final class Start {
 /// What the threads of a pool share.
 private final class Core: @unchecked Sendable {
     // @unchecked: `body`, `tiles` and `helpers` are written only while every thread waits for the next generation.
-    var helpers = 0 { didSet { spins = helpers < sysconf(Int32(_SC_NPROCESSORS_ONLN)) } }
+    var helpers = 0
     /// With more threads than processors, who waits must not keep a processor.
-    private var spins = true
+    private let spins: Bool
     private var body: ((_ tile: Int, _ worker: Int) -> Void)?
     private var tiles = 0
     private let generation = Atomic<Int>(0)
@@ -102,7 +103,8 @@ private final class Core: @unchecked Sendable {
     /// Longer than what lies between two jobs of a model's pass: waking a thread that sleeps takes as long as many a job.
     private static let spinning = Duration.microseconds(200)
 
-    init() {
+    init(threads: Int) {
+        spins = threads <= sysconf(Int32(_SC_NPROCESSORS_ONLN))
         pthread_mutex_init(mutex, nil)
         pthread_cond_init(wake, nil)
     }

@@ -64,10 +64,11 @@ extension Float {
 
     /// The nearest value of float16, ties to even; infinite where there is none so large.
     var roundedToHalf: Float {
+        guard isFinite else { return self }
         // Adding and taking off a power of two leaves as many digits as float16 has there.
         let size = magnitude, digits = Float(sign: .plus, exponent: max(size == 0 ? -14 : size.exponent, -14) + 13, significand: 1)
-        let rounded = size.isFinite ? size + digits - digits : size
-        return rounded < 0x1p16 || !size.isFinite ? Float(signOf: self, magnitudeOf: rounded) : Float(signOf: self, magnitudeOf: .infinity)
+        let rounded = size + digits - digits
+        return Float(signOf: self, magnitudeOf: rounded < 0x1p16 ? rounded : .infinity)
     }
 
     /// As a float16 that has the same value.

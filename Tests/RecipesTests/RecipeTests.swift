@@ -19,24 +19,26 @@ private final class CountingVerifier: Verifier {
     }
 }
 
-/// Judges nothing of one chunk before the next one has been sampled, or the phase is at its end.
+/// Judges a chunk only when the next one has been sampled; the last of those expected at once.
 private final class PatientVerifier: Verifier {
     let name = "patient"
     private struct State {
-        var recorded = 0
-        var waited = 0
+        var sampled = 0
+        var chunks = 0
         var overlapped = 0
     }
     private let state = Mutex(State())
     var overlapped: Int { state.withLock { $0.overlapped } }
 
-    func sampled() { state.withLock { $0.recorded += 1 } }
+    func expect(chunks: Int) { state.withLock { $0 = State(chunks: chunks) } }
+    func sampled() { state.withLock { $0.sampled += 1 } }
 
     func judge(_ rollouts: [Rollout]) async -> [Judgement] {
-        let before = state.withLock { $0.recorded }
-        // Far longer than the next chunk takes; a loop that waits for verdicts before it samples on never lets this end early.
-        for _ in 0..<400 where state.withLock({ $0.recorded }) == before { try? await Task.sleep(for: .milliseconds(5)) }
-        state.withLock { if $0.recorded > before { $0.overlapped += 1 } }
+        let (before, chunks) = state.withLock { ($0.sampled, $0.chunks) }
+        guard before < chunks else { return await AcceptAll().judge(rollouts) }
+        // Far longer than a chunk takes; a loop that waits for verdicts before it samples on never lets this end early.
+        for _ in 0..<12_000 where state.withLock({ $0.sampled }) == before { try? await Task.sleep(for: .milliseconds(5)) }
+        state.withLock { if $0.sampled > before { $0.overlapped += 1 } }
         return await AcceptAll().judge(rollouts)
     }
 }
@@ -120,6 +122,21 @@ private func small() -> STaR {
     return star
 }
 
+@Suite("Recipes of earlier runs")
+struct EarlierRecipeTests {
+    @Test("what was added later has the value of what was done before")
+    func added() throws {
+        var plan = try RunPlan.defaults(model: nil, task: "addition", settings: [:], recipe: nil)
+        let added = ["rolloutPrecision", "maximumImportanceWeight", "activations"]
+        let lines = try plan.yaml().split(separator: "\n").filter { line in !added.contains { line.contains($0) } }
+        #expect(try lines.count == plan.yaml().split(separator: "\n").count - added.count)
+        #expect(try RunPlan(yaml: lines.joined(separator: "\n"), file: "old.yaml") == plan)
+        // What is written is kept.
+        (plan.options.rolloutPrecision, plan.options.trainer.activations) = (.int8, .bfloat16)
+        #expect(try RunPlan(yaml: plan.yaml(), file: "new.yaml") == plan)
+    }
+}
+
 @Suite("STaR")
 struct STaRTests {
     @Test("steps grow from the iteration itself")
@@ -176,6 +193,7 @@ struct STaRTests {
             let loop = try makeLoop(folder, journal: journal, verifier: verifier, warmUpSteps: 0)
             let policy = try await loop.start()
             // 40 problems in chunks of 16, so that two of three chunks have a next one.
+            verifier.expect(chunks: 3)
             let problems = try await loop.environment.problems(in: .train)
             let rollouts = try await loop.sample(problems, samples: 4, from: policy, iteration: 1, phase: "attempt", SamplingOptions())
             #expect(rollouts.count == 160 && rollouts.allSatisfy { $0.judgement != nil })

@@ -65,8 +65,13 @@ struct PrecisionTests {
         let size = (exact.reduce(0) { $0 + $1 * $1 } / Float(exact.count)).squareRoot()
         #expect(zip(near, exact).allSatisfy { abs($0 - $1) < 0.02 * size } && near != exact)
         for row in 0..<rows { #expect(bits(linear(x.slice(row..<row + 1), set["codes"]!).read()) == bits(Array(near[row * outputs..<(row + 1) * outputs]))) }
-        // Matrices that are no codes and no whole blocks are computed as they are.
-        #expect(set["floats"]!.format == .eightBitsHalf)
+        // Copies stay at their precision, and go back to products in float32 where they are asked to.
+        let copy = ParameterSet(on: backend)
+        _ = (copy.declare("codes", outputs, inputs), copy.declare("floats", outputs, inputs))
+        copy.share(set)
+        #expect(bits(linear(x, copy["codes"]!).read()) == bits(near) && set.changes(at: .float32) && !set.changes(at: .int8))
+        copy.share(set, at: .float32)
+        #expect(bits(linear(x, copy["codes"]!).read()) == bits(exact))
     }
 
     @Test("what is not finite does not become a number", arguments: variants, [Float.nan, .infinity])

@@ -88,7 +88,8 @@ typedef struct __attribute__((swift_attr("@Sendable"))) {
     // steps, added in order.
     void (*matmul_coded)(float *c, size_t c_row, const float *a, size_t a_row, const void *b, size_t b_panel, ad_code_format format, size_t groups,
                          size_t rows, size_t columns);
-    // Rounds blocks of 32 to the nearest whole multiples of a 127th of their largest magnitude; a block that is not finite gets a scale that is not.
+    // Rounds blocks of 32 to the nearest whole multiples of a 127th of their largest magnitude; a block that is not finite gets a scale that is not, and one
+    // whose scale would be no normal number becomes 0.
     void (*round_rows)(int8_t *values, float *scales, int32_t *sums, const float *x, size_t rows, size_t n);
     // c = a bᵀ for rounded rows and b in coded groups, whose panels lie b_panel bytes apart. Each output is one chain over the groups: the scales'
     // product times the exact whole dot product of codes, then offset times the sum of a's group. A bf16 or f16 panel is none.
