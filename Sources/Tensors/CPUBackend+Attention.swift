@@ -197,30 +197,21 @@ extension CPUBackend {
         let tasks = H / together
         pool.run(plan.sequences.count * tasks) { tile, worker in
             let head = tile % tasks * together, kvHead = head * K / H
-            let sequence = together == 1 ? plan.sequences[tile / tasks] : plan.sequences[tile / tasks].repeated(together)
+            var sequence = plan.sequences[tile / tasks]
+            if together > 1 { sequence.queries = sequence.queries.lowerBound..<sequence.queries.lowerBound + together }
             let rowStride = together == 1 ? H * D : D
-            let runs = sequence.runs.map { run in
-                precondition(run.lowerBound % Self.lanes == 0, "a run of cached keys starts at slot \(run.lowerBound)")
-                return ad_kv_run(
-                    keys: keys.pointer + (run.lowerBound / Self.lanes * K + kvHead) * D * Self.lanes, values: values.pointer + (run.lowerBound * K + kvHead) * width,
-                    count: run.count)
-            }
-            runs.withUnsafeBufferPointer { runs in
+            withUnsafeTemporaryAllocation(of: ad_kv_run.self, capacity: sequence.runs.count) { runs in
+                for (index, run) in sequence.runs.enumerated() {
+                    precondition(run.lowerBound % Self.lanes == 0, "a run of cached keys starts at slot \(run.lowerBound)")
+                    runs.initializeElement(at: index, to: ad_kv_run(
+                        keys: keys.pointer + (run.lowerBound / Self.lanes * K + kvHead) * D * Self.lanes, values: values.pointer + (run.lowerBound * K + kvHead) * width,
+                        count: run.count))
+                }
                 tiles(sequence, runs: runs.baseAddress!, runCount: runs.count, keyPanelStride: K * D * Self.lanes, valueRowStride: K * width, headDim: D, head: head, options) { row, rows, attention in
                     let at = (row * H + head) * D
                     kernels.attention(out.pointer + at, rowStride, q.pointer + at, rowStride, rows, attention, scratchPointer(worker))
                 }
             }
         }
-    }
-}
-
-extension AttentionPlan.Sequence {
-    /// A sequence of one query, as `count` queries that see the same.
-    fileprivate func repeated(_ count: Int) -> AttentionPlan.Sequence {
-        func all<T>(_ values: [T]) -> [T] { Array(repeating: values[0], count: count) }
-        return AttentionPlan.Sequence(
-            queries: queries.lowerBound..<queries.lowerBound + count, runs: runs, first: all(first), last: all(last), position: all(position), keyOrder: keyOrder,
-            orderLimit: orderLimit.map(all))
     }
 }

@@ -462,37 +462,35 @@ public final class CPUBackend: Backend {
         let M = dy.count / N
         precondition(dy.width == N && x.count == M * K, "linear gradient: dy \(dy.shape), x \(x.shape), weight [\(N), \(K)]")
         guard M > 0 else { return }
-        // Both sides lie in strips of 16 columns, so that the kernel reads them in order: the narrower side once for all tasks, of the wider one
-        // each task's own part, which stays in the cache.
-        let lanes = Self.lanes, strips = Self.strip, isTall = N >= K
-        let (narrow, wide) = isTall ? ((x, K), (dy, N)) : ((dy, N), (x, K))
-        let longest = min(M, isTall ? 2048 : 512), narrowStrips = (narrow.1 + lanes - 1) / lanes, wideStrips = (wide.1 + lanes - 1) / lanes
-        let together = isTall ? max(strips, min(16, 16 * 512 / longest / strips * strips)) : 12
-        let parts = (wideStrips + together - 1) / together, tasks = max(1, min(narrowStrips / strips, (pool.threads * 12 + parts - 1) / parts))
-        let shared = empty([narrowStrips * longest * lanes])
-        reserveScratch(longest * lanes * together)
-        for first in stride(from: 0, to: M, by: longest) {
-            let rows = min(longest, M - first)
-            func pack(_ source: (tensor: Tensor, width: Int), _ columns: Range<Int>, _ target: UnsafeMutablePointer<Float>) {
-                let from = columns.lowerBound * lanes
-                kernels.copy_strips(
-                    target, rows * lanes, source.tensor.pointer + first * source.width + from, source.width, rows, min(source.width, columns.upperBound * lanes) - from)
+        // Both sides lie in strips of 16 columns, which the kernel reads in order: the narrower side packed once for all tasks, of the wider one by each
+        // task its own part, half a megabyte that stays in the cache. Columns of dy are panels of the gradient.
+        let lanes = Self.lanes, isTall = N >= K, (wide, narrow) = isTall ? (dy, x.reshaped(M, K)) : (x.reshaped(M, K), dy)
+        func strips(_ tensor: Tensor) -> Int { (tensor.width + lanes - 1) / lanes }
+        let block = min(M, isTall ? 2048 : 512), partStrips = isTall ? max(Self.strip, min(16, 8192 / block / Self.strip * Self.strip)) : 12
+        let panelsAtOnce = isTall ? partStrips : Self.strip
+        let parts = (strips(wide) + partStrips - 1) / partStrips, cuts = max(1, min(strips(narrow) / Self.strip, (pool.threads * 12 + parts - 1) / parts))
+        let shared = empty([strips(narrow) * block * lanes])
+        reserveScratch(partStrips * block * lanes)
+        for first in stride(from: 0, to: M, by: block) {
+            let rows = min(block, M - first), stripCount = rows * lanes
+            func pack(_ range: Range<Int>, of tensor: Tensor, to target: UnsafeMutablePointer<Float>) {
+                let columns = range.lowerBound * lanes..<min(tensor.width, range.upperBound * lanes)
+                kernels.copy_strips(target, stripCount, tensor.pointer + first * tensor.width + columns.lowerBound, tensor.width, rows, columns.count)
             }
-            chunks(narrowStrips, grain: 1) { pack(narrow, $0, shared.pointer + $0.lowerBound * rows * lanes) }
-            pool.run(parts * tasks) { tile, worker in
-                let own = scratchPointer(worker)
-                let wideRange = tile / tasks * together..<min(wideStrips, (tile / tasks + 1) * together)
-                let narrowRange = tile % tasks * narrowStrips / tasks..<(tile % tasks + 1) * narrowStrips / tasks
-                pack(wide, wideRange, own)
-                let (inputs, outputs) = isTall ? (narrowRange, wideRange) : (wideRange, narrowRange)
-                let (xStrips, dyStrips) = isTall ? (shared.pointer + narrowRange.lowerBound * rows * lanes, own) : (own, shared.pointer + narrowRange.lowerBound * rows * lanes)
-                for panel in stride(from: outputs.lowerBound, to: outputs.upperBound, by: isTall ? together : strips) {
-                    let columns = min(N, min(outputs.upperBound, panel + (isTall ? together : strips)) * lanes) - panel * lanes
-                    for strip in inputs {
+            chunks(strips(narrow), grain: 1) { pack($0, of: narrow, to: shared.pointer + $0.lowerBound * stripCount) }
+            pool.run(parts * cuts) { tile, worker in
+                let (part, cut) = (tile / cuts, tile % cuts)
+                let own = (range: part * partStrips..<min(strips(wide), (part + 1) * partStrips), values: scratchPointer(worker))
+                let common = cut * strips(narrow) / cuts..<(cut + 1) * strips(narrow) / cuts
+                let others = (range: common, values: shared.pointer + common.lowerBound * stripCount)
+                pack(own.range, of: wide, to: own.values)
+                let (inputs, outputs) = isTall ? (others, own) : (own, others)
+                for panel in stride(from: outputs.range.lowerBound, to: outputs.range.upperBound, by: panelsAtOnce) {
+                    let panels = min(panelsAtOnce, outputs.range.upperBound - panel)
+                    for strip in inputs.range {
                         kernels.matmul(
-                            dWeight.pointer + (panel * K + strip * lanes) * lanes, lanes, K * lanes, xStrips + (strip - inputs.lowerBound) * rows * lanes, 1, lanes,
-                            dyStrips + (panel - outputs.lowerBound) * rows * lanes, lanes, rows * lanes, min(lanes, K - strip * lanes), (columns + lanes - 1) / lanes * lanes, rows,
-                            Int32(ad_continue))
+                            dWeight.pointer + (panel * K + strip * lanes) * lanes, lanes, K * lanes, inputs.values + (strip - inputs.range.lowerBound) * stripCount, 1, lanes,
+                            outputs.values + (panel - outputs.range.lowerBound) * stripCount, lanes, stripCount, min(lanes, K - strip * lanes), panels * lanes, rows, Int32(ad_continue))
                     }
                 }
             }

@@ -109,7 +109,8 @@ extension AttentionPlan {
                 }
             }
             let keys = runs.reduce(0) { $0 + $1.count }
-            let position = (keys - sequence.queries.count..<keys).map { Int32($0) }
+            // Of a single query, entries for as many rows as heads may become together.
+            let position = sequence.queries.count == 1 ? Array(repeating: Int32(keys - 1), count: Sequence.mostRows) : (keys - sequence.queries.count..<keys).map { Int32($0) }
             return Sequence(
                 queries: sequence.queries, runs: runs, first: position.map { position in window.map { max(0, position + 1 - Int32($0)) } ?? 0 },
                 last: position.map { $0 + 1 }, position: position)

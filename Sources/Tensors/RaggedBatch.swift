@@ -1,3 +1,5 @@
+import CAutodidact
+
 /// One sequence's stretch of a ragged batch.
 public struct Span: Sendable, Equatable, Codable {
     /// First row in the batch.
@@ -73,6 +75,9 @@ public enum AttentionPattern: Sendable, Equatable {
 /// What attention needs to know about a batch, worked out once and used by every layer.
 public struct AttentionPlan: Sendable {
     struct Sequence: Sendable {
+        /// Rows that are computed together at most.
+        static let mostRows = Int(ad_attention_rows)
+
         var queries: Range<Int>
         /// Rows of the keys, in increasing key index.
         var runs: [Range<Int>]
