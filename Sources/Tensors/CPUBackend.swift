@@ -325,14 +325,14 @@ public final class CPUBackend: Backend {
     }
 
     /// A product is cut into blocks of rows and whole strips of panels: few enough that the outputs stay in the cache, so many that threads finish
-    /// together. Of a single block of rows, tiles that would leave a thread without work are cut once more.
+    /// together; few rows read their weights in longer stretches. Of a single block of rows, tiles that would leave a thread without work are cut once more.
     private func tiles(rows: Int, panels: [Int]) -> [(layer: Int, rows: Range<Int>, panels: Range<Int>)] {
         var tiles: [(layer: Int, rows: Range<Int>, panels: Range<Int>)] = []
         let tileRows = Int(ad_tile_rows), blocks = (rows + Self.rowBlock - 1) / Self.rowBlock
         let size = ((rows + blocks - 1) / blocks + tileRows - 1) / tileRows * tileRows
         for first in stride(from: 0, to: rows, by: size) {
             for (layer, count) in panels.enumerated() {
-                let strips = (count + Self.strip - 1) / Self.strip, groups = min(strips, max(count / Self.panelsTogether, pool.threads * 8 / blocks, 1))
+                let strips = (count + Self.strip - 1) / Self.strip, groups = min(strips, max(count / Self.panelsTogether, pool.threads * (rows > Int(ad_coded_rows) ? 12 : 8) / blocks, 1))
                 for group in 0..<groups {
                     tiles.append((layer, first..<min(rows, first + size), group * strips / groups * Self.strip..<min(count, (group + 1) * strips / groups * Self.strip)))
                 }
