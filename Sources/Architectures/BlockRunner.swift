@@ -23,7 +23,7 @@ public struct CachedBatch {
 }
 
 /// How the blocks of a model are run. The forward bits are the same for all.
-public enum BlockRunner: String, Sendable, Codable {
+public enum BlockRunner: String, Sendable, Codable, CaseIterable {
     /// Keeps what the backward pass needs.
     case plain
     /// Keeps only what enters each block and runs it again in the backward pass. Source: Chen et al. 2016, arXiv:1604.06174.

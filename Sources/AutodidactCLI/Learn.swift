@@ -66,10 +66,10 @@ struct Learn: AsyncParsableCommand {
     @Option(help: "Of sampling (rest-em).")
     var temperature: Float?
 
-    @Option(help: "How training keeps activations for the backward pass: float32, or bfloat16 in half of the memory.")
+    @Option(help: "How training keeps activations for the backward pass; bfloat16 takes half of the memory.")
     var activations: ActivationFormat?
 
-    @Option(name: .customLong("rollout-precision"), help: "At which what trains is sampled: f32, bf16, q8_0 or int8. Faster than f32, and weighted for the difference.")
+    @Option(name: .customLong("rollout-precision"), help: "Precision of the rollouts that train; dev and test stay in f32. Rounded weights (and with int8 inputs) sample faster with real models, and importance weights correct for the difference.")
     var rolloutPrecision: Precision?
 
     @Option(help: "Problems of the dev part, measured before and after every iteration; 0 is all.")

@@ -19,7 +19,7 @@ extension ActivationFormat: ExpressibleByArgument {}
 
 /// What products are computed from.
 struct PrecisionOption: ParsableArguments {
-    @Option(name: .customLong("precision"), help: "f32 is exact. bf16 and q8_0 round weights, int8 also what is multiplied by them: faster, with other results.")
+    @Option(name: .customLong("precision"), help: "f32 is exact. bf16 and q8_0 round weights that are not quantised already, int8 also what is multiplied by them: faster, with other results.")
     var value: Precision = .float32
 }
 

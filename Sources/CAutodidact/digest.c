@@ -25,7 +25,14 @@ static uint64_t hash_bytes(uint64_t hash, const void *bytes, size_t n) {
     return hash;
 }
 
-static uint64_t hash_floats(uint64_t hash, const float *x, size_t n) { return hash_bytes(hash, x, n * sizeof(float)); }
+// Whatever is not a number counts alike: processors give it different signs.
+static uint64_t hash_floats(uint64_t hash, const float *x, size_t n) {
+    for (size_t i = 0; i < n; i++) {
+        float value = x[i] == x[i] ? x[i] : NAN;
+        hash = hash_bytes(hash, &value, sizeof value);
+    }
+    return hash;
+}
 
 static uint64_t products(const ad_kernels *k, uint64_t hash) {
     float a[rows * inputs], b[panels * inputs * 16], c[rows * panels * 16];

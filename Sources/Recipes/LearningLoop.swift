@@ -187,8 +187,8 @@ public actor LearningLoop {
         let figures = Dictionary(uniqueKeysWithValues: summary.filter { $0.category.isEmpty }.map { ($0.name, $0.value) })
         if let mean = figures["mismatch"], let most = figures["mismatchMost"], let ratio = figures["importanceRatio"] {
             report(.note(String(
-                format: "iteration %d %@: sampled in %@; log-probabilities of tokens differ from float32 by %.4f on average, %.3f at most; mean importance ratio %.3f",
-                iteration, phase.name, phase.precision.rawValue, mean, most, ratio)))
+                format: "iteration %d %@: sampled in %@; log-probabilities of tokens differ from float32 by %.4f on average, %.3f at most; mean importance ratio %.3f, cut at %g",
+                iteration, phase.name, phase.precision.rawValue, mean, most, ratio, options.maximumImportanceWeight)))
         }
         try journal.complete(iteration: iteration, phase: phase.name)
         return rollouts

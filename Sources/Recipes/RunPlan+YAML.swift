@@ -1,5 +1,8 @@
 import Foundation
 import ModelFiles
+import enum Architectures.BlockRunner
+import enum Tensors.ActivationFormat
+import enum Tensors.Precision
 import Yams
 
 /// A recipe file that cannot be used.
@@ -163,13 +166,23 @@ extension RunPlan {
         return .mapping(result)
     }
 
+    /// What a setting may be that has one of a few names.
+    private static func values(of setting: String) -> [String]? {
+        switch setting {
+        case "options.rolloutPrecision": Precision.allCases.map(\.rawValue)
+        case "options.trainer.activations": ActivationFormat.allCases.map(\.rawValue)
+        case "options.trainer.runner": BlockRunner.allCases.map(\.rawValue)
+        default: nil
+        }
+    }
+
     private static func words(_ error: any Error) -> String {
         guard let error = error as? DecodingError else { return "\(error)" }
         func place(_ context: DecodingError.Context) -> String { context.codingPath.map(\.stringValue).joined(separator: ".") }
         return switch error {
         case .keyNotFound(let key, let context): "'\((context.codingPath.map(\.stringValue) + [key.stringValue]).joined(separator: "."))' is missing"
         case .typeMismatch(_, let context), .valueNotFound(_, let context): "'\(place(context))' has a value of the wrong kind"
-        case .dataCorrupted(let context): "'\(place(context))': \(context.debugDescription)"
+        case .dataCorrupted(let context): "'\(place(context))': \(values(of: place(context)).map { "must be one of \($0.joined(separator: ", "))" } ?? context.debugDescription)"
         @unknown default: "\(error)"
         }
     }

@@ -76,9 +76,9 @@ public struct Rollout: Codable, Sendable, Equatable {
     }
 
     /// How much likelier the completion is in float32 than at the precision that sampled it, at temperature 1 and without truncation, at most
-    /// `limit`: what corrects for the precision. Source: Ionides 2008 (truncated importance sampling).
+    /// `limit`: what corrects for the precision. 1 for a greedy one, which was not drawn from any law. Source: Ionides 2008 (truncated importance sampling).
     public func importanceWeight(atMost limit: Double) -> Double {
-        guard let policyLogProbabilities else { return 1 }
+        guard let policyLogProbabilities, temperatures.allSatisfy({ $0 > 0 }) else { return 1 }
         return min(limit, fixedExp(zip(policyLogProbabilities, logProbabilities).reduce(0) { $0 + Double($1.0) - Double($1.1) }))
     }
 

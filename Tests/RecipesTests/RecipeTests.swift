@@ -206,7 +206,9 @@ struct STaRTests {
         try await withFolder { folder in
             let journal = MemoryJournal()
             let loop = try makeLoop(folder, journal: journal, verifier: AcceptAll(), precision: precision)
-            try await small().run(loop)
+            var recipe = ReSTEM()
+            (recipe.iterations, recipe.samplesPerProblem, recipe.epochs) = (1, 2, 1)
+            try await recipe.run(loop)
             let attempts = journal.rollouts(iteration: 1, phase: "attempt"), dev = journal.rollouts(iteration: 1, phase: "dev")
             #expect(dev.allSatisfy { $0.precision == .float32 && $0.policyLogProbabilities == nil })
             #expect(attempts.allSatisfy { $0.precision == precision && $0.policyLogProbabilities?.count == $0.completionTokens.count })
@@ -226,6 +228,10 @@ struct STaRTests {
                 let ratio = Foundation.exp(zip(rollout.policyLogProbabilities!, rollout.logProbabilities).reduce(0.0) { $0 + Double($1.0) - Double($1.1) })
                 #expect(abs(Double(example.weight) - min(2, ratio)) < 1e-6)
             }
+            // A greedy one was drawn from no law.
+            var greedy = attempts[0]
+            greedy.temperatures = greedy.temperatures.map { _ in 0 }
+            #expect(greedy.importanceWeight(atMost: 2) == 1)
             let metrics = journal.metrics().filter { $0.phase == "attempt" && $0.iteration == 1 }
             let mean = try #require(metrics.first { $0.name == "mismatch" }), most = try #require(metrics.first { $0.name == "mismatchMost" })
             #expect(mean.value > 0 && mean.value <= most.value && most.value < 1)
@@ -623,7 +629,7 @@ struct RecipeFileTests {
     }
 
     @Test("unknown settings and broken files are refused by name", arguments: [
-        ("options:\n  sead: 1\n", "sead"), ("speed: 1\n", "speed"), ("recipe:\n  stra: {}\n", "stra"), ("options: [\n", "test.yaml"), ("", "test.yaml"),
+        ("options:\n  sead: 1\n", "sead"), ("options: {rolloutPrecision: fp8}\n", "'options.rolloutPrecision': must be one of f32, bf16, q8_0, int8"), ("speed: 1\n", "speed"), ("recipe:\n  stra: {}\n", "stra"), ("options: [\n", "test.yaml"), ("", "test.yaml"),
         ("options:\n  seed: many\n", "seed"), ("recipe:\n  rest-em:\n    startsFrom: end\n", "startsFrom"),
     ])
     func refusals(text: String, name: String) throws {
