@@ -24,6 +24,7 @@ private final class PatientVerifier: Verifier {
     let name = "patient"
     private struct State {
         var sampled = 0
+        var judged = 0
         var chunks = 0
         var overlapped = 0
     }
@@ -34,11 +35,14 @@ private final class PatientVerifier: Verifier {
     func sampled() { state.withLock { $0.sampled += 1 } }
 
     func judge(_ rollouts: [Rollout]) async -> [Judgement] {
-        let (before, chunks) = state.withLock { ($0.sampled, $0.chunks) }
-        guard before < chunks else { return await AcceptAll().judge(rollouts) }
+        let (number, chunks) = state.withLock { state in
+            state.judged += 1
+            return (state.judged, state.chunks)
+        }
+        guard number < chunks else { return await AcceptAll().judge(rollouts) }
         // Far longer than a chunk takes; a loop that waits for verdicts before it samples on never lets this end early.
-        for _ in 0..<12_000 where state.withLock({ $0.sampled }) == before { try? await Task.sleep(for: .milliseconds(5)) }
-        state.withLock { if $0.sampled > before { $0.overlapped += 1 } }
+        for _ in 0..<12_000 where state.withLock({ $0.sampled }) <= number { try? await Task.sleep(for: .milliseconds(5)) }
+        state.withLock { if $0.sampled > number { $0.overlapped += 1 } }
         return await AcceptAll().judge(rollouts)
     }
 }
