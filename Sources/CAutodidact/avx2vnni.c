@@ -3,6 +3,7 @@
 #include <immintrin.h>
 #define AD_HAS_HALVES
 #define AD_DOT_HALVES
+#define AD_HAS_VNNI
 #define AD_CODED_PANELS 2
 #define AD_CODED_SUMS 2
 #define AD_ROUNDED_ROWS 2

@@ -2,7 +2,7 @@
 #if defined(__x86_64__)
 #include <immintrin.h>
 #define AD_HAS_HALVES
-#define AD_HAS_AVX2
+#define AD_DOT_HALVES
 #define AD_TILE_PANELS 4
 #define AD_CODED_PANELS 4
 #define AD_CODED_SUMS 16

@@ -54,18 +54,6 @@ AD_INLINE floats larger(floats a, floats b) { return pick(a > b, a, b); }
 
 // Adds to each sum the products of its four bytes of w and of x, which is signed: exactly, in any order. Where bytes of w are signed, the product
 // is that of w + signed_bytes_bias.
-#if defined(AD_DOT_HALVES)
-AD_INLINE ints dot_halves(ints sums, words w, words x) {
-    __m256i s[2], a[2], b[2];
-    memcpy(s, &sums, sizeof s);
-    memcpy(a, &w, sizeof a);
-    memcpy(b, &x, sizeof b);
-    for (int i = 0; i < 2; i++) s[i] = _mm256_dpbusd_avx_epi32(s[i], a[i], b[i]);
-    memcpy(&sums, s, sizeof s);
-    return sums;
-}
-#define AD_DOT_BYTES dot_halves
-#endif
 #if defined(AD_DOT_BYTES)
 enum { signed_bytes_bias = 128 };
 AD_INLINE ints dot_bytes(ints sums, words w, words x, const int is_signed) { return AD_DOT_BYTES(sums, is_signed ? w ^ 0x80808080u : w, x); }
@@ -82,21 +70,28 @@ AD_INLINE ints dot_bytes(ints sums, words w, words x, const int is_signed) {
     memcpy(&sums, s, sizeof s);
     return sums;
 }
-#elif defined(AD_HAS_AVX2)
+#elif defined(AD_DOT_HALVES)
+#if defined(AD_HAS_VNNI)
+enum { signed_bytes_bias = 128 };
+AD_INLINE __m256i dot_half(__m256i sums, __m256i w, __m256i x, const int is_signed) {
+    return _mm256_dpbusd_avx_epi32(sums, is_signed ? _mm256_xor_si256(w, _mm256_set1_epi8(-128)) : w, x);
+}
+#else
 enum { signed_bytes_bias = 0 };
-AD_INLINE __m256i dot_half(__m256i w, __m256i x, const int is_signed) {
+AD_INLINE __m256i dot_half(__m256i sums, __m256i w, __m256i x, const int is_signed) {
     // Sums of two products fit in 16 bits: |w| ≤ 128, or ≤ 15 where w is unsigned, and |x| ≤ 127.
     __m256i pairs = is_signed ? _mm256_maddubs_epi16(_mm256_abs_epi8(w), _mm256_sign_epi8(x, w)) : _mm256_maddubs_epi16(w, x);
-    return _mm256_madd_epi16(pairs, _mm256_set1_epi16(1));
+    return _mm256_add_epi32(sums, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
 }
+#endif
 AD_INLINE ints dot_bytes(ints sums, words w, words x, const int is_signed) {
-    __m256i a[2], b[2];
+    __m256i s[2], a[2], b[2];
+    memcpy(s, &sums, sizeof s);
     memcpy(a, &w, sizeof a);
     memcpy(b, &x, sizeof b);
-    for (int i = 0; i < 2; i++) a[i] = dot_half(a[i], b[i], is_signed);
-    ints products;
-    memcpy(&products, a, sizeof products);
-    return sums + products;
+    for (int i = 0; i < 2; i++) s[i] = dot_half(s[i], a[i], b[i], is_signed);
+    memcpy(&sums, s, sizeof s);
+    return sums;
 }
 #else
 enum { signed_bytes_bias = 0 };

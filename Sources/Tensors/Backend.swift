@@ -79,7 +79,7 @@ public protocol Backend: AnyObject {
     func fillRows(of matrix: Matrix, reading read: (_ rows: Range<Int>, _ values: UnsafeMutableBufferPointer<Float>) throws -> Void) throws
 
     /// The same for a matrix of codes.
-    func fillCodes(of matrix: Matrix, reading read: (_ rows: Range<Int>, _ values: CodedRows) throws -> Void) throws
+    func fillCodes<E: Error>(of matrix: Matrix, reading read: (_ rows: Range<Int>, _ values: CodedRows) throws(E) -> Void) throws(E)
 
     /// y `[M, N]` = x `[M, K]` Wᵀ (+ bias) of each layer; all layers have the same inputs. Where a weight's `roundsInputs` is set, x is rounded to 8
     /// bits in blocks of 32 and multiplied by codes as whole numbers.

@@ -188,12 +188,10 @@ public final class CPUBackend: Backend {
             }
         case .eightBitsHalf:
             let group = target.format.group
-            // A closure that does not throw.
-            try! fillCodes(of: target) { rows, coded in
+            fillCodes(of: target) { rows, coded in
                 let values = readRows(rows, of: source)
                 for block in 0..<values.count / group {
-                    let (codes, block) = (coded.codes + block * group, block)
-                    coded.scales[block] = Self.roundToBytes(values[block * group..<(block + 1) * group], codes)
+                    coded.scales[block] = Self.roundToBytes(values[block * group..<(block + 1) * group], coded.codes + block * group)
                 }
             }
         default: preconditionFailure("nothing is rounded to \(target.format)")
@@ -209,13 +207,13 @@ public final class CPUBackend: Backend {
         return scale.roundedToHalf
     }
 
-    public func fillCodes(of matrix: Matrix, reading read: (_ rows: Range<Int>, _ values: CodedRows) throws -> Void) throws {
+    public func fillCodes<E: Error>(of matrix: Matrix, reading read: (_ rows: Range<Int>, _ values: CodedRows) throws(E) -> Void) throws(E) {
         let (K, group, lanes) = (matrix.inputs, matrix.format.group, Self.lanes)
         guard let code = matrix.format.code, matrix.format.isCoded else { preconditionFailure("a matrix of \(matrix.format) has no codes") }
         let bits = UInt32(matrix.format.bits), steps = 32 / matrix.format.bits
         let groups = K / group
         reserveScratch(lanes * (K / 4 + 2 * groups))
-        try eachPanel(of: matrix) { panel, rows, worker in
+        try eachPanel(of: matrix) { (panel, rows, worker) throws(E) in
             let scales = scratchPointer(worker), offsets = scales + lanes * groups
             offsets.update(repeating: -0.0, count: lanes * groups)
             let codes = UnsafeMutableRawPointer(offsets + lanes * groups).bindMemory(to: Int8.self, capacity: lanes * K)
@@ -264,10 +262,10 @@ public final class CPUBackend: Backend {
     }
 
     /// Calls `body` for the rows of every panel, on all threads; what one of the calls threw is thrown when all are done.
-    private func eachPanel(of matrix: Matrix, _ body: (_ panel: Int, _ rows: Range<Int>, _ worker: Int) throws -> Void) throws {
-        let failure = Mutex<(any Error)?>(nil)
+    private func eachPanel<E: Error>(of matrix: Matrix, _ body: (_ panel: Int, _ rows: Range<Int>, _ worker: Int) throws(E) -> Void) throws(E) {
+        let failure = Mutex<E?>(nil)
         pool.run((matrix.outputs + Self.lanes - 1) / Self.lanes) { panel, worker in
-            do {
+            do throws(E) {
                 try body(panel, panel * Self.lanes..<min(matrix.outputs, (panel + 1) * Self.lanes), worker)
             } catch {
                 failure.withLock { $0 = error }
