@@ -54,7 +54,7 @@ public final class DurableFile {
         guard closed == 0 else { throw failure("closed") }
         guard rename(temporary, path) == 0 else { throw failure("given its name") }
         isOver = true
-        syncFolder((path as NSString).deletingLastPathComponent)
+        syncFolder(parentFolder(of: path))
     }
 
     /// Gives the file up.
@@ -87,4 +87,10 @@ public func syncFolder(_ path: String) {
     guard descriptor >= 0 else { return }
     fsync(descriptor)
     close(descriptor)
+}
+
+/// The folder that a path lies in. Foundation's own, on Linux, traps at a path of one character.
+public func parentFolder(of path: String) -> String {
+    guard let slash = path.lastIndex(of: "/") else { return "." }
+    return slash == path.startIndex ? "/" : String(path[..<slash])
 }

@@ -32,7 +32,7 @@ public struct RunFolder: Sendable {
         if Self.holdsRun(path) { throw Self.exists(path) }  // made while we waited
         try Self.makeFolder("\(path)/checkpoints")
         try writeDurably(recipe, to: recipePath)
-        syncFolder((path as NSString).deletingLastPathComponent)
+        syncFolder(parentFolder(of: path))
     }
 
     /// Opens a run to go on with it.
