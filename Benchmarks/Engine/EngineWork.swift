@@ -23,7 +23,7 @@ final class EngineWork {
         if models[precision] == nil { models[precision] = opened.at(precision) }
         model = models[precision]!
         switch (request.work, size.count) {
-        case ("load", 0): return ["seconds": try seconds { _ = try Model(path: model.source!, on: model.decoder.backend) }]
+        case ("load", 0): return ["seconds": try seconds { _ = try Model(path: model.source!, on: model.transformer.backend) }]
         case ("prefill", 1): return try prefill(tokens: size[0])
         case ("decode", 3): return try decode(sequences: size[0], prompt: size[1], new: size[2])
         case ("shared-prefix", 5): return try sharedPrefix(prompts: size[0], samples: size[1], prefix: size[2], own: size[3], new: size[4])
@@ -41,7 +41,7 @@ final class EngineWork {
     // MARK: Sampling
 
     private func tokens(_ count: Int, _ key: RandomKey) -> [Int32] {
-        key.permutation(model.decoder.configuration.vocabularySize - 100).prefix(count).map { Int32($0 + 50) }
+        key.permutation(model.transformer.configuration.vocabularySize - 100).prefix(count).map { Int32($0 + 50) }
     }
 
     private func prefill(tokens count: Int) throws -> [String: Double] {
@@ -95,7 +95,7 @@ final class EngineWork {
 
     private func score(batch: Int, length: Int) -> [String: Double] {
         let examples = examples(batch, length)
-        let time = seconds { _ = model.decoder.score(examples) }
+        let time = seconds { _ = model.transformer.score(examples) }
         return ["tokens_s": Double(batch * length) / time, "seconds": time]
     }
 
@@ -103,8 +103,8 @@ final class EngineWork {
     private func trainer(_ name: String, _ objective: any Objective, learningRate: Double = 1e-5, sharing: Bool = true, activations: ActivationFormat = .float32) -> Trainer {
         if let trainer = trainers[name] { return trainer }
         let options = TrainerOptions(optimizer: AdamWOptions(learningRate: learningRate), sharesPrefixes: sharing, activations: activations)
-        let isCoded = model.decoder.parameters.parameters.contains { $0.format != .float32 }
-        let trainer = Trainer(isCoded ? model.decoder.copy(expanding: true) : model.decoder, objective: objective, options: options, totalSteps: 1000)
+        let isCoded = model.transformer.parameters.parameters.contains { $0.format != .float32 }
+        let trainer = Trainer(isCoded ? model.transformer.copy(expanding: true) : model.transformer, objective: objective, options: options, totalSteps: 1000)
         trainers[name] = trainer
         return trainer
     }
@@ -124,10 +124,10 @@ final class EngineWork {
     private func trainRandom(width: Int, layers: Int, vocabulary: Int, batch: Int, length: Int) throws -> [String: Double] {
         let name = "random \(width) \(layers)"
         if trainers[name] == nil {
-            let configuration = DecoderConfiguration(
+            let configuration = TransformerConfiguration(
                 modelType: "llama", vocabularySize: vocabulary, hiddenSize: width, intermediateSize: 4 * width, numHiddenLayers: layers, numAttentionHeads: width / 64,
                 maxPositionEmbeddings: 2048, tieWordEmbeddings: true)
-            let decoder = Decoder(configuration, on: model.decoder.backend)
+            let decoder = Transformer(configuration, on: model.transformer.backend)
             decoder.initialize(key)
             trainers[name] = Trainer(decoder, objective: NegativeLogLikelihood(), options: TrainerOptions(optimizer: AdamWOptions(learningRate: 1e-5)), totalSteps: 1000)
         }

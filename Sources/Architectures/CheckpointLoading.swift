@@ -21,7 +21,25 @@ public enum CheckpointError: Error, Equatable, CustomStringConvertible {
     }
 }
 
-extension Decoder {
+extension TransformerConfiguration {
+    /// The names under which files may keep a weight: that of the family's language model, without the prefix that bare models leave out, and
+    /// as norms were called by the first BERTs.
+    func spellings(_ name: String) -> [String] {
+        var names = [name]
+        let base = names[0].hasPrefix(self.names.base) ? self.names.base : ""
+        if !base.isEmpty {
+            names.append(String(name.dropFirst(base.count)))
+            if let end = base.firstIndex(of: "."), base.index(after: end) != base.endIndex { names.append(String(name[base.index(after: end)...])) }
+        }
+        if encoderLayers != nil, name == "\(self.names.embedding).weight" { names += ["encoder.embed_tokens.weight", "decoder.embed_tokens.weight"] }
+        for (ours, old) in [("LayerNorm.weight", "LayerNorm.gamma"), ("LayerNorm.bias", "LayerNorm.beta")] where name.hasSuffix(ours) {
+            names += names.map { String($0.dropLast(ours.count)) + old }
+        }
+        return names
+    }
+}
+
+extension Transformer {
     /// Whether a file's tensors are this model's, by name, shape and type, without reading a value; `parameters.byteCount` is then what
     /// loading it takes.
     /// - Throws: `CheckpointError`, and `FileError` for a type that is no number.
@@ -34,6 +52,17 @@ extension Decoder {
         let plan = try matched(file)
         parameters.allocate(expanding ? [:] : formats(plan))
         for (parameter, info, permutation) in plan {
+            if !parameter.isMatrix {
+                try parameters.fill(parameter) { _, values in try file.readFloats(info, into: values) }
+                continue
+            }
+            if parameter.isTransposed, !(file is GGUFFile) {
+                let (outputs, inputs) = (parameter.shape[0], parameter.shape[1]), stored = try file.floats(info.name)
+                try parameters.fill(parameter) { rows, values in
+                    for (index, row) in rows.enumerated() { for column in 0..<inputs { values[index * inputs + column] = stored[column * outputs + row] } }
+                }
+                continue
+            }
             /// Stretches of rows that lie together in the file, with their place among the rows asked for.
             func stretches(_ rows: Range<Int>) -> [(index: Int, source: Range<Int>)] {
                 guard let permutation else { return [(0, rows)] }
@@ -80,12 +109,13 @@ extension Decoder {
         var taken: Set<String> = []
         var plan: [Match] = []
         for parameter in parameters.parameters {
-            let name = isGGUF ? ggufName(parameter.name) : parameter.name
-            guard let info = file.info(name) else {
-                throw CheckpointError.missing(parameter: name, file: file.path, nearest: nearestName(to: name, in: file.tensors.map(\.name)))
+            let names = isGGUF ? [ggufName(parameter.name)] : configuration.spellings(parameter.name)
+            guard let info = names.lazy.compactMap({ file.info($0) }).first else {
+                throw CheckpointError.missing(parameter: names[0], file: file.path, nearest: nearestName(to: names[0], in: file.tensors.map(\.name)))
             }
-            guard info.shape == parameter.shape else {
-                throw CheckpointError.wrongShape(parameter: name, file: file.path, expected: parameter.shape, found: info.shape)
+            let name = info.name, expected = isGGUF ? parameter.shape : parameter.fileShape
+            guard info.shape == expected else {
+                throw CheckpointError.wrongShape(parameter: name, file: file.path, expected: expected, found: info.shape)
             }
             guard info.dtype.isExpandable else {
                 throw FileError(file: file.path, problem: "'\(name)' is of type \(info.dtype.name), which is not read as floats", advice: "Use a conversion to F32, F16, BF16 or another type that is.")
@@ -93,11 +123,12 @@ extension Decoder {
             taken.insert(name)
             plan.append((parameter, info, isGGUF ? permutation(parameter.name) : nil))
         }
-        // Buffers that old libraries stored, and a tied table stored twice.
-        let buffers = ["rotary_emb.inv_freq", "attn.bias", "attn.masked_bias", "position_ids"]
-        let left = file.tensors.map(\.name).filter { name in
-            !taken.contains(name) && !buffers.contains { name.hasSuffix($0) } && !(configuration.tieWordEmbeddings && name == configuration.names.head)
-        }
+        // Buffers that old libraries stored, and tied tables and their biases stored twice.
+        let buffers = ["rotary_emb.inv_freq", "attn.bias", "attn.masked_bias", "attention.bias", "attention.masked_bias", "position_ids", "embed_positions._float_tensor"]
+        var copies = [configuration.names.head + ".bias"]
+        if configuration.tieWordEmbeddings { copies.append(configuration.names.head + ".weight") }
+        if configuration.encoderLayers != nil { copies += ["encoder.embed_tokens.weight", "decoder.embed_tokens.weight"] }
+        let left = file.tensors.map(\.name).filter { name in !taken.contains(name) && !buffers.contains { name.hasSuffix($0) } && !copies.contains(name) }
         guard left.isEmpty else { throw CheckpointError.unexpected(names: left, file: file.path) }
         return plan
     }
@@ -115,23 +146,24 @@ extension Decoder {
 
     private func permutation(_ name: String) -> Permutation? {
         let names = configuration.names
-        return name.contains(names.qProj) || name.contains(names.kProj) ? Permutation(headDim: configuration.headDim) : nil
+        return name.contains(names.query) || name.contains(names.key) ? Permutation(headDim: configuration.headDim) : nil
     }
 
     private func ggufName(_ name: String) -> String {
         let names = configuration.names
-        if name == names.embedding { return "token_embd.weight" }
-        if name == names.finalNorm { return "output_norm.weight" }
-        if name == names.head { return "output.weight" }
-        guard name.hasPrefix(names.layer) else { return name }
-        let rest = name.dropFirst(names.layer.count)
+        if name == "\(names.base)\(names.embedding).weight" { return "token_embd.weight" }
+        if let norm = names.finalNorm, name == "\(names.base)\(norm).weight" { return "output_norm.weight" }
+        if name == "\(names.head).weight" { return "output.weight" }
+        let prefix = names.base + names.layer
+        guard name.hasPrefix(prefix) else { return name }
+        let rest = name.dropFirst(prefix.count)
         let layer = rest.prefix { $0.isNumber }
         let inside = rest.dropFirst(layer.count + 1)
         let table = [
-            (names.inputNorm, "attn_norm"), (names.attentionNorm, "ffn_norm"), (names.qProj, "attn_q"), (names.kProj, "attn_k"), (names.vProj, "attn_v"),
-            (names.oProj, "attn_output"), (names.gateProj, "ffn_gate"), (names.upProj, "ffn_up"), (names.downProj, "ffn_down"),
+            (names.attentionPreNorm, "attn_norm"), (names.mlpPreNorm, "ffn_norm"), (names.query, "attn_q"), (names.key, "attn_k"), (names.value, "attn_v"),
+            (names.output, "attn_output"), (names.gate, "ffn_gate"), (names.up, "ffn_up"), (names.down, "ffn_down"),
         ]
-        for (ours, theirs) in table where inside.hasPrefix(ours + ".") { return "blk.\(layer).\(theirs)\(inside.dropFirst(ours.count))" }
+        for case (let ours?, let theirs) in table where inside.hasPrefix(ours + ".") { return "blk.\(layer).\(theirs)\(inside.dropFirst(ours.count))" }
         return name
     }
 }

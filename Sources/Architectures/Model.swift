@@ -6,15 +6,15 @@ import Tokenization
 
 /// A decoder with its tokenizer and template: what a model folder or a GGUF file holds.
 public final class Model {
-    public let decoder: Decoder
+    public let transformer: Transformer
     public let tokenizer: Tokenizer
     /// Where it came from, for messages; nil for one made from a configuration.
     public let source: String?
     /// Tokens that end a completion.
     public let stopTokens: [Int32]
 
-    public init(decoder: Decoder, tokenizer: Tokenizer, stopTokens: [Int32], source: String? = nil) {
-        self.decoder = decoder
+    public init(transformer: Transformer, tokenizer: Tokenizer, stopTokens: [Int32], source: String? = nil) {
+        self.transformer = transformer
         self.tokenizer = tokenizer
         self.stopTokens = stopTokens
         self.source = source
@@ -25,7 +25,7 @@ public final class Model {
         let folder = try ModelFolder(path)
         let weights = try folder.openWeights()
         let gguf = weights as? GGUFFile
-        let decoder = Decoder(try gguf.map { try DecoderConfiguration($0) } ?? DecoderConfiguration(folder.configFields()), on: backend)
+        let decoder = Transformer(try gguf.map { try TransformerConfiguration($0) } ?? TransformerConfiguration(folder.configFields()), on: backend)
         let tokenizer = try gguf.map { try Tokenizer(gguf: $0) } ?? Tokenizer(path: folder.folder)
         let (rows, tokens) = (decoder.configuration.vocabularySize, tokenizer.vocabularySize)
         guard tokens <= rows else {
@@ -33,11 +33,11 @@ public final class Model {
         }
         try decoder.load(weights)
         let stops = Self.stops(decoder.configuration, tokenizer, gguf == nil ? try folder.generationConfig() : nil)
-        self.init(decoder: decoder, tokenizer: tokenizer, stopTokens: stops, source: path)
+        self.init(transformer: decoder, tokenizer: tokenizer, stopTokens: stops, source: path)
     }
 
     /// What ends a completion: the configuration's end tokens, the generation configuration's, the tokenizer's own.
-    private static func stops(_ c: DecoderConfiguration, _ tokenizer: Tokenizer, _ generation: JSONObject?) -> [Int32] {
+    private static func stops(_ c: TransformerConfiguration, _ tokenizer: Tokenizer, _ generation: JSONObject?) -> [Int32] {
         var stops = c.eosTokenIDs + tokenizer.eosTokens
         if let eos = generation?["eos_token_id"] { stops += (eos.array ?? [eos]).compactMap { $0.int.flatMap { Int32(exactly: $0) } } }
         // ChatML models end a turn with <|im_end|> and a text with <|endoftext|>.
@@ -86,10 +86,10 @@ public final class Model {
     }
 
     /// The same model at a precision.
-    public func at(_ precision: Precision) -> Model { decoder.parameters.changes(at: precision) ? with(decoder.copy(at: precision)) : self }
+    public func at(_ precision: Precision) -> Model { transformer.parameters.changes(at: precision) ? with(transformer.copy(at: precision)) : self }
 
     /// The same tokenizer around other values.
-    public func with(_ decoder: Decoder) -> Model { Model(decoder: decoder, tokenizer: tokenizer, stopTokens: stopTokens, source: source) }
+    public func with(_ transformer: Transformer) -> Model { Model(transformer: transformer, tokenizer: tokenizer, stopTokens: stopTokens, source: source) }
 }
 
 /// SHA-256 in hexadecimal.
@@ -97,7 +97,7 @@ public func sha256(_ data: Data) -> String { hexadecimal(SHA256.hash(data: data)
 
 private func hexadecimal(_ digest: SHA256.Digest) -> String { digest.map { String(format: "%02x", $0) }.joined() }
 
-extension Decoder {
+extension Transformer {
     /// SHA-256 over every parameter's name, shape and row-major float32 values.
     public func contentHash() -> String {
         var hash = SHA256()
@@ -123,16 +123,17 @@ extension Model {
     /// - Returns: the content hash of the weights.
     @discardableResult
     public func save(to folder: String) throws -> String {
-        let decoder = decoder
+        let decoder = transformer
         let writer = try SafetensorsWriter(
-            path: "\(folder)/model.safetensors", tensors: decoder.parameters.parameters.map { ($0.name, .f32, $0.shape) }, metadata: ["format": "pt"])
+            path: "\(folder)/model.safetensors", tensors: decoder.parameters.parameters.map { ($0.name, .f32, $0.fileShape) }, metadata: ["format": "pt"])
         var hash = SHA256()
         for parameter in decoder.parameters.parameters {
             hash.update(data: Data("\(parameter.name) \(parameter.shape)\n".utf8))
             try decoder.forRows(of: parameter) { values in
                 hash.update(bufferPointer: UnsafeRawBufferPointer(values))
-                try writer.append(values)
+                if !parameter.isTransposed { try writer.append(values) }
             }
+            if parameter.isTransposed { try writer.append(decoder.parameters.readFileOrder(parameter)) }
         }
         try writer.finish()
         var configuration = decoder.configuration

@@ -10,6 +10,8 @@ public struct RotaryScaling: Sendable, Equatable {
         case llama3(factor: Double, lowFrequencyFactor: Double, highFrequencyFactor: Double, originalLength: Int)
         /// Source: Peng et al. 2023, arXiv:2309.00071. `attentionFactor` is 0.1 ln(factor) + 1 where the file gives none.
         case yarn(factor: Double, betaFast: Double, betaSlow: Double, originalLength: Int, attentionFactor: Double?)
+        /// A divisor for each pair, other ones in sequences longer than those of pre-training. Source: Ding et al. 2024, arXiv:2402.13753.
+        case longrope(short: [Double], long: [Double], originalLength: Int, attentionFactor: Double)
     }
     public var base: Double
     public var variant: Variant
@@ -19,12 +21,21 @@ public struct RotaryScaling: Sendable, Equatable {
         self.variant = variant
     }
 
+    /// The length beyond which a sequence is turned by other frequencies, all of it.
+    public var switchLength: Int? {
+        if case .longrope(_, _, let length, _) = variant { return length }
+        return nil
+    }
+
     /// One frequency per rotated pair.
-    public func frequencies(rotated: Int) -> [Float] {
+    /// - Parameter isStretched: of sequences beyond `switchLength`.
+    public func frequencies(rotated: Int, isStretched: Bool = false) -> [Float] {
         let plain = rotaryFrequencies(rotated: rotated, base: base)
         switch variant {
         case .none:
             return plain.map { Float($0) }
+        case .longrope(let short, let long, _, _):
+            return zip(plain, isStretched ? long : short).map { Float(1 / ($1 / $0)) }
         case .linear(let factor):
             return plain.map { Float($0 / factor) }
         case .llama3(let factor, let low, let high, let original):
@@ -50,7 +61,10 @@ public struct RotaryScaling: Sendable, Equatable {
 
     /// What cosines and sines are multiplied by.
     public var magnitude: Float {
-        if case .yarn(let factor, _, _, _, let given) = variant { return Float(given ?? 0.1 * fixedLog(factor) + 1) }
-        return 1
+        switch variant {
+        case .yarn(let factor, _, _, _, let given): Float(given ?? 0.1 * fixedLog(factor) + 1)
+        case .longrope(_, _, _, let given): Float(given)
+        case .none, .linear, .llama3: 1
+        }
     }
 }

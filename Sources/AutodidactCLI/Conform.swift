@@ -19,11 +19,12 @@ struct Conform: AsyncParsableCommand {
 
     func run() async throws {
         let backend = try engine.backend()
-        var (failed, unsupported) = (false, false)
+        var (failed, unsupported, conforming) = (false, false, 0)
         for folder in folders {
             do {
                 let result = try Conformance(folder: folder, configFile: config, on: backend)
                 failed = failed || !result.conforms
+                if result.conforms { conforming += 1 }
                 printLine("\(result.conforms ? "conforms" : "DEVIATES") \(folder)")
                 for (group, members) in grouped(result.deviations) {
                     if all { members.forEach { printLine("  \($0.quantity): off by \($0.absolute), \(percent($0)) % of what is allowed") } }
@@ -35,6 +36,7 @@ struct Conform: AsyncParsableCommand {
                 printLine("unsupported \(folder): \(error.name)")
             }
         }
+        if folders.count > 1 { printLine("\(conforming) of \(folders.count) conform") }
         if failed { throw ExitCode(1) }
         if unsupported { throw ExitCode(3) }
     }
@@ -42,9 +44,10 @@ struct Conform: AsyncParsableCommand {
     private func percent(_ deviation: Conformance.Deviation) -> Double { (deviation.share * 1000).rounded() / 10 }
 
     private func grouped(_ deviations: [Conformance.Deviation]) -> [(String, [Conformance.Deviation])] {
-        ["logits", "hidden", "loss", "grad", "greedy"].compactMap { name in
-            let members = deviations.filter { $0.quantity.hasPrefix(name) }
-            return members.isEmpty ? nil : (name, members)
-        }
+        // "grad.layers.0.weight" belongs to "grad", "greedy.ids[2]" to "greedy".
+        func group(_ deviation: Conformance.Deviation) -> String { String(deviation.quantity.prefix { $0 != "." }) }
+        var names: [String] = []
+        for deviation in deviations where !names.contains(group(deviation)) { names.append(group(deviation)) }
+        return names.map { name in (name, deviations.filter { group($0) == name }) }
     }
 }

@@ -14,12 +14,12 @@ struct Inspect: AsyncParsableCommand {
     func run() async throws {
         let folder = try ModelFolder(model)
         let weights = try folder.openWeights()
-        let configuration = try (weights as? GGUFFile).map { try DecoderConfiguration($0) } ?? DecoderConfiguration(try folder.configFields())
+        let configuration = try (weights as? GGUFFile).map { try TransformerConfiguration($0) } ?? TransformerConfiguration(try folder.configFields())
         // A folder may hold weights alone.
         let tokenizer: Tokenizer? =
             if let gguf = weights as? GGUFFile { try Tokenizer(gguf: gguf) } else { try folder.tokenizerPath.map { _ in try Tokenizer(path: folder.folder) } }
         // Every name and shape is checked, without reading a value.
-        let decoder = Decoder(configuration, on: try CPUBackend(threads: 1))
+        let decoder = Transformer(configuration, on: try CPUBackend(threads: 1))
         try decoder.check(weights)
         var dtypes: [String: Int] = [:]
         for tensor in weights.tensors { dtypes[tensor.dtype.name, default: 0] += 1 }
@@ -30,7 +30,7 @@ struct Inspect: AsyncParsableCommand {
             } else { "none" }
         if json {
             printLine(jsonLine([
-                ("family", .string(configuration.modelType)), ("parameters", .integer(Int64(configuration.parameterCount))),
+                ("family", .string(configuration.modelType)), ("parameters", .integer(Int64(decoder.parameterCount))),
                 ("dtypes", .object(JSONObject(dtypes.sorted { $0.key < $1.key }.map { ($0.key, .integer(Int64($0.value))) }))),
                 ("vocabulary", tokenizer.map { .integer(Int64($0.vocabularySize)) } ?? .null), ("context", .integer(Int64(configuration.maxPositionEmbeddings))),
                 ("template", .string(template)), ("bytesToRun", .integer(Int64(plan.bytesToRun(tokens: configuration.maxPositionEmbeddings)))),
@@ -42,7 +42,7 @@ struct Inspect: AsyncParsableCommand {
         let c = configuration
         printLine("""
             family      \(c.modelType)\(c.labelCount.map { ", classifies into \($0) labels" } ?? "")
-            parameters  \(c.parameterCount) (\(dtypes.sorted { $0.key < $1.key }.map { "\($0.value) tensors \($0.key)" }.joined(separator: ", ")))
+            parameters  \(decoder.parameterCount) (\(dtypes.sorted { $0.key < $1.key }.map { "\($0.value) tensors \($0.key)" }.joined(separator: ", ")))
             shape       \(c.numHiddenLayers) layers, hidden \(c.hiddenSize), MLP \(c.intermediateSize), \(c.numAttentionHeads) heads on \(c.numKeyValueHeads) key/value heads of \(c.headDim)
             context     \(c.maxPositionEmbeddings) tokens
             vocabulary  \(tokenizer.map { "\($0.vocabularySize) tokens" } ?? "no tokenizer"), \(c.vocabularySize) rows\(c.tieWordEmbeddings ? ", head tied to the embedding" : "")

@@ -25,7 +25,7 @@ struct Score: AsyncParsableCommand {
             texts.append((line, text))
         }
         let model = try Model(path: model, on: try engine.backend()).at(precision.value)
-        let context = model.decoder.configuration.maxPositionEmbeddings
+        let context = model.transformer.configuration.maxPositionEmbeddings
         let encoded = try texts.map { line, text in
             let ids: [Int32]
             do { ids = try model.encode(text) } catch let error as FileError { throw refusal(line, "cannot be read: the model \(error.problem)", error.advice) }
@@ -33,7 +33,7 @@ struct Score: AsyncParsableCommand {
             return ids
         }
         for ((line, text), ids) in zip(texts, encoded) {
-            let likelihood = TextLikelihood(of: ids, bytes: text.utf8.count, under: model.decoder)
+            let likelihood = TextLikelihood(of: ids, bytes: text.utf8.count, under: model.transformer)
             if json {
                 printLine(jsonLine([
                     ("tokens", .integer(Int64(likelihood.tokens))), ("logLikelihood", .number(likelihood.logLikelihood)),

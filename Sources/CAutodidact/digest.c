@@ -113,8 +113,12 @@ static uint64_t row_functions(const ad_kernels *k, uint64_t hash) {
     k->multiply(y, x, dy, all); TAKE(y, all);
     k->scale(y, x, 0.7f, all); TAKE(y, all);
     k->exponential(y, x, all); TAKE(y, all);
-    k->gated_silu(y, x, dy, all); TAKE(y, all);
-    k->gated_silu_backward(y, z, dy, x, dy, all); TAKE(y, all); TAKE(z, all);
+    for (ad_activation kind = ad_silu; kind <= ad_tanh; kind++) {
+        k->activate(kind, y, x, all); TAKE(y, all);
+        k->activate_backward(kind, y, dy, x, all); TAKE(y, all);
+        k->gated(kind, y, x, dy, all); TAKE(y, all);
+        k->gated_backward(kind, y, z, dy, x, dy, all); TAKE(y, all); TAKE(z, all);
+    }
     float law[2] = {k->log_sum_exp(x, all, 0.7f), 0};
     law[1] = k->entropy(x, all, law[0]);
     TAKE(law, 2);
@@ -134,10 +138,12 @@ static uint64_t row_functions(const ad_kernels *k, uint64_t hash) {
 static uint64_t attention(const ad_kernels *k, uint64_t hash) {
     float q[rows * head], key_panels[padded_keys * head], value_rows[padded_keys * padded_head], key_rows[padded_keys * padded_head], value_panels[padded_keys * head];
     float out[rows * head], dout[rows * head], dq[rows * head], dk[padded_keys * padded_head], dv[padded_keys * padded_head], bias[17], dbias[17] = {0};
-    float strip[2 * ad_attention_rows * padded_keys + 2 * ad_attention_rows * padded_head];
+    float pairs[rows * keys], dpairs[rows * keys] = {0};
+    float strip[3 * ad_attention_rows * padded_keys + 2 * ad_attention_rows * padded_head];
     fill(q, rows * head, 9);
     fill(dout, rows * head, 10);
     fill(bias, 17, 11);
+    fill(pairs, rows * keys, 13);
     memset(key_panels, 0, sizeof key_panels);
     memset(value_panels, 0, sizeof value_panels);
     memset(key_rows, 0, sizeof key_rows);
@@ -157,14 +163,15 @@ static uint64_t attention(const ad_kernels *k, uint64_t hash) {
         last[r] = position[r] = keys - rows + r;
     }
     ad_kv_run run = {key_panels, value_rows, keys};
-    ad_attention a = {&run, 1, 16 * head, padded_head, head, 0.3f, first, last, NULL, NULL, position, bias, 8};
+    ad_attention a = {&run, 1, 16 * head, padded_head, head, 0.3f, first, last, NULL, NULL, position, bias, 8, 1.5f, pairs, keys};
     k->attention(out, head, q, head, rows, &a, strip);
-    k->attention_backward(dq, head, dk, dv, dbias, q, head, out, head, dout, head, rows, key_rows, value_panels, &a, strip);
+    k->attention_backward(dq, head, dk, dv, dbias, dpairs, q, head, out, head, dout, head, rows, key_rows, value_panels, &a, strip);
     TAKE(out, rows * head);
     TAKE(dq, rows * head);
     TAKE(dk, padded_keys * padded_head);
     TAKE(dv, padded_keys * padded_head);
     TAKE(dbias, 17);
+    TAKE(dpairs, rows * keys);
     return hash;
 }
 

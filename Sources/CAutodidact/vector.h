@@ -147,4 +147,82 @@ AD_INLINE floats vexp(floats x) {
 
 AD_INLINE floats vsigmoid(floats x) { return splat(1.0f) / (splat(1.0f) + vexp(-x)); }
 
+AD_INLINE floats vabs(floats x) { return (floats)((ints)x & 0x7fffffff); }
+// The magnitude of a under the sign of b.
+AD_INLINE floats with_sign(floats a, floats b) { return (floats)(((ints)a & 0x7fffffff) | ((ints)b & (int32_t)0x80000000)); }
+
+// tanh x within 2 ulp: a polynomial in x² below 5/8 fitted for the smallest largest error, 1 - 2 / (e^2x + 1) above.
+AD_INLINE floats vtanh(floats x) {
+    floats size = vabs(x), s = x * x;
+    floats p = splat(-6.113188341e-3f);
+    p = vfma(p, s, splat(2.1010078489e-2f));
+    p = vfma(p, s, splat(-5.3854070603e-2f));
+    p = vfma(p, s, splat(1.33327946066e-1f));
+    p = vfma(p, s, splat(-3.33333283662e-1f));
+    floats small = vfma(p * s, x, x), large = splat(1.0f) - splat(2.0f) / (vexp(size + size) + splat(1.0f));
+    return pick(size < splat(0.625f), small, with_sign(large, x));
+}
+
+// erf x within 2 ulp: x + x g(x²) below 1, 1 - e^h(|x|) above, both polynomials fitted for the smallest largest error.
+AD_INLINE floats verf(floats x) {
+    floats size = vabs(x), s = x * x;
+    floats g = splat(7.889119297e-5f);
+    g = vfma(g, s, splat(-8.020841051e-4f));
+    g = vfma(g, s, splat(5.189535208e-3f));
+    g = vfma(g, s, splat(-2.6854444295e-2f));
+    g = vfma(g, s, splat(1.12836003304e-1f));
+    g = vfma(g, s, splat(-3.76126259565e-1f));
+    g = vfma(g, s, splat(1.28379166126e-1f));
+    floats t = pick(size < splat(4.0f), size, splat(4.0f));
+    floats h = splat(-2.1686850232e-5f);
+    h = vfma(h, t, splat(4.4133636402e-4f));
+    h = vfma(h, t, splat(-4.2045619339e-3f));
+    h = vfma(h, t, splat(2.52082571387e-2f));
+    h = vfma(h, t, splat(-1.08418576419e-1f));
+    h = vfma(h, t, splat(-6.33219897747e-1f));
+    h = vfma(h, t, splat(-1.12957847118f));
+    h = vfma(h, t, splat(1.88040226931e-4f));
+    floats value = pick(size < splat(1.0f), vfma(g, x, x), with_sign(splat(1.0f) - vexp(h), x));
+    return pick(x == x, value, x);
+}
+
+// What an activation makes of x, and its slope there.
+AD_INLINE floats activated(const ad_activation kind, floats x) {
+    switch (kind) {
+    case ad_silu: return x * vsigmoid(x);
+    case ad_gelu: return splat(0.5f) * x * (splat(1.0f) + verf(x * splat(0.70710678118654752f)));
+    case ad_gelu_tanh: return splat(0.5f) * x * (splat(1.0f) + vtanh(splat(0.79788456080286536f) * vfma(x * x * x, splat(0.044715f), x)));
+    case ad_quick_gelu: return x * vsigmoid(splat(1.702f) * x);
+    case ad_relu: return pick(x < splat(0), splat(0), x);
+    case ad_tanh: return vtanh(x);
+    }
+}
+
+AD_INLINE floats activation_slope(const ad_activation kind, floats x) {
+    switch (kind) {
+    case ad_silu: {
+        floats s = vsigmoid(x);
+        return s * (splat(1.0f) + x * (splat(1.0f) - s));
+    }
+    case ad_gelu: {
+        floats density = splat(0.39894228040143268f) * vexp(splat(-0.5f) * x * x);
+        return vfma(x, density, splat(0.5f) * (splat(1.0f) + verf(x * splat(0.70710678118654752f))));
+    }
+    case ad_gelu_tanh: {
+        floats t = vtanh(splat(0.79788456080286536f) * vfma(x * x * x, splat(0.044715f), x));
+        floats inner = splat(0.79788456080286536f) * vfma(x * x, splat(0.134145f), splat(1.0f));
+        return splat(0.5f) * (splat(1.0f) + t) + splat(0.5f) * x * (splat(1.0f) - t * t) * inner;
+    }
+    case ad_quick_gelu: {
+        floats s = vsigmoid(splat(1.702f) * x);
+        return s * (splat(1.0f) + splat(1.702f) * x * (splat(1.0f) - s));
+    }
+    case ad_relu: return pick(x > splat(0), splat(1.0f), splat(0));
+    case ad_tanh: {
+        floats t = vtanh(x);
+        return splat(1.0f) - t * t;
+    }
+    }
+}
+
 #endif

@@ -15,7 +15,7 @@ public struct TextLikelihood: Sendable, Equatable {
     public var tokenLogProbabilities: [Float]
 
     /// Scores `ids`, which are no longer than the context; the first is only read. `bytes` is the length of the whole text in UTF-8.
-    public init(of ids: [Int32], bytes: Int, under decoder: Decoder) {
+    public init(of ids: [Int32], bytes: Int, under decoder: Transformer) {
         tokens = ids.count
         guard ids.count > 1 else {
             (logLikelihood, perplexity, bitsPerByte, tokenLogProbabilities) = (0, nil, nil, [])

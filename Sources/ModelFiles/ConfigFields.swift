@@ -98,6 +98,9 @@ public final class ConfigFields {
         return value
     }
 
+    /// Everything in the file, read or not.
+    public var members: JSONObject { object }
+
     /// Whether the field is there and not null. Does not count as reading it.
     public func has(_ name: String) -> Bool { object[name].map { !$0.isNull } ?? false }
 

@@ -24,12 +24,12 @@ extension Model {
         let tokenizer = try Tokenizer.symbols(
             digits + digits.map { " \($0)" } + ["\n", " ", ",", "+", "=", " +", " ,", " =", " C:", "Input:", "Target:", "<scratch>", "</scratch>"]
                 + (form == .direct ? [" (", ")"] : []), special: ["<eos>"])
-        var configuration = DecoderConfiguration(
+        var configuration = TransformerConfiguration(
             modelType: "llama", vocabularySize: (tokenizer.vocabularySize + 15) / 16 * 16, hiddenSize: shape.hiddenSize, intermediateSize: shape.intermediateSize,
             numHiddenLayers: shape.layers, numAttentionHeads: shape.heads, maxPositionEmbeddings: shape.context, rope: RotaryScaling(base: shape.ropeBase), tieWordEmbeddings: true)
         configuration.eosTokenIDs = tokenizer.eosTokens
-        let decoder = Decoder(configuration, on: backend)
+        let decoder = Transformer(configuration, on: backend)
         decoder.initialize(key.folding("initial weights"), deviation: shape.initialDeviation)
-        return Model(decoder: decoder, tokenizer: tokenizer, stopTokens: tokenizer.eosTokens)
+        return Model(transformer: decoder, tokenizer: tokenizer, stopTokens: tokenizer.eosTokens)
     }
 }

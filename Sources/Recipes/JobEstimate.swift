@@ -55,7 +55,7 @@ public struct JobEstimate: Sendable {
                 steps += (Int(selected + Double(worked.count)) * epochs + options.batchSize - 1) / options.batchSize
             }
         }
-        let trainer = Trainer(model.decoder.copy(expanding: true), objective: NegativeLogLikelihood(), options: options.trainer, totalSteps: 3)
+        let trainer = Trainer(model.transformer.copy(expanding: true), objective: NegativeLogLikelihood(), options: options.trainer, totalSteps: 3)
         // The first step also takes its memory from the system.
         let probed = try trainer.step(probe.examples)
         let clock = ContinuousClock()
@@ -65,9 +65,9 @@ public struct JobEstimate: Sendable {
         let batchTokens = probed.computedTokens
         trainedTokens = steps * batchTokens
 
-        let memory = MemoryPlan(model.decoder)
+        let memory = MemoryPlan(model.transformer)
         // An answer ends with the context at the latest.
-        let longest = min(Double(model.decoder.configuration.maxPositionEmbeddings), probe.promptLength + Double(environment.maxTokens))
+        let longest = min(Double(model.transformer.configuration.maxPositionEmbeddings), probe.promptLength + Double(environment.maxTokens))
         let cache = Int(Double(options.maxSequences) * longest)
         let tensors = max(
             memory.bytesToTrain(microBatchTokens: min(options.trainer.microBatchTokens, batchTokens), startingWeights: true, runner: options.trainer.runner, activations: options.trainer.activations),
@@ -117,7 +117,7 @@ public struct JobEstimate: Sendable {
                 try Generator(model).run(requests)
                 secondsPerMeasured = (clock.now - exactly) / .seconds(1) / Double(completions.count)
                 let scoring = clock.now
-                _ = model.decoder.score(completions.map { Example(promptTokens: prompts[$0.request], completionTokens: $0.tokens) })
+                _ = model.transformer.score(completions.map { Example(promptTokens: prompts[$0.request], completionTokens: $0.tokens) })
                 secondsPerSequence += (clock.now - scoring) / .seconds(1) / Double(completions.count)
             }
             promptLength = Self.mean(prompts.map { Double($0.count) })

@@ -38,7 +38,7 @@ public actor LearningLoop {
     /// Fresh plug-ins for every training.
     private let makePlugins: @Sendable () -> [any StepPlugin]
     /// The policy in memory besides the base.
-    private var loaded: (version: PolicyVersion, decoder: Decoder)?
+    private var loaded: (version: PolicyVersion, decoder: Transformer)?
     /// The policy that samples, where that is at another precision.
     private var rounded: (version: PolicyVersion, precision: Precision, model: Model)?
 
@@ -74,7 +74,7 @@ public actor LearningLoop {
         key = RandomKey(seed: options.seed)
         let model = try makeModel()
         base = model
-        baseHash = model.decoder.contentHash()
+        baseHash = model.transformer.contentHash()
         journal = try makeJournal()
     }
 
@@ -104,7 +104,7 @@ public actor LearningLoop {
     /// What the model cannot take must not end a run hours later: before anything is learnt the characters of all problems are looked at, and
     /// the prompts with the longest questions are made.
     private func checkPrompts(_ modes: [PromptMode]) throws {
-        let context = base.decoder.configuration.maxPositionEmbeddings
+        let context = base.transformer.configuration.maxPositionEmbeddings
         for (candidate, environment) in environments.enumerated() {
             for split in [Split.train, .dev, .test] {
                 let problems = try split == .train ? environment.problems(in: .train) : measured(environment, split)
@@ -128,8 +128,8 @@ public actor LearningLoop {
     }
 
     /// A decoder with a version's weights.
-    public func decoder(of policy: PolicyVersion) throws -> Decoder {
-        guard let training = policy.training else { return base.decoder }
+    public func decoder(of policy: PolicyVersion) throws -> Transformer {
+        guard let training = policy.training else { return base.transformer }
         if let loaded, loaded.version == policy { return loaded.decoder }
         guard let checkpoint = try journal.checkpoints(training).last(where: { $0.isFinal && $0.weightsHash == policy.weightsHash }) else {
             throw ReplayError.missingCheckpoint(training: training, weightsHash: policy.weightsHash, path: nil)
@@ -138,7 +138,7 @@ public actor LearningLoop {
             throw ReplayError.missingCheckpoint(training: training, weightsHash: policy.weightsHash, path: checkpoint.path)
         }
         loaded = nil
-        let decoder = Decoder(base.decoder.configuration, on: base.decoder.backend)
+        let decoder = Transformer(base.transformer.configuration, on: base.transformer.backend)
         try decoder.load(try SafetensorsFile(path: "\(folder)/\(checkpoint.path)/model.safetensors"))
         guard decoder.contentHash() == policy.weightsHash else { throw ReplayError.changedCheckpoint(path: checkpoint.path, weightsHash: policy.weightsHash) }
         loaded = (policy, decoder)
@@ -229,7 +229,7 @@ public actor LearningLoop {
         var (right, cutOff) = (done.count(where: \.isRight), done.count { $0.finishReason == .length })
         let model = try model(of: phase.policy, at: phase.precision)
         // A precision that changes nothing, since the weights are codes already, is float32.
-        let isRounded = model.decoder !== (try decoder(of: phase.policy))
+        let isRounded = model.transformer !== (try decoder(of: phase.policy))
         let generator = Generator(model)
         generator.maxSequences = options.maxSequences
         // What was sampled is judged while more is sampled.
@@ -312,7 +312,7 @@ public actor LearningLoop {
             texts[episode, default: []].append(rollout.text)
             guard rollout.key.turn == turn, rollout.finishReason == .stop, let next = try phase.environment.step(rollout.problem, after: texts[episode]!) else { continue }
             let tokens = try rollout.promptTokens + rollout.completionTokens + base.encode(next, after: rollout.completionTokens)
-            guard tokens.count < base.decoder.configuration.maxPositionEmbeddings else { continue }
+            guard tokens.count < base.transformer.configuration.maxPositionEmbeddings else { continue }
             observations.append(Observation(index: rollout.key.index, turn: turn + 1, samples: rollout.key.sample..<rollout.key.sample + 1, promptTokens: tokens))
         }
         return observations
@@ -497,7 +497,7 @@ public actor LearningLoop {
     }
 
     /// Writes the folder under a temporary name, renames it, and only then names it in the journal.
-    private func checkpoint(_ decoder: Decoder, training: TrainingKey, step: Int, parents: [String]) throws -> PolicyVersion {
+    private func checkpoint(_ decoder: Transformer, training: TrainingKey, step: Int, parents: [String]) throws -> PolicyVersion {
         let name = training.checkpointPath
         let (path, temporary) = ("\(folder)/\(name)", "\(folder)/\(name).tmp")
         let files = FileManager.default
@@ -548,7 +548,7 @@ public actor LearningLoop {
             guard let policy = policies.first(where: { $0.weightsHash == rollout.weightsHash }) else {
                 throw ReplayError.missingCheckpoint(training: nil, weightsHash: rollout.weightsHash, path: nil)
             }
-            return try model(of: policy, at: precision ?? rollout.precision).decoder.score([Example(promptTokens: rollout.promptTokens, completionTokens: rollout.completionTokens)])[0].map(\.logProbability)
+            return try model(of: policy, at: precision ?? rollout.precision).transformer.score([Example(promptTokens: rollout.promptTokens, completionTokens: rollout.completionTokens)])[0].map(\.logProbability)
         }
     }
 

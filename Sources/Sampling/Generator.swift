@@ -54,7 +54,7 @@ public struct Completion: Sendable {
 /// Which sequences run together changes no bit of any of them.
 public final class Generator {
     private let model: Model
-    private let decoder: Decoder
+    private let decoder: Transformer
     private let cache: KeyValueCache
     /// Sequences that decode together.
     public var maxSequences = 64
@@ -63,8 +63,8 @@ public final class Generator {
 
     public init(_ model: Model) {
         self.model = model
-        decoder = model.decoder
-        cache = model.decoder.makeCache()
+        decoder = model.transformer
+        cache = model.transformer.makeCache()
     }
 
     private struct Sequence {
@@ -199,10 +199,9 @@ public final class Generator {
             tokens += part.tokens
             last.append(Int32(tokens.count - 1))
         }
-        let plan = AttentionPlan(cached: cached, window: decoder.configuration.slidingWindow)
         let hidden = decoder.hiddenStates(
-            RaggedBatch(tokens: tokens, spans: spans, positions: positions), Pass(cached: CachedBatch(cache: cache, slots: slots, plan: plan)))
-        return decoder.head.logits(gatherRows(hidden, last))
+            RaggedBatch(tokens: tokens, spans: spans, positions: positions), Pass(cached: CachedBatch(cache: cache, slots: slots, sequences: cached)))
+        return decoder.logits(gatherRows(hidden, last))
     }
 
     /// Computes prompts and draws every completion's first token.

@@ -1,12 +1,18 @@
 /// How scores become weights.
 public struct AttentionOptions {
     public var scale: Float
+    /// Scaled scores become cap · tanh(score / cap), before anything is added. Source: Gemma Team 2024, arXiv:2408.00118.
+    public var cap: Float?
     /// `[heads, 2·reach + 1]`, added to the scaled score by key position minus query position, clamped to ±reach.
     public var bias: Tensor?
+    /// `[heads, pairs]`, added to the scaled score of each pair of query and key, in the order of `AttentionPlan.pairs`.
+    public var pairs: Tensor?
 
-    public init(scale: Float, bias: Tensor? = nil) {
+    public init(scale: Float, cap: Float? = nil, bias: Tensor? = nil, pairs: Tensor? = nil) {
         self.scale = scale
+        self.cap = cap
         self.bias = bias
+        self.pairs = pairs
     }
 
     var reach: Int { bias.map { ($0.shape[1] - 1) / 2 } ?? 0 }
@@ -94,6 +100,10 @@ public protocol Backend: AnyObject {
     func scatterAdd(_ dy: Tensor, _ tokens: [Int32], into dTable: Matrix)
     func gatherRows(_ x: Tensor, _ rows: [Int32], into y: Tensor)
     func scatterAddRows(_ dy: Tensor, _ rows: [Int32], into dx: Tensor)
+    /// y row i = the mean of the rows `runs[i]` of x, added in increasing row.
+    func meanRows(_ x: Tensor, _ runs: [Range<Int>], into y: Tensor)
+    /// Each row of a run of dx = its row of dy over the length of the run; no row is in two runs.
+    func spreadRows(_ dy: Tensor, _ runs: [Range<Int>], into dx: Tensor)
 
     func rmsNorm(_ x: Tensor, _ weight: Tensor, epsilon: Float, into y: Tensor)
     func rmsNormBackward(_ dy: Tensor, _ x: Tensor, _ weight: Tensor, epsilon: Float, into dx: Tensor, weightGradient: Tensor?)
@@ -106,14 +116,38 @@ public protocol Backend: AnyObject {
     func add(_ a: Tensor, _ b: Tensor, into y: Tensor)
     func multiply(_ a: Tensor, _ b: Tensor, into y: Tensor)
     func scale(_ x: Tensor, by factor: Float, into y: Tensor)
-    func gatedSiLU(_ gate: Tensor, _ up: Tensor, into y: Tensor)
-    func gatedSiLUBackward(_ dy: Tensor, _ gate: Tensor, _ up: Tensor, dGate: Tensor, dUp: Tensor)
+    func offset(_ x: Tensor, by constant: Float, into y: Tensor)
+    /// y `[N, W]` = x `[N, W]` + v `[W]` in every row.
+    func addVector(_ x: Tensor, _ v: Tensor, into y: Tensor)
+    func transpose(_ x: Tensor, into y: Tensor)
+    func activate(_ activation: Activation, _ x: Tensor, into y: Tensor)
+    func activateBackward(_ activation: Activation, _ dy: Tensor, _ x: Tensor, into dx: Tensor)
+    /// y = activation(gate) · up.
+    func gated(_ activation: Activation, _ gate: Tensor, _ up: Tensor, into y: Tensor)
+    func gatedBackward(_ activation: Activation, _ dy: Tensor, _ gate: Tensor, _ up: Tensor, dGate: Tensor, dUp: Tensor)
+    /// y `[N, …]` = the named columns of x `[N, …]`, in this order.
+    func gatherColumns(_ x: Tensor, _ columns: [Range<Int>], into y: Tensor)
+    /// The reverse: writes the columns of dx.
+    func scatterColumns(_ dy: Tensor, _ columns: [Range<Int>], into dx: Tensor)
+
+    /// y `[N, H, R]` = the products of a `[N, H, D]` with b `[R, H, D]`, head by head.
+    func headProducts(_ a: Tensor, _ b: Tensor, into y: Tensor)
+    func headProductsBackward(_ dy: Tensor, _ a: Tensor, _ b: Tensor, da: Tensor?, db: Tensor?)
+    /// y `[H, P]`: pair p takes entry `columns[p]` of row `rows[p]` of x `[N, H, R]`.
+    func gatherPairs(_ x: Tensor, rows: [Int32], columns: [Int32], into y: Tensor)
+    /// dx += what its entries were gathered into, in increasing p.
+    func scatterPairs(_ dy: Tensor, rows: [Int32], columns: [Int32], into dx: Tensor)
+
+    /// y row `places[i].row` += weights[row, slot] · part row i, in increasing i.
+    func mix(_ part: Tensor, _ places: [ExpertPlace], weights: Tensor, into y: Tensor)
+    /// dPart is written; dWeights at the places too.
+    func mixBackward(_ dy: Tensor, _ part: Tensor, _ places: [ExpertPlace], weights: Tensor, dPart: Tensor, dWeights: Tensor)
 
     /// q `[N, H, D]`, k and v `[keys, K, D]`, out `[N, H, D]`.
     func attention(_ q: Tensor, _ k: Tensor, _ v: Tensor, _ plan: AttentionPlan, _ options: AttentionOptions, into out: Tensor)
     func attentionBackward(
         _ dout: Tensor, _ q: Tensor, _ k: Tensor, _ v: Tensor, _ out: Tensor, _ plan: AttentionPlan, _ options: AttentionOptions,
-        dq: Tensor, dk: Tensor, dv: Tensor, dBias: Tensor?)
+        dq: Tensor, dk: Tensor, dv: Tensor, dBias: Tensor?, dPairs: Tensor?)
 
     /// Floats per block of 16 tokens that one layer's keys, and its values, take.
     func cacheBlockCounts(heads: Int, headDim: Int) -> (keys: Int, values: Int)

@@ -34,7 +34,7 @@ extension CPUBackend {
     /// Calls `body` for tiles of at most 24 queries with the visible keys of each.
     private func tiles(
         _ sequence: AttentionPlan.Sequence, runs: UnsafePointer<ad_kv_run>, runCount: Int, keyPanelStride: Int, valueRowStride: Int, headDim: Int, head: Int,
-        _ options: AttentionOptions, _ body: (_ row: Int, _ rows: Int, UnsafePointer<ad_attention>) -> Void
+        _ options: AttentionOptions, pairs: Int = 0, _ body: (_ row: Int, _ rows: Int, UnsafePointer<ad_attention>) -> Void
     ) {
         for row in stride(from: 0, to: sequence.queries.count, by: Self.attentionRows) {
             sequence.first.withUnsafeBufferPointer { first in
@@ -53,6 +53,11 @@ extension CPUBackend {
                         if let bias = options.bias {
                             attention.bias = UnsafePointer(bias.pointer) + head * bias.shape[1]
                             attention.bias_reach = Int32(options.reach)
+                        }
+                        attention.cap = options.cap ?? 0
+                        if let tensor = options.pairs {
+                            attention.pair_row = sequence.keyCount
+                            attention.pairs = UnsafePointer(tensor.pointer) + head * tensor.shape[1] + pairs + row * sequence.keyCount
                         }
                         let rows = min(Self.attentionRows, sequence.queries.count - row)
                         if let order = sequence.keyOrder, let limit = sequence.orderLimit {
@@ -76,13 +81,16 @@ extension CPUBackend {
         let (H, K, D) = (q.shape[1], k.shape[1], q.shape[2])
         let longest = Self.padded(plan.sequences.map(\.keyCount).max() ?? 0)
         reserveScratch(longest * (D + Self.padded(D) + Self.attentionRows))
+        let pairs = plan.pairOffsets
         pool.run(plan.sequences.count * K) { tile, worker in
             let (sequence, head) = (plan.sequences[tile / K], tile % K)
             let keyPanels = scratchPointer(worker), valueRows = keyPanels + longest * D, strip = valueRows + longest * Self.padded(D)
             pack(sequence, head: head, heads: K, headDim: D, keys: k.pointer, keyPanels: keyPanels, values: v.pointer, valueRows: valueRows)
             var run = ad_kv_run(keys: keyPanels, values: valueRows, count: sequence.keyCount)
             for query in head * H / K..<(head + 1) * H / K {
-                tiles(sequence, runs: &run, runCount: 1, keyPanelStride: D * Self.lanes, valueRowStride: Self.padded(D), headDim: D, head: query, options) { row, rows, attention in
+                tiles(
+                    sequence, runs: &run, runCount: 1, keyPanelStride: D * Self.lanes, valueRowStride: Self.padded(D), headDim: D, head: query, options, pairs: pairs[tile / K]
+                ) { row, rows, attention in
                     let at = (row * H + query) * D
                     kernels.attention(out.pointer + at, H * D, q.pointer + at, H * D, rows, attention, strip)
                 }
@@ -92,13 +100,14 @@ extension CPUBackend {
 
     public func attentionBackward(
         _ dout: Tensor, _ q: Tensor, _ k: Tensor, _ v: Tensor, _ out: Tensor, _ plan: AttentionPlan, _ options: AttentionOptions,
-        dq: Tensor, dk: Tensor, dv: Tensor, dBias: Tensor?
+        dq: Tensor, dk: Tensor, dv: Tensor, dBias: Tensor?, dPairs: Tensor?
     ) {
         let (H, K, D) = (q.shape[1], k.shape[1], q.shape[2])
         let width = Self.padded(D)
         let longest = Self.padded(plan.sequences.map(\.keyCount).max() ?? 0)
-        // Key panels, value panels, key rows, value rows, the gradients of both, and two strips with their padded rows.
-        reserveScratch(longest * (2 * D + 4 * width + 2 * Self.attentionRows) + 2 * Self.attentionRows * width)
+        // Key panels, value panels, key rows, value rows, the gradients of both, and three strips with their padded rows.
+        let pairs = plan.pairOffsets
+        reserveScratch(longest * (2 * D + 4 * width + 3 * Self.attentionRows) + 2 * Self.attentionRows * width)
         let tasks = plan.groups.count * K
         let biasWidth = dBias?.shape[1] ?? 0
         // One table of partial sums per group and head, joined in the order of the groups.
@@ -124,11 +133,14 @@ extension CPUBackend {
                 exchange(sequence, head: head, heads: K, headDim: D, dk, dv, keyGradients, valueGradients, load: true)
                 var run = ad_kv_run(keys: keyPanels, values: valueRows, count: sequence.keyCount)
                 for query in head * H / K..<(head + 1) * H / K {
-                    tiles(sequence, runs: &run, runCount: 1, keyPanelStride: D * Self.lanes, valueRowStride: width, headDim: D, head: query, options) { row, rows, attention in
+                    tiles(
+                        sequence, runs: &run, runCount: 1, keyPanelStride: D * Self.lanes, valueRowStride: width, headDim: D, head: query, options, pairs: pairs[index]
+                    ) { row, rows, attention in
                         let at = (row * H + query) * D
                         let table = partials.map { $0.pointer + (tile / K * H + query) * biasWidth }
+                        let pairTable = dPairs.map { $0.pointer + query * $0.shape[1] + pairs[index] + (row - sequence.queries.lowerBound) * sequence.keyCount }
                         kernels.attention_backward(
-                            dq.pointer + at, H * D, keyGradients, valueGradients, table, q.pointer + at, H * D, out.pointer + at, H * D, dout.pointer + at, H * D, rows,
+                            dq.pointer + at, H * D, keyGradients, valueGradients, table, pairTable, q.pointer + at, H * D, out.pointer + at, H * D, dout.pointer + at, H * D, rows,
                             keyRows, valuePanels, attention, strip)
                     }
                 }
@@ -188,6 +200,7 @@ extension CPUBackend {
     }
 
     public func cachedAttention(_ q: Tensor, keys: Storage, values: Storage, heads K: Int, _ plan: AttentionPlan, _ options: AttentionOptions, into out: Tensor) {
+        precondition(options.pairs == nil, "biases of single pairs are for attention without a cache")
         let (H, D) = (q.shape[1], q.shape[2])
         let width = Self.padded(D)
         let columns = plan.sequences.map { $0.runs.reduce(0) { $0 + Self.padded($1.count) } }.max() ?? 0
@@ -212,6 +225,50 @@ extension CPUBackend {
                     kernels.attention(out.pointer + at, rowStride, q.pointer + at, rowStride, rows, attention, scratchPointer(worker))
                 }
             }
+        }
+    }
+
+    // MARK: Head by head
+
+    public func headProducts(_ a: Tensor, _ b: Tensor, into y: Tensor) {
+        let (N, H, D, R) = (a.shape[0], a.shape[1], a.shape[2], b.shape[0])
+        reserveScratch(Self.padded(R) * D)
+        pool.run(H) { head, worker in
+            let panels = scratchPointer(worker)
+            for first in stride(from: 0, to: R, by: Self.lanes) {
+                kernels.pack_panel(panels + first * D, b.pointer + (first * H + head) * D, H * D, min(Self.lanes, R - first), D)
+            }
+            kernels.matmul(y.pointer + head * R, H * R, Self.lanes, a.pointer + head * D, H * D, 1, panels, Self.lanes, Self.lanes * D, N, R, D, Int32(ad_overwrite))
+        }
+    }
+
+    public func headProductsBackward(_ dy: Tensor, _ a: Tensor, _ b: Tensor, da: Tensor?, db: Tensor?) {
+        let (N, H, D, R) = (a.shape[0], a.shape[1], a.shape[2], b.shape[0])
+        reserveScratch(max(N, R) * Self.padded(D))
+        pool.run(H) { head, worker in
+            let strips = scratchPointer(worker), slopes = dy.pointer + head * R
+            if let da {
+                kernels.copy_strips(strips, R * Self.lanes, b.pointer + head * D, H * D, R, D)
+                kernels.matmul(da.pointer + head * D, H * D, Self.lanes, slopes, H * R, 1, strips, Self.lanes, R * Self.lanes, N, D, R, Int32(ad_overwrite))
+            }
+            if let db {
+                kernels.copy_strips(strips, N * Self.lanes, a.pointer + head * D, H * D, N, D)
+                kernels.matmul(db.pointer + head * D, H * D, Self.lanes, slopes, 1, H * R, strips, Self.lanes, N * Self.lanes, R, D, N, Int32(ad_overwrite))
+            }
+        }
+    }
+
+    public func gatherPairs(_ x: Tensor, rows: [Int32], columns: [Int32], into y: Tensor) {
+        let (H, R, P) = (x.shape[1], x.shape[2], rows.count)
+        pool.run(H) { head, _ in
+            for pair in 0..<P { y.pointer[head * P + pair] = x.pointer[(Int(rows[pair]) * H + head) * R + Int(columns[pair])] }
+        }
+    }
+
+    public func scatterPairs(_ dy: Tensor, rows: [Int32], columns: [Int32], into dx: Tensor) {
+        let (H, R, P) = (dx.shape[1], dx.shape[2], rows.count)
+        pool.run(H) { head, _ in
+            for pair in 0..<P { dx.pointer[(Int(rows[pair]) * H + head) * R + Int(columns[pair])] += dy.pointer[head * P + pair] }
         }
     }
 }

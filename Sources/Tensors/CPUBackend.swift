@@ -120,6 +120,27 @@ public final class CPUBackend: Backend {
         }
     }
 
+    public func meanRows(_ x: Tensor, _ runs: [Range<Int>], into y: Tensor) {
+        let width = x.width
+        chunks(runs.count, grain: 1) { range in
+            for run in range {
+                let sum = y.pointer + run * width
+                sum.update(repeating: 0, count: width)
+                for row in runs[run] { kernels.add(sum, sum, x.pointer + row * width, width) }
+                kernels.scale(sum, sum, 1 / Float(max(1, runs[run].count)), width)
+            }
+        }
+    }
+
+    public func spreadRows(_ dy: Tensor, _ runs: [Range<Int>], into dx: Tensor) {
+        let width = dy.width
+        chunks(runs.count, grain: 1) { range in
+            for run in range {
+                for row in runs[run] { kernels.scale(dx.pointer + row * width, dy.pointer + run * width, 1 / Float(runs[run].count), width) }
+            }
+        }
+    }
+
     // MARK: Norms and elementwise
 
     public func rmsNorm(_ x: Tensor, _ weight: Tensor, epsilon: Float, into y: Tensor) {
@@ -187,14 +208,88 @@ public final class CPUBackend: Backend {
         chunks(y.count, grain: 1 << 14) { kernels.scale(y.pointer + $0.lowerBound, x.pointer + $0.lowerBound, factor, $0.count) }
     }
 
-    public func gatedSiLU(_ gate: Tensor, _ up: Tensor, into y: Tensor) {
-        chunks(y.count, grain: 1 << 12) { kernels.gated_silu(y.pointer + $0.lowerBound, gate.pointer + $0.lowerBound, up.pointer + $0.lowerBound, $0.count) }
+    public func offset(_ x: Tensor, by constant: Float, into y: Tensor) {
+        chunks(y.count, grain: 1 << 14) { for index in $0 { y.pointer[index] = x.pointer[index] + constant } }
     }
 
-    public func gatedSiLUBackward(_ dy: Tensor, _ gate: Tensor, _ up: Tensor, dGate: Tensor, dUp: Tensor) {
+    public func addVector(_ x: Tensor, _ v: Tensor, into y: Tensor) {
+        let width = v.count
+        chunks(y.count / width, grain: 16) { for row in $0 { kernels.add(y.pointer + row * width, x.pointer + row * width, v.pointer, width) } }
+    }
+
+    public func transpose(_ x: Tensor, into y: Tensor) {
+        let (R, C) = (x.shape[0], x.shape[1])
+        chunks(C, grain: 16) { for column in $0 { for row in 0..<R { y.pointer[column * R + row] = x.pointer[row * C + column] } } }
+    }
+
+    public func activate(_ activation: Activation, _ x: Tensor, into y: Tensor) {
+        chunks(y.count, grain: 1 << 12) { kernels.activate(activation.kernel, y.pointer + $0.lowerBound, x.pointer + $0.lowerBound, $0.count) }
+    }
+
+    public func activateBackward(_ activation: Activation, _ dy: Tensor, _ x: Tensor, into dx: Tensor) {
+        chunks(dy.count, grain: 1 << 12) {
+            kernels.activate_backward(activation.kernel, dx.pointer + $0.lowerBound, dy.pointer + $0.lowerBound, x.pointer + $0.lowerBound, $0.count)
+        }
+    }
+
+    public func gated(_ activation: Activation, _ gate: Tensor, _ up: Tensor, into y: Tensor) {
+        chunks(y.count, grain: 1 << 12) {
+            kernels.gated(activation.kernel, y.pointer + $0.lowerBound, gate.pointer + $0.lowerBound, up.pointer + $0.lowerBound, $0.count)
+        }
+    }
+
+    public func gatedBackward(_ activation: Activation, _ dy: Tensor, _ gate: Tensor, _ up: Tensor, dGate: Tensor, dUp: Tensor) {
         chunks(dy.count, grain: 1 << 12) { range in
             let at = range.lowerBound
-            kernels.gated_silu_backward(dGate.pointer + at, dUp.pointer + at, dy.pointer + at, gate.pointer + at, up.pointer + at, range.count)
+            kernels.gated_backward(activation.kernel, dGate.pointer + at, dUp.pointer + at, dy.pointer + at, gate.pointer + at, up.pointer + at, range.count)
+        }
+    }
+
+    public func gatherColumns(_ x: Tensor, _ columns: [Range<Int>], into y: Tensor) {
+        eachColumnRun(columns, rows: x.rows, from: x.width, to: y.width) { wide, narrow, count in (y.pointer + narrow).update(from: x.pointer + wide, count: count) }
+    }
+
+    public func scatterColumns(_ dy: Tensor, _ columns: [Range<Int>], into dx: Tensor) {
+        eachColumnRun(columns, rows: dx.rows, from: dx.width, to: dy.width) { wide, narrow, count in (dx.pointer + wide).update(from: dy.pointer + narrow, count: count) }
+    }
+
+    private func eachColumnRun(_ columns: [Range<Int>], rows: Int, from wide: Int, to narrow: Int, _ body: (_ wide: Int, _ narrow: Int, _ count: Int) -> Void) {
+        chunks(rows, grain: 16) { range in
+            for row in range {
+                var at = row * narrow
+                for run in columns {
+                    body(row * wide + run.lowerBound, at, run.count)
+                    at += run.count
+                }
+            }
+        }
+    }
+
+    // MARK: Experts
+
+    public func mix(_ part: Tensor, _ places: [ExpertPlace], weights: Tensor, into y: Tensor) {
+        let (width, slots) = (y.width, weights.width)
+        // Rows of one expert are different rows of the batch.
+        chunks(places.count, grain: 4) { range in
+            for index in range {
+                let weight = weights.pointer[Int(places[index].row) * slots + Int(places[index].slot)]
+                let (out, row) = (y.pointer + Int(places[index].row) * width, part.pointer + index * width)
+                for column in 0..<width { out[column] += weight * row[column] }
+            }
+        }
+    }
+
+    public func mixBackward(_ dy: Tensor, _ part: Tensor, _ places: [ExpertPlace], weights: Tensor, dPart: Tensor, dWeights: Tensor) {
+        let (width, slots) = (dy.width, weights.width)
+        chunks(places.count, grain: 4) { range in
+            for index in range {
+                let place = Int(places[index].row) * slots + Int(places[index].slot)
+                let row = dy.pointer + Int(places[index].row) * width
+                kernels.scale(dPart.pointer + index * width, row, weights.pointer[place], width)
+                var sum: Float = 0
+                for column in 0..<width { sum += row[column] * part.pointer[index * width + column] }
+                dWeights.pointer[place] = sum
+            }
         }
     }
 
@@ -257,6 +352,19 @@ public final class CPUBackend: Backend {
             count = blocks
         }
         return partial.reduce(0, +)
+    }
+}
+
+extension Activation {
+    var kernel: ad_activation {
+        switch self {
+        case .silu: ad_silu
+        case .gelu: ad_gelu
+        case .geluTanh: ad_gelu_tanh
+        case .quickGELU: ad_quick_gelu
+        case .relu: ad_relu
+        case .tanh: ad_tanh
+        }
     }
 }
 

@@ -25,8 +25,12 @@ public final class ParameterSegment {
 /// A handle to a named weight. Values are reached through it, so that they can be elsewhere until they are needed.
 public final class Parameter {
     public let name: String
-    /// In the order of the file: `[outputs, inputs]`, or `[n]`.
+    /// `[outputs, inputs]`, or `[n]`.
     public let shape: [Int]
+    /// The axes that Hugging Face files give it.
+    public let fileShape: [Int]
+    /// Those files keep `[inputs, outputs]`.
+    public let isTransposed: Bool
     public let segment: ParameterSegment
     public internal(set) var format = WeightFormat.float32
     var roundsInputs = false
@@ -36,9 +40,11 @@ public final class Parameter {
     var offset = 0
     let backend: any Backend
 
-    init(name: String, shape: [Int], segment: ParameterSegment, backend: any Backend) {
+    init(name: String, shape: [Int], fileShape: [Int]?, isTransposed: Bool, segment: ParameterSegment, backend: any Backend) {
         self.name = name
         self.shape = shape
+        self.fileShape = fileShape ?? (isTransposed ? shape.reversed() : shape)
+        self.isTransposed = isTransposed
         self.segment = segment
         self.backend = backend
     }
@@ -47,6 +53,12 @@ public final class Parameter {
     var count: Int { isMatrix ? backend.matrixCount(outputs: shape[0], inputs: shape[1], format) : (shape[0] + 15) / 16 * 16 }
 
     public var isMatrix: Bool { shape.count == 2 }
+
+    /// Row-major values, in the order in which files keep them.
+    public func inFileOrder(_ values: [Float]) -> [Float] {
+        guard isTransposed else { return values }
+        return (0..<shape[1]).flatMap { column in (0..<shape[0]).map { values[$0 * shape[1] + column] } }
+    }
 
     private var resident: Storage {
         guard let storage = segment.storage else { preconditionFailure("'\(name)' is used while its segment '\(segment.name)' is evicted: fetch it first") }
@@ -80,11 +92,15 @@ public final class ParameterSet {
     public func beginSegment(_ name: String) { segments.append(ParameterSegment(name: name)) }
 
     /// Declares a weight. Layers call this when they are built; values come later.
-    public func declare(_ name: String, _ shape: Int...) -> Parameter {
+    /// - Parameters:
+    ///   - shape: `[outputs, inputs]`, or `[n]`.
+    ///   - fileShape: other axes for the same values in files.
+    ///   - isTransposed: files keep `[inputs, outputs]`.
+    public func declare(_ name: String, _ shape: Int..., fileShape: [Int]? = nil, isTransposed: Bool = false) -> Parameter {
         precondition(byName[name] == nil, "'\(name)' is declared twice")
         precondition(shape.count == 1 || shape.count == 2, "'\(name)' has shape \(shape); one or two axes are known")
         if segments.isEmpty { beginSegment("model") }
-        let parameter = Parameter(name: name, shape: shape, segment: segments[segments.count - 1], backend: backend)
+        let parameter = Parameter(name: name, shape: shape, fileShape: fileShape, isTransposed: isTransposed, segment: segments[segments.count - 1], backend: backend)
         place(parameter)
         parameters.append(parameter)
         byName[name] = parameter
@@ -141,6 +157,9 @@ public final class ParameterSet {
         if parameter.isMatrix { return backend.readRows(0..<parameter.shape[0], of: parameter.matrix) }
         return parameter.vector.read()
     }
+
+    /// The values in the order of Hugging Face files.
+    public func readFileOrder(_ parameter: Parameter) -> [Float] { parameter.inFileOrder(read(parameter)) }
 
     public func read(_ parameter: Parameter, rows: Range<Int>) -> [Float] {
         parameter.isMatrix ? backend.readRows(rows, of: parameter.matrix) : parameter.vector.slice(rows).read()
@@ -223,7 +242,7 @@ public final class ParameterBuffers {
         self.parameters = parameters
         trained = Set(parameters.parameters.filter(isTrainable).map { ObjectIdentifier($0) })
         for parameter in parameters.parameters where trained.contains(ObjectIdentifier(parameter)) {
-            precondition(parameter.format == .float32, "'\(parameter.name)' is held as \(parameter.format) and cannot train: train a copy that is expanded, Decoder.copy(expanding: true)")
+            precondition(parameter.format == .float32, "'\(parameter.name)' is held as \(parameter.format) and cannot train: train a copy that is expanded, Transformer.copy(expanding: true)")
             let segment = ObjectIdentifier(parameter.segment)
             if storages[segment] == nil { storages[segment] = parameters.backend.allocator.allocate(parameter.segment.count, zeroed: true) }
         }

@@ -55,6 +55,15 @@ public struct RaggedBatch: Sendable {
     }
 
     public var count: Int { tokens.count }
+
+    /// For each span the tokens of the longest sequence that it is part of.
+    public var lengths: [Int] {
+        var before = [Int](repeating: 0, count: spans.count)
+        for (index, span) in spans.enumerated() { before[index] = span.parent.map { before[$0] + spans[$0].count } ?? 0 }
+        var lengths = zip(before, spans).map { $0 + $1.count }
+        for (index, span) in spans.enumerated().reversed() { if let parent = span.parent { lengths[parent] = max(lengths[parent], lengths[index]) } }
+        return lengths
+    }
 }
 
 /// Which keys a query may see.
@@ -96,6 +105,8 @@ public struct AttentionPlan: Sendable {
     /// Sequences that share keys, in increasing row; no key belongs to two groups.
     var groups: [[Int]]
     var keyRows: Int
+    /// Where the pairs of each sequence begin, and how many there are.
+    var pairOffsets: [Int] { sequences.reduce(into: [0]) { $0.append($0.last! + $1.queries.count * $1.keyCount) } }
 
     public init(_ batch: RaggedBatch, _ pattern: AttentionPattern = .causal()) {
         sequences = []
@@ -137,6 +148,26 @@ public struct AttentionPlan: Sendable {
             members[group].append(index)
         }
         groups = members
+    }
+
+    /// Queries that stand at some rows of a batch and see only the keys of an earlier order: the query stream of a permutation model.
+    /// - Parameters:
+    ///   - targets: increasing rows of `batch`, one for each query.
+    ///   - order: one entry for each row of `batch`.
+    public init(targets: [Int32], in batch: RaggedBatch, order: [Int32]) {
+        sequences = []
+        keyRows = batch.count
+        var start = 0
+        for span in batch.spans {
+            let own = targets[start...].prefix { span.rows.contains(Int($0)) }.map { $0 }
+            guard !own.isEmpty else { continue }
+            sequences.append(Sequence(
+                queries: start..<start + own.count, runs: [span.rows], first: Array(repeating: 0, count: own.count),
+                last: Array(repeating: Int32(span.count), count: own.count), position: own.map { $0 - Int32(span.start) },
+                keyOrder: span.rows.map { order[$0] }, orderLimit: own.map { order[Int($0)] }))
+            start += own.count
+        }
+        groups = sequences.indices.map { [$0] }
     }
 
     private static func visible(_ span: Span, runs: [Range<Int>], keys: Int, index: Int, _ pattern: AttentionPattern) -> Sequence {

@@ -46,6 +46,9 @@ public final class Tape {
     /// The leaf from which recorded computation starts where no parameter does.
     public func watch(_ tensor: Tensor) -> Tensor { tensor.with(Node(tape: self, needsGradient: true)) }
 
+    /// A value without a gradient that later ops are recorded from.
+    public func constant(_ tensor: Tensor) -> Tensor { tensor.with(Node(tape: self, needsGradient: false)) }
+
     /// The gradient that reached a watched tensor.
     public func gradient(of tensor: Tensor) -> Tensor? { tensor.node?.gradient }
 

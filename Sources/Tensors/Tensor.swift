@@ -41,6 +41,9 @@ public struct Tensor {
     /// The values, after everything they depend on has been computed.
     public func read() -> [Float] { backend.read(self) }
 
+    /// What records the computation that the tensor is part of.
+    public var tape: Tape? { node?.tape }
+
     /// The same values, cut off from the tape.
     public var detached: Tensor { Tensor(storage: storage, offset: offset, shape: shape, backend: backend) }
 

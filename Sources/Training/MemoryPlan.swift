@@ -3,20 +3,22 @@ import Tensors
 
 /// What a job will take, from sizes and formats alone.
 public struct MemoryPlan: Sendable {
-    private let c: DecoderConfiguration
+    private let c: TransformerConfiguration
+    private let parameterCount: Int
     /// As they lie in memory: codes, or float32.
     public let storedWeightBytes: Int
 
     /// - Parameter model: laid out, with or without values.
-    public init(_ model: Decoder) {
+    public init(_ model: Transformer) {
         c = model.configuration
+        parameterCount = model.parameterCount
         storedWeightBytes = model.parameters.byteCount
     }
 
     private static let float = 4
 
     /// As they are trained: in float32, without the padding of panels.
-    public var weightBytes: Int { c.parameterCount * Self.float }
+    public var weightBytes: Int { parameterCount * Self.float }
 
     /// One token's keys and values in all layers.
     public var cacheBytesPerToken: Int { c.numHiddenLayers * 2 * c.numKeyValueHeads * ((c.headDim + 15) / 16 * 16) * Self.float }

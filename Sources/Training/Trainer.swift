@@ -43,8 +43,8 @@ public protocol StepPlugin: AnyObject {
     func beforeForward(_ pass: Pass, step: Int) -> Pass
     func afterLoss(_ terms: [TermSum], step: Int) -> [TermSum]
     func beforeUpdate(_ gradients: Gradients, rate: Double, step: Int) -> Double
-    func afterUpdate(_ decoder: Decoder, step: Int)
-    func iterationEnd(_ decoder: Decoder)
+    func afterUpdate(_ decoder: Transformer, step: Int)
+    func iterationEnd(_ decoder: Transformer)
     /// Named row-major values to keep in checkpoints.
     var state: [String: [Float]] { get set }
 }
@@ -54,8 +54,8 @@ extension StepPlugin {
     public func beforeForward(_ pass: Pass, step: Int) -> Pass { pass }
     public func afterLoss(_ terms: [TermSum], step: Int) -> [TermSum] { terms }
     public func beforeUpdate(_ gradients: Gradients, rate: Double, step: Int) -> Double { rate }
-    public func afterUpdate(_ decoder: Decoder, step: Int) {}
-    public func iterationEnd(_ decoder: Decoder) {}
+    public func afterUpdate(_ decoder: Transformer, step: Int) {}
+    public func iterationEnd(_ decoder: Transformer) {}
     public var state: [String: [Float]] {
         get { [:] }
         set {}
@@ -91,7 +91,7 @@ public struct TrainerOptions: Sendable, Codable, Equatable {
 
 /// The one step loop: batch, forward, loss, backward, clip, update.
 public final class Trainer {
-    public let decoder: Decoder
+    public let decoder: Transformer
     public let objective: any Objective
     public let options: TrainerOptions
     public let optimizer: AdamW
@@ -103,7 +103,7 @@ public final class Trainer {
     private let schedule: Schedule
     private let gradients: Gradients
 
-    public init(_ decoder: Decoder, objective: any Objective, options: TrainerOptions, totalSteps: Int) {
+    public init(_ decoder: Transformer, objective: any Objective, options: TrainerOptions, totalSteps: Int) {
         self.decoder = decoder
         self.objective = objective
         self.options = options
@@ -162,7 +162,7 @@ public final class Trainer {
         guard !batch.rows.isEmpty else { return ([], 0, 0) }
         let tape = Tape(into: gradients, activations: options.activations)
         let pass = plugins.reduce(Pass(tape: tape, runner: options.runner)) { $1.beforeForward($0, step: step) }
-        let hidden = gatherRows(decoder.hiddenStates(batch.batch, pass), batch.rows)
+        let hidden = decoder.headInput(gatherRows(decoder.hiddenStates(batch.batch, pass), batch.rows))
         var all: [TermSum] = []
         let dHidden = decoder.head.backward(hidden, targets: batch.targets, groups: batch.ranges, into: gradients) { some, laws in
             let first = batch.ranges[some.lowerBound].lowerBound
@@ -189,13 +189,13 @@ public final class Trainer {
     }
 }
 
-extension Decoder {
+extension Transformer {
     /// Natural log-probability of every completion token, under the full softmax at temperature 1.
     public func score(_ examples: [Example], microBatchTokens: Int = TrainerOptions.defaultMicroBatchTokens) -> [[RowLaw]] {
         ExampleBatch.cut(examples, tokens: microBatchTokens, sharingPrefixes: true).flatMap { part in
             let batch = ExampleBatch(Array(part))
             guard !batch.rows.isEmpty else { return part.map { _ in [RowLaw]() } }
-            let laws = head.laws(gatherRows(hiddenStates(batch.batch), batch.rows), targets: batch.targets)
+            let laws = head.laws(headInput(gatherRows(hiddenStates(batch.batch), batch.rows)), targets: batch.targets)
             return batch.ranges.map { Array(laws[$0]) }
         }
     }

@@ -12,7 +12,7 @@ public final class WeightAverage: StepPlugin {
 
     public init(decay: Double) { self.decay = decay }
 
-    public func afterUpdate(_ decoder: Decoder, step: Int) {
+    public func afterUpdate(_ decoder: Transformer, step: Int) {
         let (keep, take) = (Float(decay), Float(1 - decay))
         for parameter in decoder.parameters.parameters {
             let weights = decoder.parameters.read(parameter)
@@ -21,7 +21,7 @@ public final class WeightAverage: StepPlugin {
         }
     }
 
-    public func iterationEnd(_ decoder: Decoder) {
+    public func iterationEnd(_ decoder: Transformer) {
         for parameter in decoder.parameters.parameters {
             state[parameter.name]?.withUnsafeBufferPointer { decoder.parameters.write($0, to: parameter) }
         }

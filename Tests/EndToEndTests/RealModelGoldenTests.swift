@@ -22,8 +22,8 @@ struct RealModelGoldenTests {
     func lastLogits() throws {
         for object in try cases("last_logits") {
             let tokens = try ids(object, "ids")
-            let hidden = model.decoder.hiddenStates(RaggedBatch([tokens]))
-            let logits = model.decoder.head.logits(gatherRows(hidden, [Int32(tokens.count - 1)])).read()
+            let hidden = model.transformer.hiddenStates(RaggedBatch([tokens]))
+            let logits = model.transformer.logits(gatherRows(hidden, [Int32(tokens.count - 1)])).read()
             let expected = try #require(object["top_logits"]?.array).compactMap(\.double)
             let top = try ids(object, "top_ids")
             for (id, value) in zip(top, expected) { #expect(abs(Double(logits[Int(id)]) - value) <= 2e-3, "token \(id) after \(tokens)") }
@@ -43,7 +43,7 @@ struct RealModelGoldenTests {
         for object in try cases("loglik") {
             let tokens = try ids(object, "ids")
             let text = try #require(object["text"]?.string)
-            let result = TextLikelihood(of: tokens, bytes: text.utf8.count, under: model.decoder)
+            let result = TextLikelihood(of: tokens, bytes: text.utf8.count, under: model.transformer)
             let expected = try #require(object["token_logprobs"]?.array).compactMap(\.double)
             let worst = zip(result.tokenLogProbabilities, expected).map { abs(Double($0) - $1) }.max() ?? .infinity
             #expect(worst <= 2e-3)
@@ -84,7 +84,7 @@ struct RealModelGoldenTests {
     func hiddenStates() throws {
         let object = try #require(try JSON.read(path: "\(golden)/hidden_states.json").object)
         let probe = Recorder()
-        _ = model.decoder.hiddenStates(RaggedBatch([try ids(object, "ids")]), Pass(probe: probe))
+        _ = model.transformer.hiddenStates(RaggedBatch([try ids(object, "ids")]), Pass(probe: probe))
         // The reference's last entry is after the final norm, so it has no state between the last block and that norm.
         let states = Array(probe.states.dropLast(2)) + probe.states.suffix(1)
         let layers = try #require(object["layers"]?.array)
@@ -112,13 +112,13 @@ struct RealModelGoldenTests {
 
     @Test("blocks that stay codes in memory compute the bits of their float32 values")
     func codes() throws {
-        let expanded = model.decoder.copy(expanding: true)
-        #expect(model.decoder.parameters.byteCount * 4 < expanded.parameters.byteCount)
+        let expanded = model.transformer.copy(expanding: true)
+        #expect(model.transformer.parameters.byteCount * 4 < expanded.parameters.byteCount)
         for count in [1, 3, 5, 40] {
             let batch = RaggedBatch([(0..<Int32(count)).map { $0 * 1009 % 49_152 }])
-            func logits(_ decoder: Decoder) -> [UInt32] { decoder.head.logits(decoder.hiddenStates(batch)).read().map(\.bitPattern) }
-            #expect(logits(model.decoder) == logits(expanded))
+            func logits(_ decoder: Transformer) -> [UInt32] { decoder.logits(decoder.hiddenStates(batch)).read().map(\.bitPattern) }
+            #expect(logits(model.transformer) == logits(expanded))
         }
-        #expect(model.decoder.contentHash() == expanded.contentHash())
+        #expect(model.transformer.contentHash() == expanded.contentHash())
     }
 }

@@ -4,11 +4,11 @@ import Testing
 
 @Suite("Configurations of the Llama family")
 struct ConfigurationTests {
-    private func configuration(_ more: String) throws -> DecoderConfiguration {
+    private func configuration(_ more: String) throws -> TransformerConfiguration {
         let text = """
             {"model_type": "llama", "vocab_size": 64, "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4, \(more)}
             """
-        return try DecoderConfiguration(ConfigFields(#require(try JSON.parse(text, source: "config.json").object), file: "config.json"))
+        return try TransformerConfiguration(ConfigFields(#require(try JSON.parse(text, source: "config.json").object), file: "config.json"))
     }
 
     @Test(

@@ -113,7 +113,7 @@ struct MalformedConfigurationGoldenTests {
         let path = "\(Fixtures.root)/quant/malformed/\(file)"
         let error = #expect(throws: (any Error).self) {
             guard let object = try JSON.read(path: path).object else { throw FileError(file: path, problem: "is no object", advice: "") }
-            _ = try DecoderConfiguration(ConfigFields(object, file: path))
+            _ = try TransformerConfiguration(ConfigFields(object, file: path))
         }
         #expect("\(try #require(error))".contains(file))
     }

@@ -52,21 +52,21 @@ struct Tiny {
     private(set) var model: Model
     static let symbols = ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j", " ", "\n", "the", "cat", "xyz", "bad", "hedge", "dab", " a", "abc", "jig"]
 
-    var decoder: Decoder { model.decoder }
+    var decoder: Transformer { model.transformer }
     var eos: Int32 { model.stopTokens[0] }
     var vocabulary: Int { decoder.configuration.vocabularySize }
 
     init(seed: UInt64 = 1, context: Int = 128, window: Int? = nil, threads: Int = 2) throws {
         let tokenizer = try Tokenizer.symbols(Self.symbols, special: ["<eos>"])
-        var configuration = DecoderConfiguration(
+        var configuration = TransformerConfiguration(
             modelType: "llama", vocabularySize: tokenizer.vocabularySize, hiddenSize: 32, intermediateSize: 48, numHiddenLayers: 2, numAttentionHeads: 4,
             numKeyValueHeads: 2, maxPositionEmbeddings: context, tieWordEmbeddings: true)
         configuration.slidingWindow = window
         configuration.eosTokenIDs = tokenizer.eosTokens
-        let decoder = Decoder(configuration, on: try CPUBackend(threads: threads))
+        let decoder = Transformer(configuration, on: try CPUBackend(threads: threads))
         // Wide enough that laws are far from uniform.
         decoder.initialize(RandomKey(seed: seed), deviation: 0.3)
-        model = Model(decoder: decoder, tokenizer: tokenizer, stopTokens: tokenizer.eosTokens)
+        model = Model(transformer: decoder, tokenizer: tokenizer, stopTokens: tokenizer.eosTokens)
     }
 
     func at(_ precision: Precision) -> Tiny {
@@ -79,7 +79,7 @@ struct Tiny {
 
     /// The logits after every token, computed in one pass without a cache.
     func logits(_ tokens: [Int32]) -> [[Float]] {
-        let flat = decoder.head.logits(decoder.hiddenStates(RaggedBatch([tokens]))).read()
+        let flat = decoder.logits(decoder.hiddenStates(RaggedBatch([tokens]))).read()
         return tokens.indices.map { Array(flat[$0 * vocabulary..<($0 + 1) * vocabulary]) }
     }
 }

@@ -100,7 +100,7 @@ struct GradientTests {
         bench.expectGradients { _, tape in
             let x = embedding([3, 0, 20, 3, 17], p["table"]!, tape: tape)
             let y = rmsNorm(x, p["norm"]!, epsilon: 1e-5)
-            let mixed = linear(gatedSiLU(linear(y, p["gate"]!), linear(y, p["up"]!)), p["down"]!)
+            let mixed = linear(gated(.silu, linear(y, p["gate"]!), linear(y, p["up"]!)), p["down"]!)
             return gatherRows(multiply(add(x, mixed), scale(mixed, by: 0.7)), [4, 0, 0, 2])
         }
     }

@@ -183,10 +183,16 @@ struct KernelTests {
             all += y
             kernels.layer_norm_backward(&y, &m, &s, dy, x, w, rows, n, 1e-5)
             all += y + m + s
-            kernels.gated_silu(&y, x, dy, rows * n)
-            all += y
-            kernels.gated_silu_backward(&y, &z, dy, x, dy, rows * n)
-            all += y + z
+            for kind in [ad_silu, ad_gelu, ad_gelu_tanh, ad_quick_gelu, ad_relu, ad_tanh] {
+                kernels.activate(kind, &y, x, rows * n)
+                all += y
+                kernels.activate_backward(kind, &y, dy, x, rows * n)
+                all += y
+                kernels.gated(kind, &y, x, dy, rows * n)
+                all += y
+                kernels.gated_backward(kind, &y, &z, dy, x, dy, rows * n)
+                all += y + z
+            }
             kernels.exponential(&y, x, rows * n)
             all += y
             let lse = kernels.log_sum_exp(x, n, 0.7)

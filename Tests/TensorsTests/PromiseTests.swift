@@ -36,7 +36,7 @@ private struct Block {
         let p = bench.parameters
         let y = add(x, linear(mixed.reshaped(x.shape[0], heads * headDim), p["o"]!))
         let n = rmsNorm(y, p["norm2"]!, epsilon: 1e-5)
-        return add(y, linear(gatedSiLU(linear(n, p["gate"]!), linear(n, p["up"]!)), p["down"]!))
+        return add(y, linear(gated(.silu, linear(n, p["gate"]!), linear(n, p["up"]!)), p["down"]!))
     }
 
     func forward(_ batch: RaggedBatch, _ pattern: AttentionPattern = .causal(), tape: Tape? = nil) -> Tensor {

@@ -15,9 +15,9 @@ private struct EntropyBonus: Objective {
 }
 
 /// Minus the log-probability of every trained token, by a softmax of our own over the whole row.
-private func losses(_ decoder: Decoder, _ example: Example) -> [Double] {
+private func losses(_ decoder: Transformer, _ example: Example) -> [Double] {
     let tokens = example.promptTokens + example.completionTokens
-    let logits = decoder.head.logits(decoder.hiddenStates(RaggedBatch([tokens]))).read().map { Double($0) }
+    let logits = decoder.logits(decoder.hiddenStates(RaggedBatch([tokens]))).read().map { Double($0) }
     return example.completionTokens.indices.filter { example.trained[$0] }.map { index in
         let row = example.promptTokens.count - 1 + index
         let law = logits[row * Tiny.vocabulary..<(row + 1) * Tiny.vocabulary]

@@ -10,7 +10,7 @@ import Training
 struct OptimizerBench {
     static let names = ["w": "model.embed_tokens.weight", "b": "model.norm.weight", "c": "model.layers.0.mlp.up_proj.bias"]
 
-    let decoder: Decoder
+    let decoder: Transformer
     let tensors: SafetensorsFile
     private let example: Example
     private let probe = GradientProbe()
@@ -20,11 +20,11 @@ struct OptimizerBench {
         let w = try #require(tensors.info("param0.w")), b = try #require(tensors.info("param0.b")), c = try #require(tensors.info("param0.c"))
         let (rows, width) = (w.shape[0], w.shape[1])
         try #require(b.elementCount == width, "the bench needs b as long as a row of w")
-        var configuration = DecoderConfiguration(
+        var configuration = TransformerConfiguration(
             modelType: "llama", vocabularySize: rows, hiddenSize: width, intermediateSize: c.elementCount, numHiddenLayers: 1, numAttentionHeads: 1,
             maxPositionEmbeddings: 16, tieWordEmbeddings: true)
         configuration.mlpBias = true
-        decoder = Decoder(configuration, on: try CPUBackend(threads: 1))
+        decoder = Transformer(configuration, on: try CPUBackend(threads: 1))
         decoder.initialize(RandomKey(seed: 1))
         for (short, name) in Self.names { decoder.set(name, try tensors.floats("param0.\(short)")) }
         example = Example(promptTokens: [0], completionTokens: [1])

@@ -27,11 +27,11 @@ func bits(_ values: [Float]) -> [UInt32] { values.map(\.bitPattern) }
 enum Tiny {
     static let vocabulary = 23
 
-    static func decoder(seed: UInt64 = 1, threads: Int = 2, kernels: String? = nil, tied: Bool = true, deviation: Double = 0.2) throws -> Decoder {
-        let configuration = DecoderConfiguration(
+    static func decoder(seed: UInt64 = 1, threads: Int = 2, kernels: String? = nil, tied: Bool = true, deviation: Double = 0.2) throws -> Transformer {
+        let configuration = TransformerConfiguration(
             modelType: "llama", vocabularySize: vocabulary, hiddenSize: 24, intermediateSize: 40, numHiddenLayers: 2, numAttentionHeads: 4, numKeyValueHeads: 2,
             maxPositionEmbeddings: 128, tieWordEmbeddings: tied)
-        let decoder = Decoder(configuration, on: try CPUBackend(threads: threads, kernels: kernels))
+        let decoder = Transformer(configuration, on: try CPUBackend(threads: threads, kernels: kernels))
         decoder.initialize(RandomKey(seed: seed), deviation: deviation)
         return decoder
     }
@@ -53,7 +53,7 @@ enum Tiny {
     }
 }
 
-extension Decoder {
+extension Transformer {
     var weightBits: [[UInt32]] { parameters.parameters.map { bits(parameters.read($0)) } }
 
     func set(_ name: String, _ values: [Float]) {
@@ -98,7 +98,7 @@ struct Silence: Objective {
 }
 
 /// The loss of a batch and its gradient in every parameter, in order; the weights stay as they are.
-func gradient(of decoder: Decoder, _ objective: any Objective, _ examples: [Example], sharesPrefixes: Bool = false, microBatchTokens: Int = 2048) throws -> (
+func gradient(of decoder: Transformer, _ objective: any Objective, _ examples: [Example], sharesPrefixes: Bool = false, microBatchTokens: Int = 2048) throws -> (
     loss: Double, values: [Float], result: StepResult
 ) {
     let trainer = Trainer(

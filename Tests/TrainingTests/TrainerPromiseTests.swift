@@ -9,7 +9,7 @@ private struct Training3: Equatable {
     var losses: [UInt64] = []
     var norms: [UInt64] = []
 
-    init(_ decoder: Decoder, _ options: TrainerOptions, objective: any Objective = NegativeLogLikelihood(), plugins: [any StepPlugin] = []) throws {
+    init(_ decoder: Transformer, _ options: TrainerOptions, objective: any Objective = NegativeLogLikelihood(), plugins: [any StepPlugin] = []) throws {
         let trainer = Trainer(decoder, objective: objective, options: options, totalSteps: 3)
         trainer.plugins = plugins
         for step in 0..<3 {

@@ -147,7 +147,7 @@ struct NotFiniteTests {
 
 @Suite("Parameter groups and weight decay")
 struct ParameterGroupTests {
-    private func train(_ decoder: Decoder, _ options: AdamWOptions, objective: any Objective = NegativeLogLikelihood()) throws -> GradientProbe {
+    private func train(_ decoder: Transformer, _ options: AdamWOptions, objective: any Objective = NegativeLogLikelihood()) throws -> GradientProbe {
         let trainer = Trainer(decoder, objective: objective, options: TrainerOptions(optimizer: options), totalSteps: 1)
         let probe = GradientProbe()
         trainer.plugins = [probe]
@@ -273,7 +273,7 @@ private final class Recorder: StepPlugin {
         return changesRate(rate)
     }
 
-    func afterUpdate(_ decoder: Decoder, step: Int) { note("done") }
+    func afterUpdate(_ decoder: Transformer, step: Int) { note("done") }
 }
 
 /// Trains on the first example only.

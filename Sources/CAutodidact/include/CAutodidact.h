@@ -40,7 +40,13 @@ typedef struct {
     const int32_t *query_position;  // per query row: the key index that stands for the query itself
     const float *bias;         // by key index minus query position, clamped to -bias_reach...bias_reach; or NULL
     int32_t bias_reach;
+    float cap;                 // scores become cap · tanh(score / cap) before any bias; 0 for none
+    const float *pairs;        // per query row and key index, added to the score; or NULL
+    size_t pair_row;           // floats from one row's pairs to the next
 } ad_attention;
+
+/// Activations: x·σ(x); x·Φ(x); the tanh approximation of it; x·σ(1.702 x); max(x, 0); tanh x.
+typedef enum { ad_silu = 0, ad_gelu = 1, ad_gelu_tanh = 2, ad_quick_gelu = 3, ad_relu = 4, ad_tanh = 5 } ad_activation;
 
 /// How the weights of a panel lie where they are not float32. Codes: their bits, whether they are signed, the inputs that share a scale (32; 16 for
 /// the short ones), and whether scales and offsets are float16. bf16 and f16 are the weights themselves: 16 values a step.
@@ -119,9 +125,11 @@ typedef struct __attribute__((swift_attr("@Sendable"))) {
     void (*multiply)(float *y, const float *a, const float *b, size_t n);
     void (*scale)(float *y, const float *x, float factor, size_t n);
     void (*exponential)(float *y, const float *x, size_t n);
-    // y = silu(gate) · up.
-    void (*gated_silu)(float *y, const float *gate, const float *up, size_t n);
-    void (*gated_silu_backward)(float *dgate, float *dup, const float *dy, const float *gate, const float *up, size_t n);
+    void (*activate)(ad_activation kind, float *y, const float *x, size_t n);
+    void (*activate_backward)(ad_activation kind, float *dx, const float *dy, const float *x, size_t n);
+    // y = activation(gate) · up.
+    void (*gated)(ad_activation kind, float *y, const float *gate, const float *up, size_t n);
+    void (*gated_backward)(ad_activation kind, float *dgate, float *dup, const float *dy, const float *gate, const float *up, size_t n);
 
     // The law softmax(logits / temperature): its log-sum-exp (maximum first, then the 16-lane sum).
     float (*log_sum_exp)(const float *logits, size_t n, float temperature);
@@ -134,8 +142,9 @@ typedef struct __attribute__((swift_attr("@Sendable"))) {
     // out rows of one head: softmax over visible keys. rows ≤ 24; strip holds 24 · padded keys.
     void (*attention)(float *out, size_t out_row, const float *q, size_t q_row, size_t rows, const ad_attention *a, float *strip);
     // One run only. Adds to dkeys, dvalues [keys][16·ceil(head_dim/16)] query after query; values_transposed: panels as keys.
-    // dq rows are written. dbias (2·reach+1) or NULL. strip holds 2 · 24 · padded keys + 2 · 24 · padded head_dim.
-    void (*attention_backward)(float *dq, size_t dq_row, float *dkeys, float *dvalues, float *dbias, const float *q, size_t q_row,
+    // dq rows are written, and dpairs, laid out as pairs, where the rows see keys. dbias (2·reach+1) or NULL. strip holds
+    // 3 · 24 · padded keys + 2 · 24 · padded head_dim.
+    void (*attention_backward)(float *dq, size_t dq_row, float *dkeys, float *dvalues, float *dbias, float *dpairs, const float *q, size_t q_row,
                                const float *out, size_t out_row, const float *dout, size_t dout_row, size_t rows, const float *key_rows,
                                const float *values_transposed, const ad_attention *a, float *strip);
 

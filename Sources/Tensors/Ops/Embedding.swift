@@ -24,3 +24,31 @@ public func gatherRows(_ x: Tensor, _ rows: [Int32]) -> Tensor {
         }
     }
 }
+
+/// The rows of `a`, then those of `b`.
+public func joinRows(_ a: Tensor, _ b: Tensor) -> Tensor {
+    let (rows, width) = (a.rows, a.width)
+    let y = a.backend.empty([rows + b.rows, width])
+    a.backend.copy(a.reshaped(rows, width), to: y.slice(0..<rows))
+    a.backend.copy(b.reshaped(b.rows, width), to: y.slice(rows..<y.shape[0]))
+    let (first, second) = (GradientSink(a), GradientSink(b))
+    return y.recorded(from: [a, b]) { dy, _ in
+        first.add(dy.slice(0..<rows))
+        second.add(dy.slice(rows..<dy.shape[0]))
+    }
+}
+
+/// The mean of each run of rows, added up in increasing row.
+/// - Returns: `[runs, width]`.
+public func meanRows(_ x: Tensor, _ runs: [Range<Int>]) -> Tensor {
+    let backend = x.backend, width = x.width
+    let y = backend.empty([runs.count, width])
+    backend.meanRows(x.reshaped(x.rows, width), runs, into: y)
+    let source = GradientSink(x)
+    return y.recorded(from: [x]) { dy, _ in
+        source.add { dx in
+            backend.fill(dx, with: 0)
+            backend.spreadRows(dy, runs, into: dx)
+        }
+    }
+}

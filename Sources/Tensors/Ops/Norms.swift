@@ -1,10 +1,17 @@
 /// `x / sqrt(mean(x²) + ε) · w` over the last axis. Source: Zhang and Sennrich 2019, arXiv:1910.07467.
 ///
 /// The result is cheap to make again, so what follows keeps `x` instead.
-public func rmsNorm(_ x: Tensor, _ weight: Parameter, epsilon: Float) -> Tensor {
+/// - Parameter constant: added to the weights, for models that store them minus one.
+public func rmsNorm(_ x: Tensor, _ weight: Parameter, plus constant: Float = 0, epsilon: Float) -> Tensor {
+    let factors = { [backend = x.backend] in
+        guard constant != 0 else { return weight.vector }
+        let sum = backend.empty(weight.shape)
+        backend.offset(weight.vector, by: constant, into: sum)
+        return sum
+    }
     let compute = { [backend = x.backend] (x: Tensor) in
         let y = backend.empty(x.shape)
-        backend.rmsNorm(x, weight.vector, epsilon: epsilon, into: y)
+        backend.rmsNorm(x, factors(), epsilon: epsilon, into: y)
         return y
     }
     let y = compute(x)
@@ -13,7 +20,7 @@ public func rmsNorm(_ x: Tensor, _ weight: Parameter, epsilon: Float) -> Tensor 
     return y.recorded(from: [x], training: [weight], recompute: { compute(kept.restore()) }) { dy, tape in
         let dx = dy.backend.empty(dy.shape)
         dy.backend.rmsNormBackward(
-            dy, kept.restore(), weight.vector, epsilon: epsilon, into: dx, weightGradient: tape.gradients.trains(weight) ? tape.gradients.vector(weight) : nil)
+            dy, kept.restore(), factors(), epsilon: epsilon, into: dx, weightGradient: tape.gradients.trains(weight) ? tape.gradients.vector(weight) : nil)
         source.add(dx)
     }
 }

@@ -9,16 +9,17 @@ public struct RotaryTables {
     /// - Parameters:
     ///   - positions: one per row.
     ///   - frequencies: one per rotated pair; angles are position · frequency in float32, as published models were trained with.
+    ///   - stretched: other frequencies, and which rows turn by these.
     ///   - magnitude: both tables are multiplied by it (yarn, longrope).
     ///   - interleaved: pairs are the entries 2i and 2i + 1; otherwise i and i + rotated/2.
     ///   - backend: holds the tables.
-    public init(positions: [Int32], frequencies: [Float], magnitude: Float = 1, interleaved: Bool = false, on backend: any Backend) {
+    public init(positions: [Int32], frequencies: [Float], stretched: (frequencies: [Float], rows: [Bool])? = nil, magnitude: Float = 1, interleaved: Bool = false, on backend: any Backend) {
         var cosines: [Float] = []
         var sines: [Float] = []
         cosines.reserveCapacity(positions.count * frequencies.count)
         sines.reserveCapacity(positions.count * frequencies.count)
-        for position in positions {
-            for frequency in frequencies {
+        for (row, position) in positions.enumerated() {
+            for frequency in stretched.map({ $0.rows[row] ? $0.frequencies : frequencies }) ?? frequencies {
                 let angle = Double(Float(position) * frequency)
                 cosines.append(Float(ad_cos(angle)) * magnitude)
                 sines.append(Float(ad_sin(angle)) * magnitude)
@@ -39,6 +40,7 @@ public func rotaryFrequencies(rotated: Int, base: Double) -> [Double] {
 public func fixedLog(_ x: Double) -> Double { ad_log(x) }
 public func fixedExp(_ x: Double) -> Double { ad_exp(x) }
 public func fixedCos(_ x: Double) -> Double { ad_cos(x) }
+public func fixedSin(_ x: Double) -> Double { ad_sin(x) }
 
 /// Turns the first entries of every head of `[N, heads, headDim]` by its row's angles.
 public func rotate(_ x: Tensor, _ tables: RotaryTables) -> Tensor {

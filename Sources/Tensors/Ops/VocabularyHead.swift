@@ -2,19 +2,29 @@
 public struct VocabularyHead {
     public let weight: Parameter  // [vocabulary, hidden]
     public let bias: Parameter?  // [vocabulary]
+    /// Logits become cap · tanh(logit / cap). Source: Gemma Team 2024, arXiv:2408.00118.
+    public let cap: Float?
     /// Rows whose logits exist at once: enough that reading the table is little work beside the products.
     public static let rowsAtOnce = 256
 
-    public init(weight: Parameter, bias: Parameter? = nil) {
+    public init(weight: Parameter, bias: Parameter? = nil, cap: Float? = nil) {
         self.weight = weight
         self.bias = bias
+        self.cap = cap
     }
 
     public var vocabularySize: Int { weight.shape[0] }
 
     /// - Parameter hidden: `[R, hidden]`.
     /// - Returns: `[R, vocabulary]`. For sampling; training goes through `laws`.
-    public func logits(_ hidden: Tensor) -> Tensor { linear(hidden.detached, weight, bias) }
+    public func logits(_ hidden: Tensor) -> Tensor { capped(linear(hidden.detached, weight, bias)).logits }
+
+    /// Logits under the cap, and what the cap's slope depends on.
+    private func capped(_ logits: Tensor) -> (logits: Tensor, shares: Tensor?) {
+        guard let cap else { return (logits, nil) }
+        let shares = scale(logits, by: 1 / cap)
+        return (scale(activate(.tanh, shares), by: cap), shares)
+    }
 
     /// Log-probability of the target, log-sum-exp and entropy of every row.
     public func laws(_ hidden: Tensor, targets: [Int32]) -> [RowLaw] {
@@ -50,14 +60,20 @@ public struct VocabularyHead {
             var end = first + 1
             while end < groups.count, groups[end].upperBound - groups[first].lowerBound <= Self.rowsAtOnce { end += 1 }
             let rows = groups[first].lowerBound..<groups[end - 1].upperBound
-            let once = rows.count <= Self.rowsAtOnce ? logits(hidden.slice(rows)) : nil
-            let laws = once.map { backend.laws($0, targets: Array(targets[rows])) } ?? laws(hidden.slice(rows), targets: Array(targets[rows]))
+            let once = rows.count <= Self.rowsAtOnce ? capped(linear(hidden.slice(rows), weight, bias)) : nil
+            let laws = once.map { backend.laws($0.logits, targets: Array(targets[rows])) } ?? laws(hidden.slice(rows), targets: Array(targets[rows]))
             let (logProbability, entropy) = differentiate(first..<end, laws)
             for range in Self.chunks(rows) {
-                let logits = once ?? logits(hidden.slice(range)), local = range.lowerBound - rows.lowerBound..<range.upperBound - rows.lowerBound
+                var (logits, shares) = once ?? capped(linear(hidden.slice(range), weight, bias))
+                let local = range.lowerBound - rows.lowerBound..<range.upperBound - rows.lowerBound
                 backend.headBackward(
                     logits, targets: Array(targets[range]), laws: Array(laws[local]), logProbabilityGradients: Array(logProbability[local]),
                     entropyGradients: Array(entropy[local]))
+                if let shares {
+                    let slope = backend.empty(logits.shape)
+                    backend.activateBackward(.tanh, logits, shares, into: slope)
+                    logits = slope
+                }
                 backend.linearInputGradient(logits, weight.matrix, into: dHidden.slice(range))
                 if gradients.trains(weight) { backend.linearWeightGradient(logits, hidden.slice(range), into: gradients.matrix(weight)) }
                 if let bias, gradients.trains(bias) { backend.columnSums(logits, into: gradients.vector(bias)) }

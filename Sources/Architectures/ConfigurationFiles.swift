@@ -1,14 +1,14 @@
 import ModelFiles
 
-extension DecoderConfiguration {
+extension TransformerConfiguration {
     /// Reads a `config.json`.
     /// - Throws: `FileError` that names the field which is missing, out of range or not understood; `UnsupportedFamily`.
     public init(_ fields: ConfigFields) throws {
         let type = try fields.string("model_type")
-        guard let family = decoderFamilies.first(where: { $0.modelType == type }) else {
+        guard let family = modelFamilies.first(where: { $0.modelType == type }) else {
             throw UnsupportedFamily(name: type, file: fields.file)
         }
-        self = try family.configuration(fields)
+        self = try family.read(fields)
     }
 
     /// Reads the metadata of a GGUF file.
@@ -16,10 +16,10 @@ extension DecoderConfiguration {
         guard let architecture = gguf["general.architecture"]?.string else {
             throw FileError(file: gguf.path, problem: "there is no 'general.architecture' in the metadata", advice: "The file holds no model, or was cut: convert it again.")
         }
-        guard let family = decoderFamilies.first(where: { $0.ggufArchitecture == architecture }) else {
+        guard let family = modelFamilies.first(where: { $0.ggufArchitecture == architecture }) else {
             throw UnsupportedFamily(name: architecture, file: gguf.path)
         }
-        self = try family.configuration(ConfigFields(Self.configJSON(gguf, architecture, modelType: family.modelType), file: gguf.path))
+        self = try family.read(ConfigFields(Self.configJSON(gguf, architecture, modelType: family.modelType), file: gguf.path))
     }
 
     /// GGUF metadata under the names of `config.json`, so that one reader checks both.
@@ -73,27 +73,42 @@ extension DecoderConfiguration {
         return JSONObject(members)
     }
 
-    /// The configuration as `config.json`, for the library's Llama classes.
+    /// The configuration as `config.json`: the file that was read with what has changed since, or one for the library's Llama classes.
     public func configJSON() -> JSONObject {
+        var json = source ?? plainLlama
+        let family = modelFamilies.first { $0.modelType == modelType } ?? Llama()
+        json["architectures"] = .array([.string(family.className(purpose))])
+        json["model_type"] = .string(modelType)
+        json[family.fieldNames.vocabulary] = .integer(Int64(vocabularySize))
+        json["tie_word_embeddings"] = .bool(tieWordEmbeddings)
+        for name in ["torch_dtype", "dtype"] { json[name] = "float32" }
+        if let first = eosTokenIDs.first {
+            json["eos_token_id"] = eosTokenIDs.count == 1 ? .integer(Int64(first)) : .array(eosTokenIDs.map { .integer(Int64($0)) })
+        }
+        if let id = bosTokenID { json["bos_token_id"] = .integer(Int64(id)) }
+        if let id = padTokenID { json["pad_token_id"] = .integer(Int64(id)) }
+        if !labels.isEmpty {
+            json["id2label"] = .object(JSONObject(labels.enumerated().map { ("\($0)", .string($1)) }))
+            json["label2id"] = .object(JSONObject(labels.enumerated().map { ($1, .integer(Int64($0))) }))
+            json["num_labels"] = .integer(Int64(labels.count))
+        }
+        return JSONObject(json.members.sorted { $0.key < $1.key })
+    }
+
+    private var plainLlama: JSONObject {
         var members: [(key: String, value: JSON)] = [
-            ("architectures", .array([.string(labelCount == nil ? "LlamaForCausalLM" : "LlamaForSequenceClassification")])),
-            ("attention_bias", .bool(attentionBias)), ("attention_dropout", .number(0)), ("dtype", .string("float32")), ("head_dim", .integer(Int64(headDim))),
+            ("attention_bias", .bool(attentionBias)), ("attention_dropout", .number(0)), ("head_dim", .integer(Int64(headDim))),
             ("hidden_act", .string("silu")), ("hidden_size", .integer(Int64(hiddenSize))), ("initializer_range", .number(0.02)),
             ("intermediate_size", .integer(Int64(intermediateSize))), ("max_position_embeddings", .integer(Int64(maxPositionEmbeddings))), ("mlp_bias", .bool(mlpBias)),
-            ("model_type", .string(modelType)), ("num_attention_heads", .integer(Int64(numAttentionHeads))), ("num_hidden_layers", .integer(Int64(numHiddenLayers))),
-            ("num_key_value_heads", .integer(Int64(numKeyValueHeads))), ("rms_norm_eps", .number(Double(String(rmsNormEpsilon)) ?? Double(rmsNormEpsilon))),
-            ("rope_theta", .number(rope.base)), ("tie_word_embeddings", .bool(tieWordEmbeddings)), ("torch_dtype", .string("float32")), ("use_cache", .bool(true)),
-            ("vocab_size", .integer(Int64(vocabularySize))),
+            ("num_attention_heads", .integer(Int64(numAttentionHeads))), ("num_hidden_layers", .integer(Int64(numHiddenLayers))),
+            ("num_key_value_heads", .integer(Int64(numKeyValueHeads))), ("rms_norm_eps", .number(Double(String(normEpsilon)) ?? Double(normEpsilon))),
+            ("use_cache", .bool(true)),
         ]
-        if let scaling = rope.json { members.append(("rope_scaling", scaling)) }
-        if let slidingWindow { members.append(("sliding_window", .integer(Int64(slidingWindow)))) }
-        if let id = bosTokenID { members.append(("bos_token_id", .integer(Int64(id)))) }
-        if let first = eosTokenIDs.first {
-            members.append(("eos_token_id", eosTokenIDs.count == 1 ? .integer(Int64(first)) : .array(eosTokenIDs.map { .integer(Int64($0)) })))
+        if let rope {
+            members.append(("rope_theta", .number(rope.base)))
+            if let scaling = rope.json { members.append(("rope_scaling", scaling)) }
         }
-        if let id = padTokenID { members.append(("pad_token_id", .integer(Int64(id)))) }
-        if let labelCount { members.append(("num_labels", .integer(Int64(labelCount)))) }
-        return JSONObject(members.sorted { $0.key < $1.key })
+        return JSONObject(members)
     }
 }
 
@@ -102,6 +117,11 @@ extension RotaryScaling {
     var json: JSON? {
         switch variant {
         case .none: return nil
+        case .longrope(let short, let long, let length, let attention):
+            return [
+                "rope_type": "longrope", "short_factor": .array(short.map { .number($0) }), "long_factor": .array(long.map { .number($0) }),
+                "original_max_position_embeddings": .integer(Int64(length)), "attention_factor": .number(attention),
+            ]
         case .linear(let factor): return ["rope_type": "linear", "factor": .number(factor)]
         case .llama3(let factor, let low, let high, let length):
             return [
@@ -125,6 +145,6 @@ public struct UnsupportedFamily: Error, Equatable, CustomStringConvertible {
     public let file: String
 
     public var description: String {
-        "\(file): models of type '\(name)' are not supported yet. Supported: \(decoderFamilies.map(\.modelType).joined(separator: ", ")); docs/unsupported.json lists families that are planned."
+        "\(file): models of type '\(name)' are not supported yet. Supported: \(modelFamilies.map(\.modelType).joined(separator: ", ")); docs/unsupported.json lists families that are planned."
     }
 }

@@ -1,0 +1,17 @@
+import ModelFiles
+
+/// OLMo 2: norms on what the sublayers give, and on all queries and keys together. Source: OLMo Team 2025, arXiv:2501.00656.
+struct OLMo2: ModelFamily {
+    let modelType = "olmo2", classPrefix = "Olmo2"
+
+    func configuration(_ fields: ConfigFields) throws -> TransformerConfiguration {
+        var c = try sizes(fields, epsilon: 1e-5)
+        c.rope = try rotary(fields, &c)
+        c.attentionBias = try fields.optionalBool("attention_bias") ?? false
+        c.attentionOutputBias = c.attentionBias
+        c.queryKeyNorm = QueryKeyNorm(kind: .rms, isWhole: true)
+        (c.names.attentionPreNorm, c.names.attentionPostNorm) = (nil, "post_attention_layernorm")
+        (c.names.mlpPreNorm, c.names.mlpPostNorm) = (nil, "post_feedforward_layernorm")
+        return c
+    }
+}
