@@ -46,6 +46,12 @@ public struct Completion: Sendable {
     public var behaviorLogProbabilities: [Float]
     /// Per token, the most likely tokens with their log-probabilities, where asked for.
     public var alternatives: [[(token: Int32, logProbability: Float)]]
+
+    fileprivate func shifted(by requests: Int) -> Completion {
+        var completion = self
+        completion.request += requests
+        return completion
+    }
 }
 
 /// One decode loop for many sequences: prompts are computed once whatever the number of completions, prefixes that all
@@ -102,7 +108,8 @@ public final class Generator {
         _ requests: [GenerationRequest], onToken: (_ request: Int, _ sample: Int, _ token: Int32) -> Void = { _, _, _ in },
         onFinish: (Completion) throws -> Void = { _ in }, isCancelled: () -> Bool = { false }
     ) throws -> [Completion] {
-        let context = decoder.configuration.maxPositionEmbeddings
+        let c = decoder.configuration, context = c.maxPositionEmbeddings
+        guard c.isCausal, c.purpose == .languageModel else { throw SamplingError.notGenerative(modelType: c.modelType) }
         for request in requests {
             try request.options.validate()
             if request.maxTokens < 1 { throw SamplingError.invalid(option: "max-tokens", value: "\(request.maxTokens)", allowed: "1 or more") }
@@ -110,6 +117,37 @@ public final class Generator {
             if request.promptTokens.isEmpty { throw SamplingError.emptyPrompt }
             if request.promptTokens.count >= context { throw SamplingError.promptTooLong(tokens: request.promptTokens.count, context: context) }
         }
+        guard c.encoderLayers != nil else { return try decode(requests, prompts: requests.map(\.promptTokens), onToken, onFinish, isCancelled) }
+        // Prompts are what the encoder reads, some at a time; every answer begins with the same token.
+        var finished: [Completion] = []
+        var first = 0
+        while first < requests.count, !isCancelled() {
+            var end = first + 1, tokens = requests[first].promptTokens.count
+            while end < requests.count, tokens + requests[end].promptTokens.count <= Self.encodedTokens {
+                tokens += requests[end].promptTokens.count
+                end += 1
+            }
+            let (group, start) = (Array(requests[first..<end]), first)
+            let batch = RaggedBatch(group.map(\.promptTokens))
+            let answer = [c.decoderStartTokenID ?? 0]
+            sources = (EncodedBatch(decoder.encode(batch), sources: [batch.spans[0]], for: RaggedBatch([answer])), batch.spans)
+            defer { sources = nil }
+            let completions = try decode(
+                group, prompts: group.map { _ in answer }, { onToken($0 + start, $1, $2) }, { try onFinish($0.shifted(by: start)) }, isCancelled)
+            finished += completions.map { $0.shifted(by: start) }
+            first = end
+        }
+        return finished
+    }
+
+    /// Tokens that an encoder reads for one group of requests.
+    private static let encodedTokens = 1 << 14
+    /// The encoder's states of the requests, and which of them belong to each.
+    private var sources: (encoded: EncodedBatch, spans: [Span])?
+
+    private func decode(
+        _ requests: [GenerationRequest], prompts: [[Int32]], _ onToken: (Int, Int, Int32) -> Void, _ onFinish: (Completion) throws -> Void, _ isCancelled: () -> Bool
+    ) throws -> [Completion] {
         var finished: [Completion] = []
         var active: [Sequence] = []
         // A request with more samples than may decode together is served in parts; its prompt is then computed once for each.
@@ -117,7 +155,7 @@ public final class Generator {
             let first = requests[request].firstSample, end = first + requests[request].samples
             return stride(from: first, to: end, by: max(1, maxSequences)).map { Part(request: request, samples: $0..<min(end, $0 + max(1, maxSequences))) }
         }[...]
-        let shared = sharedPrefix(requests)
+        let shared = sharedPrefix(prompts)
         var prefix: [(block: Int, count: Int)] = []
         defer {
             for sequence in active { release(sequence.blocks) }
@@ -125,7 +163,7 @@ public final class Generator {
         }
         if shared > 0 {
             prefix = takeBlocks(shared)
-            _ = forward([(tokens: Array(requests[0].promptTokens[..<shared]), blocks: prefix, before: 0)])
+            _ = forward([Stretch(request: 0, tokens: Array(prompts[0][..<shared]), blocks: prefix, before: 0)])
         }
 
         while !waiting.isEmpty || !active.isEmpty {
@@ -134,34 +172,33 @@ public final class Generator {
             var joining: [Part] = []
             var (sequences, tokens) = (active.count, 0)
             while let next = waiting.first {
-                let length = requests[next.request].promptTokens.count - shared
+                let length = prompts[next.request].count - shared
                 if sequences > 0, sequences + next.samples.count > maxSequences || tokens + length > maxPrefillTokens { break }
                 joining.append(waiting.removeFirst())
                 sequences += next.samples.count
                 tokens += length
             }
-            if !joining.isEmpty { active += try prefill(joining, requests, prefix: prefix, shared: shared) }
+            if !joining.isEmpty { active += try prefill(joining, requests, prompts, prefix: prefix, shared: shared) }
 
             try settle(&active, requests, &finished, onToken, onFinish)
             if active.isEmpty { continue }
-            for index in active.indices { appendSlot(&active[index]) }
-            let logits = forward(active.map { (tokens: [$0.pending], blocks: $0.blocks, before: $0.length) })
-            for index in active.indices { active[index].length += 1 }
+            let logits = forward(active.indices.map { next(&active[$0], prompts) })
             try draw(&active, logits, rows: Array(active.indices), requests)
         }
         return finished.sorted { ($0.request, $0.sample) < ($1.request, $1.sample) }
     }
 
     /// Tokens that every prompt begins with, in whole blocks, leaving each prompt at least one token of its own.
-    private func sharedPrefix(_ requests: [GenerationRequest]) -> Int {
-        guard requests.count > 1, let first = requests.first?.promptTokens else { return 0 }
+    private func sharedPrefix(_ prompts: [[Int32]]) -> Int {
+        // Where the length of a sequence decides how its first tokens turn, none can be shared.
+        guard prompts.count > 1, let first = prompts.first, decoder.configuration.rope?.switchLength == nil else { return 0 }
         var common = first.count
-        for request in requests.dropFirst() {
+        for prompt in prompts.dropFirst() {
             var length = 0
-            while length < min(common, request.promptTokens.count), request.promptTokens[length] == first[length] { length += 1 }
+            while length < min(common, prompt.count), prompt[length] == first[length] { length += 1 }
             common = length
         }
-        let shortest = requests.map(\.promptTokens.count).min()!
+        let shortest = prompts.map(\.count).min()!
         return min(common, shortest - 1) / Self.blockSize * Self.blockSize
     }
 
@@ -184,9 +221,31 @@ public final class Generator {
         }
     }
 
+    /// Tokens of a request that are computed together.
+    private struct Stretch {
+        var request: Int
+        var tokens: [Int32]
+        /// With room for the tokens.
+        var blocks: [(block: Int, count: Int)]
+        /// Tokens of the sequence that lie in the cache already.
+        var before: Int
+    }
+
+    /// What a sequence computes next: its pending token, or all of it once it grows beyond the length that decides how its tokens turn.
+    private func next(_ sequence: inout Sequence, _ prompts: [[Int32]]) -> Stretch {
+        defer { sequence.length += 1 }
+        if sequence.length == decoder.configuration.rope?.switchLength {
+            release(sequence.blocks)
+            sequence.blocks = takeBlocks(sequence.length + 1)
+            return Stretch(request: sequence.request, tokens: prompts[sequence.request] + sequence.draws.map(\.token), blocks: sequence.blocks, before: 0)
+        }
+        appendSlot(&sequence)
+        return Stretch(request: sequence.request, tokens: [sequence.pending], blocks: sequence.blocks, before: sequence.length)
+    }
+
     /// Computes new tokens of several sequences, whose blocks already have room for them.
     /// - Returns: the logits of each sequence's last token, `[sequences, vocabulary]`.
-    private func forward(_ parts: [(tokens: [Int32], blocks: [(block: Int, count: Int)], before: Int)]) -> Tensor {
+    private func forward(_ parts: [Stretch]) -> Tensor {
         var spans: [Span] = []
         var tokens: [Int32] = [], positions: [Int32] = [], slots: [Int32] = [], last: [Int32] = []
         var cached: [(queries: Range<Int>, blocks: [(block: Int, count: Int)])] = []
@@ -199,21 +258,28 @@ public final class Generator {
             tokens += part.tokens
             last.append(Int32(tokens.count - 1))
         }
-        let hidden = decoder.hiddenStates(
-            RaggedBatch(tokens: tokens, spans: spans, positions: positions), Pass(cached: CachedBatch(cache: cache, slots: slots, sequences: cached)))
+        let batch = RaggedBatch(tokens: tokens, spans: spans, positions: positions)
+        var pass = Pass(cached: CachedBatch(cache: cache, slots: slots, sequences: cached))
+        if let (encoded, spans) = sources {
+            let own = EncodedBatch(encoded, sources: parts.map { spans[$0.request] }, for: batch)
+            pass.encoded = own
+            // The next step finds the keys and values that this one has made of the encoder's states.
+            sources = (own, spans)
+        }
+        let hidden = decoder.hiddenStates(batch, pass)
         return decoder.logits(gatherRows(hidden, last))
     }
 
     /// Computes prompts and draws every completion's first token.
-    private func prefill(_ joining: [Part], _ requests: [GenerationRequest], prefix: [(block: Int, count: Int)], shared: Int) throws -> [Sequence] {
-        let own = joining.map { takeBlocks(requests[$0.request].promptTokens.count - shared) }
-        let logits = forward(zip(joining, own).map { (Array(requests[$0.request].promptTokens[shared...]), prefix + $1, shared) })
+    private func prefill(_ joining: [Part], _ requests: [GenerationRequest], _ prompts: [[Int32]], prefix: [(block: Int, count: Int)], shared: Int) throws -> [Sequence] {
+        let own = joining.map { takeBlocks(prompts[$0.request].count - shared) }
+        let logits = forward(zip(joining, own).map { Stretch(request: $0.request, tokens: Array(prompts[$0.request][shared...]), blocks: prefix + $1, before: shared) })
         var sequences: [Sequence] = []
         var rows: [Int] = []
         for (row, (part, blocks)) in zip(joining, own).enumerated() {
             for sample in part.samples {
                 for (block, _) in prefix + blocks { cache.retain(block) }
-                sequences.append(Sequence(request: part.request, sample: sample, blocks: prefix + blocks, length: requests[part.request].promptTokens.count))
+                sequences.append(Sequence(request: part.request, sample: sample, blocks: prefix + blocks, length: prompts[part.request].count))
                 rows.append(row)
             }
             release(blocks)

@@ -14,6 +14,7 @@ public enum SamplingError: Error, Equatable, CustomStringConvertible {
     case invalid(option: String, value: String, allowed: String)
     case promptTooLong(tokens: Int, context: Int)
     case emptyPrompt
+    case notGenerative(modelType: String)
 
     public var description: String {
         switch self {
@@ -22,6 +23,8 @@ public enum SamplingError: Error, Equatable, CustomStringConvertible {
         case .invalid(let option, let value, let allowed): "--\(option) \(value): must be \(allowed)."
         case .promptTooLong(let tokens, let context):
             "the prompt has \(tokens) tokens, but the model's context is \(context), and an answer needs room too. Shorten the prompt or the few-shot examples."
+        case .notGenerative(let type):
+            "models of type '\(type)' and of this class do not write text from left to right. Fill its masks with 'autodidact fill', or embed and classify with it."
         case .emptyPrompt: "the prompt has no tokens. Give the model at least one to continue."
         }
     }

@@ -1,3 +1,4 @@
+import Architectures
 import Tensors
 
 /// Examples laid out as one ragged batch, common prefixes computed once.
@@ -12,6 +13,8 @@ public struct ExampleBatch: Sendable {
     public let targets: [Int32]
     /// Which of `rows` belong to each example.
     public let ranges: [Range<Int>]
+    /// What an encoder reads for each span of `batch`, in a model that has one.
+    public let sources: RaggedBatch?
 
     /// Tokens that a common prefix must have to be computed once.
     public static let minimumShared = 8
@@ -19,7 +22,8 @@ public struct ExampleBatch: Sendable {
     /// Consecutive examples, as many as fit into `tokens` when common prefixes are computed once; one that alone is larger stands alone.
     ///
     /// A prefix that ends fewer than `minimumShared` tokens after a branching of the others is counted as shared and is not.
-    static func cut(_ examples: [Example], tokens: Int, sharingPrefixes: Bool) -> [ArraySlice<Example>] {
+    static func cut(_ examples: [Example], tokens: Int, sharingPrefixes: Bool, for c: TransformerConfiguration) -> [ArraySlice<Example>] {
+        let sharingPrefixes = sharingPrefixes && c.sharesPrefixes
         var batches: [ArraySlice<Example>] = []
         var (start, used) = (0, 0)
         let inputs = examples.map(\.inputs)
@@ -43,6 +47,30 @@ public struct ExampleBatch: Sendable {
     private struct Branch {
         var tokens: [Int32]
         var children: [Int] = []
+    }
+
+    /// For a decoder: prompts and completions are one sequence. For an encoder–decoder: the encoder reads prompts, the decoder completions.
+    public init(_ examples: [Example], sharingPrefixes: Bool = true, for c: TransformerConfiguration) {
+        if c.encoderLayers != nil {
+            self.init(answers: examples, start: c.decoderStartTokenID ?? 0)
+        } else {
+            self.init(examples, sharingPrefixes: sharingPrefixes && c.sharesPrefixes)
+        }
+    }
+
+    private init(answers examples: [Example], start: Int32) {
+        batch = RaggedBatch(examples.map { [start] + $0.completionTokens.dropLast() })
+        sources = RaggedBatch(examples.map(\.promptTokens))
+        var rows: [Int32] = [], targets: [Int32] = []
+        ranges = zip(examples, batch.spans).map { example, span in
+            let first = rows.count
+            for (index, token) in example.completionTokens.enumerated() where example.trained[index] {
+                rows.append(Int32(span.start + index))
+                targets.append(token)
+            }
+            return first..<rows.count
+        }
+        (self.rows, self.targets) = (rows, targets)
     }
 
     public init(_ examples: [Example], sharingPrefixes: Bool = true, minimumShared: Int = Self.minimumShared) {
@@ -98,6 +126,7 @@ public struct ExampleBatch: Sendable {
         }
         for root in roots { lay(root, parent: nil) }
         batch = RaggedBatch(tokens: tokens, spans: spans)
+        sources = nil
 
         var rows: [Int32] = [], targets: [Int32] = []
         var ranges: [Range<Int>] = []
@@ -120,5 +149,21 @@ public struct ExampleBatch: Sendable {
         self.rows = rows
         self.targets = targets
         self.ranges = ranges
+    }
+}
+
+extension TransformerConfiguration {
+    /// Whether a common prefix has the same states in every sequence: not where the length of a sequence decides how its tokens turn.
+    var sharesPrefixes: Bool { rope?.switchLength == nil && encoderLayers == nil }
+}
+
+extension Transformer {
+    /// The final hidden states of the rows that examples train.
+    func hiddenStates(_ examples: ExampleBatch, _ pass: Pass = Pass()) -> Tensor {
+        var pass = pass
+        if let sources = examples.sources {
+            pass.encoded = EncodedBatch(encode(sources, pass), sources: sources.spans, for: examples.batch)
+        }
+        return gatherRows(hiddenStates(examples.batch, pass), examples.rows)
     }
 }

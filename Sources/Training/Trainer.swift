@@ -123,8 +123,9 @@ public final class Trainer {
         gradients.clear()
         var sums: [String: (weight: Double, sum: Double)] = [:]
         var (entropy, trained, computed) = (0.0, 0, 0)
-        for micro in ExampleBatch.cut(examples, tokens: options.microBatchTokens, sharingPrefixes: options.sharesPrefixes) {
-            let result = accumulate(micro, counts: counts, step: step, entropy: &entropy)
+        let tokens = examples.reduce(0) { $0 + $1.tokenCount }
+        for micro in ExampleBatch.cut(examples, tokens: options.microBatchTokens, sharingPrefixes: options.sharesPrefixes, for: decoder.configuration) {
+            let result = accumulate(micro, counts: counts, share: Double(micro.reduce(0) { $0 + $1.tokenCount }) / Double(tokens), step: step, entropy: &entropy)
             for term in result.terms { sums[term.name] = (term.weight, (sums[term.name]?.sum ?? 0) + term.sum) }
             trained += result.trained
             computed += result.computed
@@ -155,14 +156,16 @@ public final class Trainer {
     }
 
     private func accumulate(
-        _ examples: ArraySlice<Example>, counts: [String: Double], step: Int, entropy: inout Double
+        _ examples: ArraySlice<Example>, counts: [String: Double], share: Double, step: Int, entropy: inout Double
     ) -> (terms: [TermSum], trained: Int, computed: Int) {
         let examples = Array(examples)
-        let batch = ExampleBatch(examples, sharingPrefixes: options.sharesPrefixes)
+        let batch = ExampleBatch(examples, sharingPrefixes: options.sharesPrefixes, for: decoder.configuration)
         guard !batch.rows.isEmpty else { return ([], 0, 0) }
         let tape = Tape(into: gradients, activations: options.activations)
-        let pass = plugins.reduce(Pass(tape: tape, runner: options.runner)) { $1.beforeForward($0, step: step) }
-        let hidden = decoder.headInput(gatherRows(decoder.hiddenStates(batch.batch, pass), batch.rows))
+        var pass = plugins.reduce(Pass(tape: tape, runner: options.runner)) { $1.beforeForward($0, step: step) }
+        // Routers are balanced over each micro-batch, by its share of the tokens.
+        if let balance = decoder.configuration.experts?.balance, balance > 0 { pass.balance = LoadBalance(coefficient: balance * share) }
+        let hidden = decoder.headInput(decoder.hiddenStates(batch, pass))
         var all: [TermSum] = []
         let dHidden = decoder.head.backward(hidden, targets: batch.targets, groups: batch.ranges, into: gradients) { some, laws in
             let first = batch.ranges[some.lowerBound].lowerBound
@@ -192,10 +195,10 @@ public final class Trainer {
 extension Transformer {
     /// Natural log-probability of every completion token, under the full softmax at temperature 1.
     public func score(_ examples: [Example], microBatchTokens: Int = TrainerOptions.defaultMicroBatchTokens) -> [[RowLaw]] {
-        ExampleBatch.cut(examples, tokens: microBatchTokens, sharingPrefixes: true).flatMap { part in
-            let batch = ExampleBatch(Array(part))
+        ExampleBatch.cut(examples, tokens: microBatchTokens, sharingPrefixes: true, for: configuration).flatMap { part in
+            let batch = ExampleBatch(Array(part), for: configuration)
             guard !batch.rows.isEmpty else { return part.map { _ in [RowLaw]() } }
-            let laws = head.laws(headInput(gatherRows(hiddenStates(batch.batch), batch.rows)), targets: batch.targets)
+            let laws = head.laws(headInput(hiddenStates(batch)), targets: batch.targets)
             return batch.ranges.map { Array(laws[$0]) }
         }
     }

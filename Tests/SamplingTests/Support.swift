@@ -56,6 +56,16 @@ struct Tiny {
     var eos: Int32 { model.stopTokens[0] }
     var vocabulary: Int { decoder.configuration.vocabularySize }
 
+    /// A model of any family, from the lines of its configuration.
+    init(config: String, seed: UInt64 = 1) throws {
+        let tokenizer = try Tokenizer.symbols(Self.symbols, special: ["<eos>"])
+        let text = "{\(config), \"vocab_size\": \(tokenizer.vocabularySize)}"
+        guard let object = try JSON.parse(text, source: "config.json").object else { preconditionFailure("no object: \(text)") }
+        let decoder = Transformer(try TransformerConfiguration(ConfigFields(object, file: "config.json")), on: try CPUBackend(threads: 2))
+        decoder.initialize(RandomKey(seed: seed), deviation: 0.3)
+        model = Model(transformer: decoder, tokenizer: tokenizer, stopTokens: tokenizer.eosTokens)
+    }
+
     init(seed: UInt64 = 1, context: Int = 128, window: Int? = nil, threads: Int = 2) throws {
         let tokenizer = try Tokenizer.symbols(Self.symbols, special: ["<eos>"])
         var configuration = TransformerConfiguration(
