@@ -47,9 +47,17 @@ extension Transformer {
 
     /// Reads every weight. Blocks stay codes in memory, and 16-bit values stay 16-bit values; both compute as their exact float32 values. With
     /// `expanding` everything becomes float32, which training needs.
+    /// - Parameters:
+    ///   - former: the configuration of the file, where this model has another head: what belongs to the old one is left, and what the file has not of the
+    ///     new one is made from `key`.
+    ///   - key: of a new head's random values.
     /// - Throws: `CheckpointError` before any memory is taken, when names or shapes do not fit.
-    public func load(_ file: any TensorFile, expanding: Bool = false) throws {
-        let plan = try matched(file)
+    public func load(_ file: any TensorFile, expanding: Bool = false, former: TransformerConfiguration? = nil, key: RandomKey = RandomKey(seed: 0)) throws {
+        let plan = try matched(file, former: former)
+        defer {
+            let found = Set(plan.map(\.parameter.name))
+            if former != nil { initialize(key) { !found.contains($0.name) } }
+        }
         parameters.allocate(expanding ? [:] : formats(plan))
         for (parameter, info, permutation) in plan {
             if !parameter.isMatrix {
@@ -104,13 +112,14 @@ extension Transformer {
     }
 
     /// Each parameter with the tensor that holds it.
-    private func matched(_ file: any TensorFile) throws -> [Match] {
+    private func matched(_ file: any TensorFile, former: TransformerConfiguration? = nil) throws -> [Match] {
         let isGGUF = file is GGUFFile
         var taken: Set<String> = []
         var plan: [Match] = []
         for parameter in parameters.parameters {
             let names = isGGUF ? [ggufName(parameter.name)] : configuration.spellings(parameter.name)
             guard let info = names.lazy.compactMap({ file.info($0) }).first else {
+                if former != nil, parameter.segment.name == Self.taskSegment { continue }
                 throw CheckpointError.missing(parameter: names[0], file: file.path, nearest: nearestName(to: names[0], in: file.tensors.map(\.name)))
             }
             let name = info.name, expected = isGGUF ? parameter.shape : parameter.fileShape
@@ -128,6 +137,10 @@ extension Transformer {
         var copies = [configuration.names.head + ".bias"]
         if configuration.tieWordEmbeddings { copies.append(configuration.names.head + ".weight") }
         if configuration.encoderLayers != nil { copies += ["encoder.embed_tokens.weight", "decoder.embed_tokens.weight"] }
+        if let former {
+            let old = Transformer(former, on: backend).parameters.parameters.map(\.name)
+            copies += old.flatMap { isGGUF ? [ggufName($0)] : former.spellings($0) } + [former.names.head + ".weight", former.names.head + ".bias"]
+        }
         let left = file.tensors.map(\.name).filter { name in !taken.contains(name) && !buffers.contains { name.hasSuffix($0) } && !copies.contains(name) }
         guard left.isEmpty else { throw CheckpointError.unexpected(names: left, file: file.path) }
         return plan

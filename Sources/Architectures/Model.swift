@@ -20,18 +20,40 @@ public final class Model {
         self.source = source
     }
 
+    /// What a model is opened for, where that is not what its file says.
+    public struct Task: Sendable {
+        public var purpose: Purpose
+        /// Names of the classes; those of the file where nil.
+        public var labels: [String]?
+        /// Of the random values of a head that the file does not hold.
+        public var key: RandomKey
+
+        public init(_ purpose: Purpose, labels: [String]? = nil, key: RandomKey = RandomKey(seed: 0)) {
+            self.purpose = purpose
+            self.labels = labels
+            self.key = key
+        }
+    }
+
     /// Opens a Hugging Face folder or a GGUF file.
-    public convenience init(path: String, on backend: any Backend) throws {
+    /// - Parameter task: gives the model another head.
+    public convenience init(path: String, as task: Task? = nil, on backend: any Backend) throws {
         let folder = try ModelFolder(path)
         let weights = try folder.openWeights()
         let gguf = weights as? GGUFFile
-        let decoder = Transformer(try gguf.map { try TransformerConfiguration($0) } ?? TransformerConfiguration(folder.configFields()), on: backend)
+        var former = try gguf.map { try TransformerConfiguration($0) } ?? TransformerConfiguration(folder.configFields())
+        // Bare models are published with their pooler or without.
+        if former.purpose == .base, let first = former.taskHead?.layers.first, !former.spellings(first.name + ".weight").contains(where: { weights.info($0) != nil }) {
+            former.taskHead = nil
+        }
+        let configuration = try task.map { try former.with($0.purpose, labels: $0.labels, file: path) } ?? former
+        let decoder = Transformer(configuration, on: backend)
         let tokenizer = try gguf.map { try Tokenizer(gguf: $0) } ?? Tokenizer(path: folder.folder)
         let (rows, tokens) = (decoder.configuration.vocabularySize, tokenizer.vocabularySize)
         guard tokens <= rows else {
             throw FileError(file: path, problem: "the tokenizer has \(tokens) tokens, but the model only \(rows) rows", advice: "Check that tokenizer and weights come from the same model.")
         }
-        try decoder.load(weights)
+        try decoder.load(weights, former: configuration == former ? nil : former, key: task?.key ?? RandomKey(seed: 0))
         let stops = Self.stops(decoder.configuration, tokenizer, gguf == nil ? try folder.generationConfig() : nil)
         self.init(transformer: decoder, tokenizer: tokenizer, stopTokens: stops, source: path)
     }
@@ -56,6 +78,27 @@ public final class Model {
         }
         return tokenizer.encode(text, addSpecialTokens: addSpecialTokens)
     }
+
+    /// The tokens of a text with the special tokens around it, the text itself cut where it would be longer than `limit`.
+    public func encode(_ text: String, limit: Int) throws -> [Int32] {
+        let whole = try encode(text)
+        guard whole.count > limit else { return whole }
+        let own = tokenizer.encode(text)
+        // What stands around the text stays: [CLS] before it, [SEP] after it.
+        let start = whole.firstRange(of: own)?.lowerBound ?? 0, around = whole.count - own.count
+        return Array(whole[..<start] + own.prefix(max(0, limit - around)) + whole[(start + own.count)...])
+    }
+
+    /// One or two texts for a masked model, with the segment of each token where there are two.
+    ///
+    /// What is too long loses the end of its longer text.
+    public func encode(_ text: String, pair: String?, limit: Int) throws -> (tokens: [Int32], segments: [Int32]?) {
+        guard let pair else { return (try encode(text, limit: limit), nil) }
+        throw FileError(file: source ?? "the model", problem: "takes no pairs yet: '\(pair.prefix(40))'", advice: "Leave out --pair-field.")
+    }
+
+    /// The token that stands for a word to be filled in.
+    public var maskToken: Int32? { ["[MASK]", "<mask>"].lazy.compactMap { self.tokenizer.id(of: $0) }.first }
 
     /// The tokens of a conversation, which the model's template renders with the generation prompt.
     public func encode(_ messages: [(role: String, content: String)]) throws -> [Int32] { try encode(rendered(messages), addSpecialTokens: false) }
@@ -123,6 +166,7 @@ extension Model {
     /// - Returns: the content hash of the weights.
     @discardableResult
     public func save(to folder: String) throws -> String {
+        if transformer.adapter != nil { return try with(try transformer.merged()).save(to: folder) }
         let decoder = transformer
         let writer = try SafetensorsWriter(
             path: "\(folder)/model.safetensors", tensors: decoder.parameters.parameters.map { ($0.name, .f32, $0.fileShape) }, metadata: ["format": "pt"])

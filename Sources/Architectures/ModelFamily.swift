@@ -111,7 +111,7 @@ extension ModelFamily {
         return c
     }
 
-    private func labelNames(_ fields: ConfigFields) throws -> [String] {
+    fileprivate func labelNames(_ fields: ConfigFields) throws -> [String] {
         if let names = try fields.optionalFields("id2label") {
             let count = names.members.members.count
             return try (0..<count).map { try names.string("\($0)") }
@@ -263,5 +263,30 @@ extension ModelFamily {
             throw scaling.error("rope_type", "is '\(kind)', which is not supported", advice: "default, linear, llama3, yarn and longrope are.")
         }
         return RotaryScaling(base: base, variant: variant)
+    }
+}
+
+extension TransformerConfiguration {
+    /// The same model with the head of another purpose.
+    /// - Parameters:
+    ///   - labels: names of the classes; those that it has where nil.
+    ///   - file: for errors.
+    /// - Throws: `FileError` where the family has no such head, or classes are asked for and none are named.
+    public func with(_ purpose: Purpose, labels: [String]? = nil, file: String) throws -> TransformerConfiguration {
+        guard let family = modelFamilies.first(where: { $0.modelType == modelType }) else { throw UnsupportedFamily(name: modelType, file: file) }
+        let labels = labels ?? self.labels
+        let needsLabels = purpose == .sequenceClassification || purpose == .tokenClassification
+        if needsLabels, labels.isEmpty {
+            throw FileError(file: file, problem: "names no classes", advice: "Name them: --labels negative,positive.")
+        }
+        let isSame = purpose == self.purpose
+        // The layers of the vocabulary head are those of the file's own class.
+        let plain = isSame ? self : try source.map { try family.configuration(ConfigFields($0, file: file)) } ?? self
+        guard isSame || purpose == .languageModel || purpose == .base || family.head(purpose, labels: max(1, labels.count), plain) != nil else {
+            throw FileError(file: file, problem: "is of type '\(modelType)', which has no class '\(family.className(purpose))'", advice: "Choose a model of another family.")
+        }
+        var base = plain
+        base.source = source
+        return family.with(purpose, labels: needsLabels ? labels : [], base)
     }
 }

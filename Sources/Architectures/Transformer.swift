@@ -13,6 +13,10 @@ public final class Transformer {
     private let taskHead: [Dense]
     /// What the query stream of a model with two streams begins with: `[1, hiddenSize]`.
     private let mask: Parameter?
+    /// What is trained beside the weights.
+    public internal(set) var adapter: AdapterChoices?
+
+    static let taskSegment = "task head"
 
     /// A model without values; `initialize`, `load` or `copy` gives it some.
     public init(_ c: TransformerConfiguration, on backend: any Backend) {
@@ -35,6 +39,7 @@ public final class Transformer {
         parameters.beginSegment("head")
         blocks.declareEnd(in: parameters)
         headTransform = Dense.chain(c.headTransform, inputs: c.hiddenSize, c, in: parameters)
+        if c.taskHead != nil { parameters.beginSegment(Self.taskSegment) }
         taskHead = Dense.chain(c.taskHead?.layers ?? [], inputs: c.hiddenSize, c, in: parameters)
         let hasVocabulary = c.purpose == .languageModel || c.purpose == .pretraining && !c.headTransform.isEmpty
         let width = c.headTransform.last?.outputs ?? (c.names.projectOut == nil ? c.hiddenSize : c.embeddingSize ?? c.hiddenSize)
@@ -74,15 +79,23 @@ public final class Transformer {
     /// Another model with the same values, in shared memory until one of the two is written.
     /// - Parameter expanding: what is held as codes becomes float32, so that it can be trained.
     public func copy(expanding: Bool = false) -> Transformer {
-        let copy = Transformer(configuration, on: backend)
+        let copy = bare()
         if expanding { copy.parameters.shareExpanded(parameters) } else { copy.parameters.share(parameters) }
         return copy
     }
 
     /// Another model with the same values at a precision, to sample and score with.
     public func copy(at precision: Precision) -> Transformer {
-        let copy = Transformer(configuration, on: backend)
+        let copy = bare()
         copy.parameters.share(parameters, at: precision)
+        return copy
+    }
+
+    /// The same model, with its adapter, without values.
+    private func bare() -> Transformer {
+        let copy = Transformer(configuration, on: backend)
+        // It matched this model's modules before.
+        if let adapter { try? copy.attach(adapter) }
         return copy
     }
 

@@ -15,6 +15,9 @@ struct Chat: AsyncParsableCommand {
     var maxTokens: Int = 512
 
     @OptionGroup var sampling: SamplingArguments
+    @Option(help: "A LoRA adapter (a PEFT folder) over the model.")
+    var adapter: String?
+
     @OptionGroup var precision: PrecisionOption
     @OptionGroup var engine: EngineOptions
 
@@ -23,7 +26,7 @@ struct Chat: AsyncParsableCommand {
     }
 
     func run() async throws {
-        let model = try Model(path: model, on: try engine.backend()).at(precision.value)
+        let model = try openModel(model, adapter: adapter, on: try engine.backend()).at(precision.value)
         let generator = Generator(model)
         // Grows by tokens: an answer stays as it was sampled.
         var conversation: [Int32] = [], answer: [Int32]?

@@ -26,6 +26,9 @@ struct Generate: AsyncParsableCommand {
     var json = false
 
     @OptionGroup var sampling: SamplingArguments
+    @Option(help: "A LoRA adapter (a PEFT folder) over the model.")
+    var adapter: String?
+
     @OptionGroup var precision: PrecisionOption
     @OptionGroup var engine: EngineOptions
 
@@ -35,7 +38,7 @@ struct Generate: AsyncParsableCommand {
     }
 
     func run() async throws {
-        let model = try Model(path: model, on: try engine.backend()).at(precision.value)
+        let model = try openModel(model, adapter: adapter, on: try engine.backend()).at(precision.value)
         let tokens = try chat ? model.encode([("user", prompt)]) : model.encode(prompt)
         let request = GenerationRequest(
             promptTokens: tokens, options: sampling.options, maxTokens: maxTokens, stopTokens: model.stopTokens, stopStrings: stop,

@@ -13,6 +13,9 @@ struct Score: AsyncParsableCommand {
     @Flag(help: "One JSON object a line.")
     var json = false
 
+    @Option(help: "A LoRA adapter (a PEFT folder) over the model.")
+    var adapter: String?
+
     @OptionGroup var precision: PrecisionOption
     @OptionGroup var engine: EngineOptions
 
@@ -24,7 +27,7 @@ struct Score: AsyncParsableCommand {
             guard let text = object["text"]?.string else { throw refusal(line, "has no string \"text\"", "Write {\"text\": \"…\"} on every line.") }
             texts.append((line, text))
         }
-        let model = try Model(path: model, on: try engine.backend()).at(precision.value)
+        let model = try openModel(model, adapter: adapter, on: try engine.backend()).at(precision.value)
         let context = model.transformer.configuration.maxPositionEmbeddings
         let encoded = try texts.map { line, text in
             let ids: [Int32]

@@ -119,6 +119,8 @@ public protocol Backend: AnyObject {
     func offset(_ x: Tensor, by constant: Float, into y: Tensor)
     /// y `[N, W]` = x `[N, W]` + v `[W]` in every row.
     func addVector(_ x: Tensor, _ v: Tensor, into y: Tensor)
+    /// y `[N, W]` = x `[N, W]` · v `[W]` in every row.
+    func multiplyVector(_ x: Tensor, _ v: Tensor, into y: Tensor)
     func transpose(_ x: Tensor, into y: Tensor)
     func activate(_ activation: Activation, _ x: Tensor, into y: Tensor)
     func activateBackward(_ activation: Activation, _ dy: Tensor, _ x: Tensor, into dx: Tensor)

@@ -217,6 +217,11 @@ public final class CPUBackend: Backend {
         chunks(y.count / width, grain: 16) { for row in $0 { kernels.add(y.pointer + row * width, x.pointer + row * width, v.pointer, width) } }
     }
 
+    public func multiplyVector(_ x: Tensor, _ v: Tensor, into y: Tensor) {
+        let width = v.count
+        chunks(y.count / width, grain: 16) { for row in $0 { kernels.multiply(y.pointer + row * width, x.pointer + row * width, v.pointer, width) } }
+    }
+
     public func transpose(_ x: Tensor, into y: Tensor) {
         let (R, C) = (x.shape[0], x.shape[1])
         chunks(C, grain: 16) { for column in $0 { for row in 0..<R { y.pointer[column * R + row] = x.pointer[row * C + column] } } }

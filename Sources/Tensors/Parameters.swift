@@ -34,6 +34,8 @@ public final class Parameter {
     public let segment: ParameterSegment
     public internal(set) var format = WeightFormat.float32
     var roundsInputs = false
+    /// What is trained beside the weight, which then stays as it is.
+    public var update: WeightUpdate?
     /// Codes in blocks that rounded inputs have too.
     var holdsBlocks: Bool { isMatrix && format.isCoded && shape[1] % WeightFormat.eightBitsHalf.group == 0 }
     /// In floats, within the segment.
@@ -58,6 +60,12 @@ public final class Parameter {
     public func inFileOrder(_ values: [Float]) -> [Float] {
         guard isTransposed else { return values }
         return (0..<shape[1]).flatMap { column in (0..<shape[0]).map { values[$0 * shape[1] + column] } }
+    }
+
+    /// The reverse.
+    public func fromFileOrder(_ values: [Float]) -> [Float] {
+        guard isTransposed else { return values }
+        return (0..<shape[0]).flatMap { row in (0..<shape[1]).map { values[$0 * shape[0] + row] } }
     }
 
     private var resident: Storage {
@@ -105,6 +113,14 @@ public final class ParameterSet {
         parameters.append(parameter)
         byName[name] = parameter
         return parameter
+    }
+
+    /// Adds a segment to a set that has values already; the new ones begin at 0.
+    public func append(segment name: String, _ declarations: () -> Void) {
+        beginSegment(name)
+        declarations()
+        let segment = segments[segments.count - 1]
+        segment.storage = backend.allocator.allocate(segment.count, zeroed: true)
     }
 
     public subscript(name: String) -> Parameter? { byName[name] }

@@ -15,6 +15,32 @@ public struct Example: Codable, Sendable, Equatable {
     public var behaviorLogProbabilities: [Float]?
     /// The rollouts it was made from.
     public var rollouts: [RolloutKey]
+    /// What is trained instead of a completion: classes, masked tokens, or a span.
+    public var labels: Labels?
+    /// Of each prompt token, for models that tell segments apart.
+    public var segments: [Int32]?
+
+    /// Targets at places of the prompt.
+    public struct Labels: Codable, Sendable, Equatable {
+        /// Tokens of the prompt; none where a class is the whole sequence's, or where the targets are places themselves.
+        public var places: [Int32]
+        /// The class of each place, the token that was masked there; of a sequence its one class; of a span its first and its last token.
+        public var targets: [Int32]
+
+        public init(places: [Int32] = [], targets: [Int32]) {
+            self.places = places
+            self.targets = targets
+        }
+    }
+
+    /// An example whose labels are trained.
+    public init(tokens: [Int32], segments: [Int32]? = nil, labels: Labels, weight: Float = 1) {
+        self.init(promptTokens: tokens, completionTokens: [], weight: weight)
+        precondition(labels.places.isEmpty || labels.places.count == labels.targets.count, "\(labels.places.count) places for \(labels.targets.count) targets")
+        precondition(segments.map { $0.count == tokens.count } ?? true, "\(segments?.count ?? 0) segments for \(tokens.count) tokens")
+        self.labels = labels
+        self.segments = segments
+    }
 
     public init(
         promptTokens: [Int32], completionTokens: [Int32], trained: [Bool]? = nil, weight: Float = 1, advantage: Float? = nil,
@@ -34,7 +60,7 @@ public struct Example: Codable, Sendable, Equatable {
         self.rollouts = rollouts
     }
 
-    public var trainedCount: Int { trained.lazy.filter { $0 }.count }
+    public var trainedCount: Int { labels?.targets.count ?? trained.lazy.filter { $0 }.count }
     public var tokenCount: Int { promptTokens.count + completionTokens.count }
 
     /// What the model reads: the last completion token predicts nothing that is trained.

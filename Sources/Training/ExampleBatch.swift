@@ -15,6 +15,8 @@ public struct ExampleBatch: Sendable {
     public let ranges: [Range<Int>]
     /// What an encoder reads for each span of `batch`, in a model that has one.
     public let sources: RaggedBatch?
+    /// The segment of each row of `batch`, where examples have them.
+    public let segments: [Int32]?
 
     /// Tokens that a common prefix must have to be computed once.
     public static let minimumShared = 8
@@ -23,7 +25,7 @@ public struct ExampleBatch: Sendable {
     ///
     /// A prefix that ends fewer than `minimumShared` tokens after a branching of the others is counted as shared and is not.
     static func cut(_ examples: [Example], tokens: Int, sharingPrefixes: Bool, for c: TransformerConfiguration) -> [ArraySlice<Example>] {
-        let sharingPrefixes = sharingPrefixes && c.sharesPrefixes
+        let sharingPrefixes = sharingPrefixes && c.sharesPrefixes && !examples.contains { $0.labels != nil }
         var batches: [ArraySlice<Example>] = []
         var (start, used) = (0, 0)
         let inputs = examples.map(\.inputs)
@@ -51,16 +53,33 @@ public struct ExampleBatch: Sendable {
 
     /// For a decoder: prompts and completions are one sequence. For an encoder–decoder: the encoder reads prompts, the decoder completions.
     public init(_ examples: [Example], sharingPrefixes: Bool = true, for c: TransformerConfiguration) {
-        if c.encoderLayers != nil {
+        if examples.contains(where: { $0.labels != nil }) {
+            self.init(labelled: examples)
+        } else if c.encoderLayers != nil {
             self.init(answers: examples, start: c.decoderStartTokenID ?? 0)
         } else {
             self.init(examples, sharingPrefixes: sharingPrefixes && c.sharesPrefixes)
         }
     }
 
+    private init(labelled examples: [Example]) {
+        batch = RaggedBatch(examples.map(\.promptTokens))
+        sources = nil
+        segments = examples.contains { $0.segments != nil } ? examples.flatMap { $0.segments ?? Array(repeating: 0, count: $0.promptTokens.count) } : nil
+        var rows: [Int32] = [], targets: [Int32] = []
+        ranges = zip(examples, batch.spans).map { example, span in
+            let first = targets.count, labels = example.labels ?? Example.Labels(targets: [])
+            rows += labels.places.map { $0 + Int32(span.start) }
+            targets += labels.targets
+            return first..<targets.count
+        }
+        (self.rows, self.targets) = (rows, targets)
+    }
+
     private init(answers examples: [Example], start: Int32) {
         batch = RaggedBatch(examples.map { [start] + $0.completionTokens.dropLast() })
         sources = RaggedBatch(examples.map(\.promptTokens))
+        segments = nil
         var rows: [Int32] = [], targets: [Int32] = []
         ranges = zip(examples, batch.spans).map { example, span in
             let first = rows.count
@@ -126,7 +145,7 @@ public struct ExampleBatch: Sendable {
         }
         for root in roots { lay(root, parent: nil) }
         batch = RaggedBatch(tokens: tokens, spans: spans)
-        sources = nil
+        (sources, segments) = (nil, nil)
 
         var rows: [Int32] = [], targets: [Int32] = []
         var ranges: [Range<Int>] = []
@@ -161,6 +180,7 @@ extension Transformer {
     /// The final hidden states of the rows that examples train.
     func hiddenStates(_ examples: ExampleBatch, _ pass: Pass = Pass()) -> Tensor {
         var pass = pass
+        pass.segments = examples.segments
         if let sources = examples.sources {
             pass.encoded = EncodedBatch(encode(sources, pass), sources: sources.spans, for: examples.batch)
         }

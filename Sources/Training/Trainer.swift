@@ -160,14 +160,13 @@ public final class Trainer {
     ) -> (terms: [TermSum], trained: Int, computed: Int) {
         let examples = Array(examples)
         let batch = ExampleBatch(examples, sharingPrefixes: options.sharesPrefixes, for: decoder.configuration)
-        guard !batch.rows.isEmpty else { return ([], 0, 0) }
+        guard !batch.targets.isEmpty else { return ([], 0, 0) }
         let tape = Tape(into: gradients, activations: options.activations)
         var pass = plugins.reduce(Pass(tape: tape, runner: options.runner)) { $1.beforeForward($0, step: step) }
         // Routers are balanced over each micro-batch, by its share of the tokens.
         if let balance = decoder.configuration.experts?.balance, balance > 0 { pass.balance = LoadBalance(coefficient: balance * share) }
-        let hidden = decoder.headInput(decoder.hiddenStates(batch, pass))
         var all: [TermSum] = []
-        let dHidden = decoder.head.backward(hidden, targets: batch.targets, groups: batch.ranges, into: gradients) { some, laws in
+        decoder.backward(batch, pass) { some, laws in
             let first = batch.ranges[some.lowerBound].lowerBound
             var logProbabilityGradients = [Float](repeating: 0, count: laws.count)
             var entropyGradients = logProbabilityGradients
@@ -187,18 +186,17 @@ public final class Trainer {
             entropy = laws.reduce(entropy) { $0 + Double($1.entropy) }
             return (logProbabilityGradients, entropyGradients)
         }
-        tape.backward([(hidden, dHidden)])
-        return (all, batch.rows.count, batch.batch.count)
+        return (all, batch.targets.count, batch.batch.count)
     }
 }
 
 extension Transformer {
-    /// Natural log-probability of every completion token, under the full softmax at temperature 1.
+    /// Natural log-probability of every completion token, under the full softmax at temperature 1; or of every label.
     public func score(_ examples: [Example], microBatchTokens: Int = TrainerOptions.defaultMicroBatchTokens) -> [[RowLaw]] {
         ExampleBatch.cut(examples, tokens: microBatchTokens, sharingPrefixes: true, for: configuration).flatMap { part in
             let batch = ExampleBatch(Array(part), for: configuration)
-            guard !batch.rows.isEmpty else { return part.map { _ in [RowLaw]() } }
-            let laws = head.laws(headInput(hiddenStates(batch)), targets: batch.targets)
+            guard !batch.targets.isEmpty else { return part.map { _ in [RowLaw]() } }
+            let laws = laws(batch)
             return batch.ranges.map { Array(laws[$0]) }
         }
     }

@@ -7,13 +7,19 @@
 /// - Returns: `[rows, outputs]`.
 public func linear(_ x: Tensor, _ weight: Parameter, _ bias: Parameter? = nil) -> Tensor { linear(x, [(weight, bias)])[0] }
 
-/// Several fully connected layers of the same `x`, computed together.
+/// Several fully connected layers of the same `x`, computed together, each with the update of its weight where it has one.
 ///
 /// - Parameters:
 ///   - x: `[…, inputs]`.
 ///   - layers: weights `[outputs, inputs]` and biases `[outputs]`.
 /// - Returns: `[rows, outputs]` of every layer.
 public func linear(_ x: Tensor, _ layers: [(weight: Parameter, bias: Parameter?)]) -> [Tensor] {
+    let plain = plainLinear(x, layers.map { ($0.weight, $0.weight.update?.magnitude == nil ? $0.bias : nil) })
+    return zip(plain, layers).map { y, layer in layer.weight.update?.apply(x, y, weight: layer.weight, bias: layer.bias) ?? y }
+}
+
+/// Without what is trained beside a weight.
+private func plainLinear(_ x: Tensor, _ layers: [(weight: Parameter, bias: Parameter?)]) -> [Tensor] {
     let backend = x.backend
     let ys = layers.map { backend.empty([x.rows, $0.weight.shape[0]]) }
     backend.linear(x, zip(layers, ys).map { ($0.weight.matrix, $0.bias?.vector, $1) })

@@ -1,0 +1,222 @@
+import ArgumentParser
+import Autodidact
+import Foundation
+
+struct SFT: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "sft",
+        abstract: "Fine-tune a model on examples: classes, masked words, or answers.",
+        discussion: """
+            classification trains a head over {"text", "label"}; --method likelihood or mask trains a generative or masked model to say the class's word instead. \
+            mlm masks words of {"text"}. causal trains answers of {"prompt", "completion"}, or whole {"text"}. \
+            All weights are trained, or with --rank a LoRA adapter beside them, which leaves quantised weights as they are.
+            """)
+
+    enum Objective: String, ExpressibleByArgument, CaseIterable { case classification, mlm, causal }
+
+    @Option(help: "A model folder or a GGUF file.")
+    var model: String
+
+    @Option(help: "What is trained: classification, mlm or causal.")
+    var objective: Objective
+
+    @OptionGroup var data: LabelledTextOptions
+
+    @Option(help: "A JSONL file that is measured after every epoch and never trained.")
+    var eval: String?
+
+    @Option(help: "The folder to write: a model, or a PEFT folder with --rank.")
+    var output: String
+
+    @Option(help: "head, mask or likelihood, for classification.")
+    var method: Classifier.Method?
+
+    @Option(help: "Words that stand for the classes, in their order, separated by commas.")
+    var words: String?
+
+    @Option(help: "What the model reads, with {text}, {pair} and {mask}.")
+    var template: String?
+
+    @Option(help: "Rank of a LoRA adapter; all weights are trained when left out.")
+    var rank: Int?
+
+    @Option(help: "The adapter's change is multiplied by alpha / rank; twice the rank when left out.")
+    var alpha: Double?
+
+    @Option(help: "Modules that get an adapter, separated by commas; all matrices of the blocks when left out.")
+    var targets: String?
+
+    @Flag(help: "Divide alpha by the root of the rank (rsLoRA).")
+    var rslora = false
+
+    @Flag(help: "Learn the lengths of rows too (DoRA).")
+    var dora = false
+
+    @Option(help: "Times that all examples are trained.")
+    var epochs: Int = 3
+
+    @Option(help: "Examples of one update.")
+    var batch: Int = 32
+
+    @Option(name: .customLong("learning-rate"), help: "5e-5 for all weights and 2e-4 for an adapter when left out.")
+    var learningRate: Double?
+
+    @Option(name: .customLong("max-tokens"), help: "Longer texts are cut.")
+    var maxTokens: Int = 256
+
+    @Option(name: .customLong("micro-batch-tokens"), help: "Tokens computed at once. The result does not depend on it.")
+    var microBatchTokens: Int = TrainerOptions.defaultMicroBatchTokens
+
+    @Option(help: "The same seed gives the same model.")
+    var seed: UInt64 = 0
+
+    @OptionGroup var engine: EngineOptions
+
+    func validate() throws {
+        for (name, value) in [("epochs", epochs), ("batch", batch), ("max-tokens", maxTokens), ("micro-batch-tokens", microBatchTokens)] where value < 1 {
+            throw ValidationError("--\(name) \(value): must be 1 or more.")
+        }
+        if let rank, !(1...4096).contains(rank) { throw ValidationError("--rank \(rank): must be 1 to 4096.") }
+        if let learningRate, learningRate <= 0 || !learningRate.isFinite { throw ValidationError("--learning-rate \(learningRate): must be above 0.") }
+        if rank == nil, rslora || dora || targets != nil || alpha != nil { throw ValidationError("--rslora, --dora, --targets and --alpha belong to an adapter: give --rank.") }
+    }
+
+    func run() async throws {
+        guard !FileManager.default.fileExists(atPath: output) else {
+            throw FileError(file: output, problem: "exists already", advice: "Choose another folder for --output, or remove it.")
+        }
+        let backend = try engine.backend(), key = RandomKey(seed: seed)
+        let texts = try objective == .classification ? data.read(needsLabels: true) : []
+        let labels = data.names ?? (objective == .classification ? Set(texts.compactMap(\.label)).sorted() : nil)
+        let trainsHead = objective == .classification && (method ?? .head) == .head
+        var base = try Model(path: model, as: trainsHead ? Model.Task(.sequenceClassification, labels: labels, key: key) : nil, on: backend)
+        if let rank {
+            var choices = AdapterChoices()
+            (choices.rank, choices.alpha, choices.isRankStable, choices.learnsMagnitudes) = (rank, alpha ?? 2 * Double(rank), rslora, dora)
+            choices.targets = targets.map(split) ?? []
+            choices.whole = trainsHead ? base.transformer.headModules : []
+            base = base.with(try base.transformer.adapted(choices, key: key.folding("adapter")))
+        } else {
+            base = base.with(base.transformer.copy(expanding: true))
+        }
+        let model = base, data = try examples(model, texts, labels: labels)
+        let held = try eval.map { path in try self.data.read(path, needsLabels: objective == .classification) }
+        var optimizer = AdamWOptions(learningRate: learningRate ?? (rank == nil ? 5e-5 : 2e-4), weightDecay: 0.01)
+        if rank != nil { optimizer.groups = [ParameterGroup(patterns: model.transformer.adapterPatterns), ParameterGroup(patterns: [], learningRateScale: 0)] }
+        var tuning = FineTuning(trainer: TrainerOptions(optimizer: optimizer, schedule: Schedule(.linear), microBatchTokens: microBatchTokens))
+        (tuning.epochs, tuning.batch, tuning.seed) = (epochs, batch, seed)
+
+        let start = Date()
+        var last = start, loss = 0.0, count = 0
+        printLine("\(data.count) examples, \(epochs) epochs of \((data.count + batch - 1) / batch) updates; \(trainedCount(model.transformer, optimizer)) of \(model.transformer.parameterCount) weights are trained")
+        try tuning.run(model.transformer, count: data.count, examples: data.make, onStep: { result, total in
+            loss += result.loss
+            count += 1
+            guard Date().timeIntervalSince(last) > 10 || result.step == total else { return }
+            let left = Date().timeIntervalSince(start) / Double(result.step) * Double(total - result.step)
+            printLine("update \(result.step) of \(total): loss \(String(format: "%.4f", loss / Double(count))), \(Int(left)) s left")
+            (last, loss, count) = (Date(), 0, 0)
+        }, onEpoch: { epoch in
+            if let held, let labels { try report(model, held, labels, epoch) }
+        })
+        if rank != nil {
+            try model.saveAdapter(to: output, base: self.model)
+        } else {
+            try FileManager.default.createDirectory(atPath: output, withIntermediateDirectories: true)
+            try model.save(to: output)
+        }
+        printLine("wrote \(output) after \(String(format: "%.1f", Date().timeIntervalSince(start))) s, with \(String(format: "%.2f", Double(peakMemory()) / 1e9)) GB at most")
+    }
+
+    private func trainedCount(_ model: Transformer, _ options: AdamWOptions) -> Int {
+        let optimizer = AdamW(options, for: model.parameters)
+        return model.parameters.parameters.filter(optimizer.trains).reduce(0) { $0 + $1.shape.reduce(1, *) }
+    }
+
+    private func classifier(_ model: Model, _ labels: [String]) throws -> Classifier {
+        try Classifier(model, labels: (method ?? .head) == .head ? nil : labels, words: words.map(split), template: template, method: method)
+    }
+
+    private func report(_ model: Model, _ held: [LabelledText], _ labels: [String], _ epoch: Int) throws {
+        let classes = try LabelledText.classes(held, names: labels, file: eval!)
+        let rows = try classifier(model, labels).classify(held.map { ($0.text, $0.pair) })
+        let right = zip(rows, classes).filter { row, expected in row.indices.max { row[$0] < row[$1] } == expected }.count
+        printLine("epoch \(epoch + 1): \(right) of \(held.count) labels met (\(String(format: "%.1f", Double(right) / Double(held.count) * 100)) %)")
+    }
+
+    /// The examples of each epoch; masks are drawn anew.
+    private func examples(_ model: Model, _ texts: [LabelledText], labels: [String]?) throws -> (count: Int, make: (Int) -> [Example]) {
+        let limit = min(maxTokens, model.transformer.configuration.maxPositionEmbeddings)
+        switch objective {
+        case .classification:
+            let classes = try LabelledText.classes(texts, names: labels!, file: data.input).map { $0! }
+            let all: [Example]
+            if (method ?? .head) == .head {
+                all = try zip(texts, classes).map { text, label in
+                    let (tokens, segments) = try model.encode(text.text, pair: text.pair, limit: limit)
+                    return Example(tokens: tokens, segments: segments, labels: .init(targets: [Int32(label)]))
+                }
+            } else {
+                let classifier = try classifier(model, labels!)
+                all = try zip(texts, classes).map { try classifier.example(($0.text, $0.pair), class: $1) }
+            }
+            return (all.count, { _ in all })
+        case .mlm:
+            let filler = try MaskFiller(model)
+            let inputs = try LabelledText.read(data.input, LabelledText.Fields(text: data.textField), needsLabels: false).map { try model.encode($0.text, limit: limit) }
+            let masking = filler.masking, key = RandomKey(seed: seed).folding("masks")
+            return (inputs.count, { epoch in inputs.enumerated().compactMap { masking.example($1, key: key.folding(epoch).folding($0)) } })
+        case .causal:
+            let all = try JSONL.objects(path: data.input).map { line, object in
+                func refuse(_ problem: String) -> FileError {
+                    FileError(file: data.input, problem: "line \(line) \(problem)", advice: "Write {\"prompt\": …, \"completion\": …}, or {\"text\": …}.")
+                }
+                if let prompt = object["prompt"]?.string, let completion = object["completion"]?.string {
+                    var example = try Classifier.example(model, prompt: prompt, word: completion)
+                    if let stop = model.stopTokens.first { example = Example(promptTokens: example.promptTokens, completionTokens: example.completionTokens + [model.tokenizer.eosToken ?? stop]) }
+                    return example
+                }
+                guard let text = object[data.textField]?.string else { throw refuse("has neither 'prompt' and 'completion' nor '\(data.textField)'") }
+                let tokens = try model.encode(text, limit: limit)
+                guard tokens.count > 1 else { throw refuse("has fewer than two tokens") }
+                return Example(promptTokens: [tokens[0]], completionTokens: Array(tokens[1...]))
+            }
+            return (all.count, { _ in all })
+        }
+    }
+}
+
+struct MergeAdapter: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "merge-adapter",
+        abstract: "Write a model whose weights are those that an adapter makes of them.",
+        discussion: "The base must be the one that the adapter was trained over, also in its quantisation. The merged model is in float32; how far its logits are from those of base and adapter is reported.")
+
+    @Option(help: "The base model: a folder or a GGUF file.")
+    var model: String
+
+    @Option(help: "The adapter: a PEFT folder.")
+    var adapter: String
+
+    @Option(help: "The folder to write.")
+    var output: String
+
+    @OptionGroup var engine: EngineOptions
+
+    func run() async throws {
+        guard !FileManager.default.fileExists(atPath: output) else {
+            throw FileError(file: output, problem: "exists already", advice: "Choose another folder for --output, or remove it.")
+        }
+        let adapted = try Model(path: model, on: try engine.backend()).with(adapter: adapter)
+        let merged = try adapted.transformer.merged()
+        try FileManager.default.createDirectory(atPath: output, withIntermediateDirectories: true)
+        try adapted.with(merged).save(to: output)
+        // Tokens of all kinds, in an order of their own.
+        let count = min(64, merged.configuration.maxPositionEmbeddings), key = RandomKey(seed: 0).folding("merge")
+        let batch = RaggedBatch([(0..<count).map { Int32(key.index(below: merged.configuration.vocabularySize, UInt64($0))) }])
+        func states(_ model: Transformer) -> [Float] { model.configuration.encoderLayers == nil ? model.hiddenStates(batch).read() : model.encode(batch).read() }
+        let (before, after) = (states(adapted.transformer), states(merged))
+        let largest = zip(before, after).map { abs($0 - $1) }.max() ?? 0, size = before.map(abs).max() ?? 0
+        printLine("wrote \(output); its hidden states differ from those of base and adapter by \(largest) at most, where the largest is \(size)")
+    }
+}

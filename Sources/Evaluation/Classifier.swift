@@ -1,0 +1,139 @@
+import Architectures
+import ModelFiles
+import Tensors
+import Training
+
+/// One call for every kind of model: a score for each class of a text.
+///
+/// A masked model says how likely each class's word is in place of its mask, a generative one how likely it is to go on with it, and a model with a
+/// trained head what the head says. Source of the first: Schick and Schütze 2021, arXiv:2001.07676.
+public final class Classifier {
+    public enum Method: String, Sendable, CaseIterable {
+        /// A trained head of classes.
+        case head
+        /// A word for each class in place of the mask.
+        case mask
+        /// The likelihood of each class's words after the text.
+        case likelihood
+    }
+    public let model: Model
+    public let labels: [String]
+    public let method: Method
+    private let template: String
+    private let words: [String]
+    /// Tokens computed in one pass.
+    public var batchTokens = 2048
+
+    /// Where a template puts the text, the second text, and the mask.
+    public static let slots = (text: "{text}", pair: "{pair}", mask: "{mask}")
+
+    /// - Parameters:
+    ///   - labels: names of the classes; those of the model's head where nil.
+    ///   - words: what stands for each class; its name where nil.
+    ///   - template: with `{text}`; for a masked model also with `{mask}`; for a generative one what stands before the class's words.
+    ///   - method: what the model is best at where nil.
+    /// - Throws: `FileError` for what does not fit the model.
+    public init(_ model: Model, labels: [String]? = nil, words: [String]? = nil, template: String? = nil, method: Method? = nil) throws {
+        self.model = model
+        let c = model.transformer.configuration, source = model.source ?? "the model"
+        let isHead = c.purpose == .sequenceClassification
+        self.method = method ?? (isHead ? .head : c.isCausal ? .likelihood : .mask)
+        func refuse(_ problem: String, _ advice: String) -> FileError { FileError(file: source, problem: problem, advice: advice) }
+        let names = labels ?? (isHead ? c.labels : [])
+        guard names.count > 1, Set(names).count == names.count else { throw refuse("needs two or more classes, each once", "Name them: --labels negative,positive.") }
+        self.labels = names
+        self.words = words ?? names
+        guard self.words.count == names.count else { throw refuse("has \(self.words.count) words for \(names.count) classes", "Give one word for each class, in their order.") }
+        switch self.method {
+        case .head:
+            guard isHead else { throw refuse("has no head of classes", "Train one with 'autodidact sft --objective classification', or leave out --method.") }
+            guard names.count == c.labelCount else { throw refuse("has \(c.labelCount!) classes, but \(names.count) were named", "Leave out --labels.") }
+            self.template = template ?? Self.slots.text
+        case .mask:
+            guard !c.isCausal, c.purpose == .languageModel || c.purpose == .pretraining, !c.headTransform.isEmpty || c.headBias else {
+                throw refuse("has no head that fills masks", "Choose a masked language model, or train a head with 'autodidact sft --objective classification'.")
+            }
+            guard model.maskToken != nil else { throw refuse("has no mask token in its tokenizer", "Check tokenizer_config.json.") }
+            self.template = template ?? "\(Self.slots.text) It was \(Self.slots.mask)."
+            guard self.template.contains(Self.slots.mask) else { throw refuse("got a template without {mask}", "Write where the class's word stands: \"{text} It was {mask}.\"") }
+        case .likelihood:
+            guard c.isCausal, c.purpose == .languageModel else { throw refuse("does not write text", "Use --method mask or head.") }
+            self.template = template ?? "\(Self.slots.text)\nLabel:"
+        }
+        guard self.template.contains(Self.slots.text) else { throw refuse("got a template without {text}", "Write where the text stands: \"Review: {text}\\nSentiment:\"") }
+    }
+
+    /// Natural log-probabilities of the classes, for each text.
+    public func classify(_ texts: [(text: String, pair: String?)]) throws -> [[Double]] {
+        let scores =
+            switch method {
+            case .head: try headScores(texts)
+            case .mask: try maskScores(texts)
+            case .likelihood: try likelihoodScores(texts)
+            }
+        return scores.map { row in
+            let top = row.max()!, sum = row.reduce(0) { $0 + fixedExp($1 - top) }
+            return row.map { $0 - top - fixedLog(sum) }
+        }
+    }
+
+    private func filled(_ text: (text: String, pair: String?)) -> String {
+        template.replacing(Self.slots.text, with: text.text).replacing(Self.slots.pair, with: text.pair ?? "")
+    }
+
+    private func headScores(_ texts: [(text: String, pair: String?)]) throws -> [[Double]] {
+        let limit = model.transformer.configuration.maxPositionEmbeddings
+        let inputs = try texts.map { try model.encode(template == Self.slots.text ? $0.text : filled($0), pair: template == Self.slots.text ? $0.pair : nil, limit: limit) }
+        return batches(inputs.map(\.tokens.count), of: batchTokens).flatMap { range -> [[Double]] in
+            let batch = RaggedBatch(inputs[range].map(\.tokens))
+            var pass = Pass()
+            if inputs[range].contains(where: { $0.segments != nil }) { pass.segments = inputs[range].flatMap { $0.segments ?? Array(repeating: 0, count: $0.tokens.count) } }
+            let logits = model.transformer.labelLogits(model.transformer.hiddenStates(batch, pass), batch)!.read()
+            return (0..<range.count).map { row in labels.indices.map { Double(logits[row * labels.count + $0]) } }
+        }
+    }
+
+    private func maskScores(_ texts: [(text: String, pair: String?)]) throws -> [[Double]] {
+        let filler = try MaskFiller(model)
+        let tokens = try words.map { try filler.token($0) }
+        return try batches(texts.map(\.text.utf8.count), of: batchTokens * 2).flatMap { range -> [[Double]] in
+            let laws = try filler.laws(texts[range].map { filled($0) })
+            return laws.map { masks in tokens.map { token in masks.reduce(0) { $0 + Double($1[Int(token)]) } } }
+        }
+    }
+
+    private func likelihoodScores(_ texts: [(text: String, pair: String?)]) throws -> [[Double]] {
+        let encoded = try texts.map { try examples(filled($0)) }
+        // Classes of different lengths are compared by what the text adds to each.
+        let needsNeutral = Set(encoded.first?.map(\.completionTokens.count) ?? []).count > 1
+        let neutral = needsNeutral ? try total(examples(filled(("N/A", "N/A")))) : Array(repeating: 0, count: words.count)
+        return encoded.map { examples in zip(total(examples), neutral).map { $0 - $1 } }
+    }
+
+    private func total(_ examples: [Example]) -> [Double] {
+        model.transformer.score(examples, microBatchTokens: batchTokens).map { $0.reduce(0) { $0 + Double($1.logProbability) } }
+    }
+
+    /// One example for each class: the prompt, and the tokens that its words add.
+    private func examples(_ prompt: String) throws -> [Example] { try words.map { try Self.example(model, prompt: prompt, word: $0) } }
+
+    /// What trains a model to say the word of a class.
+    public func example(_ text: (text: String, pair: String?), class label: Int) throws -> Example {
+        if method == .mask { return try MaskFiller(model).example(filled(text), word: words[label]) }
+        return try Self.example(model, prompt: filled(text), word: words[label])
+    }
+
+    /// A prompt and the word that answers it, cut into tokens as one text.
+    public static func example(_ model: Model, prompt: String, word: String) throws -> Example {
+        let context = model.transformer.configuration.maxPositionEmbeddings
+        if model.transformer.configuration.encoderLayers != nil {
+            return Example(promptTokens: try model.encode(prompt, limit: context), completionTokens: model.tokenizer.encode(word))
+        }
+        let start = try model.encode(prompt), whole = try model.encode("\(prompt) \(word)")
+        let common = zip(start, whole).prefix { $0 == $1 }.count
+        // A text too long for the model loses its beginning: the question stands at its end.
+        let tokens = Array(whole.suffix(context)), dropped = whole.count - tokens.count
+        let split = max(1, min(common, start.count) - dropped)
+        return Example(promptTokens: Array(tokens[..<split]), completionTokens: Array(tokens[split...]))
+    }
+}

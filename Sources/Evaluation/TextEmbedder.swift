@@ -1,0 +1,104 @@
+import Architectures
+import Foundation
+import ModelFiles
+import Tensors
+
+/// Vectors of whole texts.
+///
+/// Source of the folders with a pooling of their own: Reimers and Gurevych 2019, arXiv:1908.10084 (sentence-transformers).
+public final class TextEmbedder {
+    public struct Options: Sendable, Equatable {
+        public var pooling: HeadChoices.Pooling
+        /// Vectors get length 1.
+        public var isNormalised: Bool
+        /// Longer texts are cut; nil: at the model's context.
+        public var maxTokens: Int?
+
+        public init(pooling: HeadChoices.Pooling, isNormalised: Bool = true, maxTokens: Int? = nil) {
+            self.pooling = pooling
+            self.isNormalised = isNormalised
+            self.maxTokens = maxTokens
+        }
+    }
+    public let model: Model
+    public let options: Options
+    /// Tokens computed in one pass.
+    public var batchTokens = 2048
+
+    public init(_ model: Model, _ options: Options) {
+        self.model = model
+        self.options = options
+    }
+
+    /// What a sentence-transformers folder says of itself; nil for other models, where the last token of a generative model and the mean of a masked
+    /// one are usual.
+    /// - Throws: `FileError` for stages that are not supported.
+    public static func options(of path: String) throws -> Options? {
+        let folder = try ModelFolder(path)
+        guard let file = folder.file("modules.json") else { return nil }
+        func refuse(_ problem: String) -> FileError { FileError(file: file, problem: problem, advice: "Pooling by mean, first or last token, and normalising are supported.") }
+        guard let modules = try JSON.read(path: file).array else { throw refuse("is no list of modules") }
+        var options = Options(pooling: .mean, isNormalised: false)
+        for module in modules {
+            let type = module["type"]?.string?.split(separator: ".").last ?? ""
+            switch type {
+            case "Transformer": break
+            case "Normalize": options.isNormalised = true
+            case "Pooling":
+                let config = "\(folder.folder)/\(module["path"]?.string ?? "")/config.json"
+                let fields = try JSON.read(path: config)
+                let modes: [(String, HeadChoices.Pooling?)] = [
+                    ("pooling_mode_cls_token", .first), ("pooling_mode_mean_tokens", .mean), ("pooling_mode_lasttoken", .last), ("pooling_mode_max_tokens", nil),
+                    ("pooling_mode_mean_sqrt_len_tokens", nil), ("pooling_mode_weightedmean_tokens", nil),
+                ]
+                let chosen = modes.filter { fields[$0.0]?.bool == true }
+                guard chosen.count == 1, let pooling = chosen[0].1 else { throw refuse("asks for the pooling \(chosen.map(\.0).joined(separator: " with "))") }
+                options.pooling = pooling
+            default: throw refuse("has a stage of type '\(type)'")
+            }
+        }
+        if let path = folder.file("sentence_bert_config.json") { options.maxTokens = try JSON.read(path: path)["max_seq_length"]?.int }
+        return options
+    }
+
+    /// - Returns: one vector a text.
+    public func embed(_ texts: [String]) throws -> [[Float]] {
+        let context = model.transformer.configuration.maxPositionEmbeddings
+        let limit = min(options.maxTokens ?? context, context)
+        return embed(try texts.map { try model.encode($0, limit: limit) })
+    }
+
+    /// - Parameter tokens: of each text at least one.
+    public func embed(_ tokens: [[Int32]]) -> [[Float]] {
+        var vectors: [[Float]] = []
+        for range in batches(tokens.map(\.count), of: batchTokens) {
+            let batch = RaggedBatch(Array(tokens[range]))
+            let rows = pooled(model.transformer.hiddenStates(batch), batch, options.pooling)
+            let values = rows.read(), width = rows.shape[1]
+            for row in 0..<range.count {
+                var vector = Array(values[row * width..<(row + 1) * width])
+                if options.isNormalised {
+                    let length = vector.reduce(0) { $0 + Double($1) * Double($1) }.squareRoot()
+                    vector = vector.map { Float(Double($0) / max(length, 1e-12)) }
+                }
+                vectors.append(vector)
+            }
+        }
+        return vectors
+    }
+}
+
+/// Consecutive sequences, as many as fit into `limit` tokens; one that alone is longer stands alone.
+func batches(_ lengths: [Int], of limit: Int) -> [Range<Int>] {
+    var ranges: [Range<Int>] = []
+    var start = 0, used = 0
+    for (index, length) in lengths.enumerated() {
+        if index > start, used + length > limit {
+            ranges.append(start..<index)
+            (start, used) = (index, 0)
+        }
+        used += length
+    }
+    if start < lengths.count { ranges.append(start..<lengths.count) }
+    return ranges
+}

@@ -1,0 +1,56 @@
+import ModelFiles
+
+/// A text with its class, from a line of a JSONL file.
+public struct LabelledText: Sendable, Equatable {
+    public var line: Int
+    public var text: String
+    /// A second text, such as the hypothesis beside a premise.
+    public var pair: String?
+    /// As the file writes it: a name or a number.
+    public var label: String?
+
+    /// Which fields of a line are what.
+    public struct Fields: Sendable, Equatable {
+        public var text: String
+        public var pair: String?
+        public var label: String
+
+        public init(text: String = "text", pair: String? = nil, label: String = "label") {
+            self.text = text
+            self.pair = pair
+            self.label = label
+        }
+    }
+
+    /// Reads a file.
+    /// - Parameter needsLabels: whether a line without a label is an error.
+    /// - Throws: `FileError` that names the line and the field, `JSONError`.
+    public static func read(_ path: String, _ fields: Fields, needsLabels: Bool) throws -> [LabelledText] {
+        try JSONL.objects(path: path).map { line, object in
+            func refuse(_ problem: String) -> FileError {
+                FileError(file: path, problem: "line \(line) \(problem)", advice: "It has \(object.members.map { "'\($0.key)'" }.joined(separator: ", ")): say which with --text-field, --pair-field and --label-field.")
+            }
+            func string(_ name: String) throws -> String {
+                guard let value = object[name]?.string else { throw refuse("has no string '\(name)'") }
+                return value
+            }
+            let label = object[fields.label].flatMap { $0.string ?? $0.int.map { "\($0)" } }
+            if needsLabels, label == nil { throw refuse("has no label '\(fields.label)', which must be a string or a whole number") }
+            return LabelledText(line: line, text: try string(fields.text), pair: try fields.pair.map(string), label: label)
+        }
+    }
+
+    /// The class of each text.
+    /// - Parameter names: of the classes; a label may also be the number of one.
+    /// - Throws: `FileError` for a label that is neither.
+    public static func classes(_ texts: [LabelledText], names: [String], file: String) throws -> [Int?] {
+        try texts.map { text in
+            guard let label = text.label else { return nil }
+            if let index = names.firstIndex(of: label) { return index }
+            if let index = Int(label), names.indices.contains(index) { return index }
+            throw FileError(
+                file: file, problem: "line \(text.line) has the label '\(label)', but the classes are \(names.joined(separator: ", "))",
+                advice: "A label is the name of a class or its number, from 0. Name all classes with --labels.")
+        }
+    }
+}

@@ -1,0 +1,86 @@
+import Architectures
+import Tensors
+
+extension Transformer {
+    /// The laws of all trained rows of a batch, under the head that the model has.
+    func laws(_ examples: ExampleBatch) -> [RowLaw] {
+        switch trainedHead {
+        case .vocabulary:
+            return head.laws(headInput(hiddenStates(examples)), targets: examples.targets)
+        case .classes:
+            return backend.laws(classLogits(examples, Pass()), targets: examples.targets)
+        case .places:
+            return placeLaws(classLogits(examples, Pass()).read(), examples).map(\.law)
+        }
+    }
+
+    /// One recorded pass over a batch and back.
+    /// - Parameter differentiate: given some of the examples and the laws of their rows, the loss's gradient by each row's log-probability and entropy.
+    func backward(
+        _ examples: ExampleBatch, _ pass: Pass, _ differentiate: (_ examples: Range<Int>, _ laws: [RowLaw]) -> (logProbability: [Float], entropy: [Float])
+    ) {
+        guard let tape = pass.tape else { preconditionFailure("a pass without a tape has no backward pass") }
+        switch trainedHead {
+        case .vocabulary:
+            let hidden = headInput(hiddenStates(examples, pass))
+            let dHidden = head.backward(hidden, targets: examples.targets, groups: examples.ranges, into: tape.gradients, differentiate)
+            tape.backward([(hidden, dHidden)])
+        case .classes:
+            let logits = classLogits(examples, pass), laws = backend.laws(logits, targets: examples.targets)
+            let (logProbability, entropy) = differentiate(examples.ranges.indices, laws)
+            backend.headBackward(logits, targets: examples.targets, laws: laws, logProbabilityGradients: logProbability, entropyGradients: entropy)
+            tape.backward([(logits, logits.detached)])
+        case .places:
+            let logits = classLogits(examples, pass), values = logits.read()
+            let rows = placeLaws(values, examples)
+            let (logProbability, entropy) = differentiate(examples.ranges.indices, rows.map(\.law))
+            var slopes = [Float](repeating: 0, count: values.count)
+            for (index, (law, places)) in rows.enumerated() {
+                for (token, place) in places.enumerated() {
+                    let log = values[place] - law.logSumExp, p = Float(fixedExp(Double(log)))
+                    slopes[place] = logProbability[index] * ((token == Int(examples.targets[index]) ? 1 : 0) - p) - entropy[index] * p * (log + law.entropy)
+                }
+            }
+            tape.backward([(logits, backend.tensor(slopes, shape: logits.shape))])
+        }
+    }
+
+    private enum TrainedHead {
+        case vocabulary
+        /// A class for each sequence or token.
+        case classes
+        /// A place in each sequence: where a span begins, and where it ends.
+        case places
+    }
+
+    private var trainedHead: TrainedHead {
+        switch configuration.purpose {
+        case .languageModel, .pretraining: .vocabulary
+        case .sequenceClassification, .tokenClassification, .base: .classes
+        case .span: .places
+        }
+    }
+
+    /// `[trained rows, classes]`; of places `[tokens, 2]`.
+    private func classLogits(_ examples: ExampleBatch, _ pass: Pass) -> Tensor {
+        var pass = pass
+        pass.segments = examples.segments
+        guard let logits = labelLogits(hiddenStates(examples.batch, pass), examples.batch) else {
+            preconditionFailure("a model of type '\(configuration.modelType)' without a head of classes is trained on labels")
+        }
+        return configuration.purpose == .tokenClassification ? gatherRows(logits, examples.rows) : logits
+    }
+
+    /// For each trained place its law over the tokens of its sequence, and where their logits lie.
+    private func placeLaws(_ values: [Float], _ examples: ExampleBatch) -> [(law: RowLaw, places: [Int])] {
+        zip(examples.ranges, examples.batch.spans).flatMap { range, span in
+            range.map { index in
+                let places = span.rows.map { $0 * 2 + index - range.lowerBound }
+                let logits = places.map { values[$0] }
+                let normalizer = logits.withUnsafeBufferPointer { RowMath.logSumExp($0) }
+                let entropy = logits.reduce(Float(0)) { $0 - Float(fixedExp(Double($1 - normalizer))) * ($1 - normalizer) }
+                return (RowLaw(logProbability: logits[Int(examples.targets[index])] - normalizer, logSumExp: normalizer, entropy: entropy), places)
+            }
+        }
+    }
+}
