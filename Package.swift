@@ -32,7 +32,7 @@ let package = Package(
         .executableTarget(name: "engine-bench", dependencies: ["Autodidact", "Machine"], path: "Benchmarks/Engine"),
         .testTarget(name: "ModelFilesTests", dependencies: ["ModelFiles"]),
         .testTarget(name: "TasksTests", dependencies: ["Tasks", "Sampling"]),
-        .testTarget(name: "EvaluationTests", dependencies: ["Evaluation"]),
+        .testTarget(name: "EvaluationTests", dependencies: ["Evaluation", "Recipes"]),
         .testTarget(name: "EndToEndTests", dependencies: ["Autodidact", "AutodidactCLI"]),
         .testTarget(name: "GuidesTests", dependencies: ["Autodidact", "Tasks"]),
         .testTarget(name: "RunsTests", dependencies: ["Runs"]),

@@ -24,7 +24,9 @@ public struct AdapterChoices: Sendable, Equatable, Codable {
     func matches(_ module: String, _ c: TransformerConfiguration) -> Bool {
         if targets.isEmpty {
             let stacks = [c.names, c.encoderNames].compactMap { $0 }
-            return stacks.contains { module.hasPrefix($0.base + $0.layer) } && !stacks.contains { !$0.bias.isEmpty && module.hasSuffix($0.bias) }
+            // Tables of biases and of segments are looked up, not multiplied.
+            let isTable = module.hasSuffix(".seg_embed") || stacks.contains { !$0.bias.isEmpty && module.hasSuffix($0.bias) }
+            return stacks.contains { module.hasPrefix($0.base + $0.layer) } && !isTable
         }
         return targets.contains { module == $0 || module.hasSuffix("." + $0) }
     }
@@ -48,7 +50,8 @@ extension Transformer {
 
     /// The modules of the model's blocks that an adapter may change.
     public func modules(_ choices: AdapterChoices = AdapterChoices()) -> [String] {
-        parameters.parameters.filter { $0.isMatrix && $0.segment.name != Self.adapterSegment }.map { String($0.name.dropLast(".weight".count)) }.filter { choices.matches($0, configuration) }
+        parameters.parameters.filter { $0.isMatrix && $0.segment.name != Self.adapterSegment }.map { $0.name.hasSuffix(".weight") ? String($0.name.dropLast(".weight".count)) : $0.name }
+            .filter { choices.matches($0, configuration) }
     }
 
     /// The same model, its values shared, with an adapter that changes nothing yet.
@@ -63,7 +66,8 @@ extension Transformer {
                 // Kaiming's uniform law with a = √5: ±1/√inputs.
                 let bound = 1 / Double(parameter.shape[1]).squareRoot(), stream = key.folding(parameter.name)
                 values = (0..<parameter.shape.reduce(1, *)).map { Float((2 * stream.uniform(UInt64($0)) - 1) * bound) }
-            } else if parameter.name.hasSuffix(".lora_magnitude_vector"), let weight = copy.parameters[String(parameter.name.dropLast(".lora_magnitude_vector".count)) + ".weight"] {
+            } else if parameter.name.hasSuffix(".lora_magnitude_vector") {
+                let weight = copy.weight(of: String(parameter.name.dropLast(".lora_magnitude_vector".count)))
                 values = weight.update!.rowLengths(of: weight).read()
             } else {
                 continue
@@ -73,6 +77,9 @@ extension Transformer {
         return copy
     }
 
+    /// The matrix of a module; the oldest families call it as the module itself.
+    private func weight(of module: String) -> Parameter { parameters["\(module).weight"] ?? parameters[module]! }
+
     func attach(_ choices: AdapterChoices) throws {
         let modules = modules(choices)
         guard !modules.isEmpty else { throw AdapterError.noTargets(choices.targets) }
@@ -81,7 +88,7 @@ extension Transformer {
         adapter = choices
         parameters.append(segment: Self.adapterSegment) {
             for module in modules {
-                let weight = parameters["\(module).weight"] ?? parameters[module]!
+                let weight = weight(of: module)
                 weight.update = WeightUpdate(
                     a: parameters.declare("\(module).lora_A.weight", choices.rank, weight.shape[1]), b: parameters.declare("\(module).lora_B.weight", weight.shape[0], choices.rank),
                     scale: choices.scale, magnitude: choices.learnsMagnitudes ? parameters.declare("\(module).lora_magnitude_vector", weight.shape[0]) : nil)

@@ -59,9 +59,10 @@ extension Transformer {
             if former != nil { initialize(key) { !found.contains($0.name) } }
         }
         parameters.allocate(expanding ? [:] : formats(plan))
-        for (parameter, info, permutation) in plan {
+        for (parameter, info, place) in plan {
             if !parameter.isMatrix {
-                try parameters.fill(parameter) { _, values in try file.readFloats(info, into: values) }
+                let stored = try file.floats(info.name), order = place?.order ?? .same, shift = place?.shift ?? 0
+                try parameters.fill(parameter) { rows, values in for row in rows { values[row] = stored[order.source(row)] - shift } }
                 continue
             }
             if parameter.isTransposed, !(file is GGUFFile) {
@@ -73,9 +74,10 @@ extension Transformer {
             }
             /// Stretches of rows that lie together in the file, with their place among the rows asked for.
             func stretches(_ rows: Range<Int>) -> [(index: Int, source: Range<Int>)] {
-                guard let permutation else { return [(0, rows)] }
+                let first = (place?.expert ?? 0) * parameter.shape[0]
+                guard let order = place?.order, order != .same else { return [(0, first + rows.lowerBound..<first + rows.upperBound)] }
                 return rows.enumerated().map { index, row in
-                    let source = permutation.source(row)
+                    let source = first + order.source(row)
                     return (index, source..<source + 1)
                 }
             }
@@ -98,7 +100,7 @@ extension Transformer {
         }
     }
 
-    private typealias Match = (parameter: Parameter, info: TensorInfo, permutation: Permutation?)
+    private typealias Match = (parameter: Parameter, info: TensorInfo, place: GGUFPlace?)
 
     /// Matrices that can stay as they lie in the file; one whose rows end inside a block is expanded.
     private func formats(_ plan: [Match]) -> [String: WeightFormat] {
@@ -117,12 +119,14 @@ extension Transformer {
         var taken: Set<String> = []
         var plan: [Match] = []
         for parameter in parameters.parameters {
-            let names = isGGUF ? [ggufName(parameter.name)] : configuration.spellings(parameter.name)
+            let place = isGGUF ? configuration.ggufPlace(parameter) : nil
+            let names = isGGUF ? [place?.tensor ?? parameter.name] : configuration.spellings(parameter.name)
             guard let info = names.lazy.compactMap({ file.info($0) }).first else {
                 if former != nil, parameter.segment.name == Self.taskSegment { continue }
                 throw CheckpointError.missing(parameter: names[0], file: file.path, nearest: nearestName(to: names[0], in: file.tensors.map(\.name)))
             }
-            let name = info.name, expected = isGGUF ? parameter.shape : parameter.fileShape
+            let name = info.name
+            let expected = place?.expert == nil ? isGGUF ? parameter.shape : parameter.fileShape : [configuration.experts?.count ?? 0] + parameter.shape
             guard info.shape == expected else {
                 throw CheckpointError.wrongShape(parameter: name, file: file.path, expected: expected, found: info.shape)
             }
@@ -130,7 +134,7 @@ extension Transformer {
                 throw FileError(file: file.path, problem: "'\(name)' is of type \(info.dtype.name), which is not read as floats", advice: "Use a conversion to F32, F16, BF16 or another type that is.")
             }
             taken.insert(name)
-            plan.append((parameter, info, isGGUF ? permutation(parameter.name) : nil))
+            plan.append((parameter, info, place))
         }
         // Buffers that old libraries stored, and tied tables and their biases stored twice.
         let buffers = ["rotary_emb.inv_freq", "attn.bias", "attn.masked_bias", "attention.bias", "attention.masked_bias", "position_ids", "embed_positions._float_tensor"]
@@ -139,44 +143,10 @@ extension Transformer {
         if configuration.encoderLayers != nil { copies += ["encoder.embed_tokens.weight", "decoder.embed_tokens.weight"] }
         if let former {
             let old = Transformer(former, on: backend).parameters.parameters.map(\.name)
-            copies += old.flatMap { isGGUF ? [ggufName($0)] : former.spellings($0) } + [former.names.head + ".weight", former.names.head + ".bias"]
+            copies += (isGGUF ? [] : old.flatMap { former.spellings($0) }) + [former.names.head + ".weight", former.names.head + ".bias"]
         }
         let left = file.tensors.map(\.name).filter { name in !taken.contains(name) && !buffers.contains { name.hasSuffix($0) } && !copies.contains(name) }
         guard left.isEmpty else { throw CheckpointError.unexpected(names: left, file: file.path) }
         return plan
-    }
-
-    /// llama.cpp's converter reorders the rows of q and k for pairs that lie side by side; ours are half a head apart.
-    private struct Permutation {
-        let headDim: Int
-
-        func source(_ row: Int) -> Int {
-            let (head, within) = (row / headDim, row % headDim)
-            let half = headDim / 2
-            return head * headDim + 2 * (within % half) + within / half
-        }
-    }
-
-    private func permutation(_ name: String) -> Permutation? {
-        let names = configuration.names
-        return name.contains(names.query) || name.contains(names.key) ? Permutation(headDim: configuration.headDim) : nil
-    }
-
-    private func ggufName(_ name: String) -> String {
-        let names = configuration.names
-        if name == "\(names.base)\(names.embedding).weight" { return "token_embd.weight" }
-        if let norm = names.finalNorm, name == "\(names.base)\(norm).weight" { return "output_norm.weight" }
-        if name == "\(names.head).weight" { return "output.weight" }
-        let prefix = names.base + names.layer
-        guard name.hasPrefix(prefix) else { return name }
-        let rest = name.dropFirst(prefix.count)
-        let layer = rest.prefix { $0.isNumber }
-        let inside = rest.dropFirst(layer.count + 1)
-        let table = [
-            (names.attentionPreNorm, "attn_norm"), (names.mlpPreNorm, "ffn_norm"), (names.query, "attn_q"), (names.key, "attn_k"), (names.value, "attn_v"),
-            (names.output, "attn_output"), (names.gate, "ffn_gate"), (names.up, "ffn_up"), (names.down, "ffn_down"),
-        ]
-        for case (let ours?, let theirs) in table where inside.hasPrefix(ours + ".") { return "blk.\(layer).\(theirs)\(inside.dropFirst(ours.count))" }
-        return name
     }
 }

@@ -16,61 +16,12 @@ extension TransformerConfiguration {
         guard let architecture = gguf["general.architecture"]?.string else {
             throw FileError(file: gguf.path, problem: "there is no 'general.architecture' in the metadata", advice: "The file holds no model, or was cut: convert it again.")
         }
-        guard let family = modelFamilies.first(where: { $0.ggufArchitecture == architecture }) else {
-            throw UnsupportedFamily(name: architecture, file: gguf.path)
+        let known = modelFamilies.filter { $0.gguf?.architecture == architecture }
+        let hasExperts = (gguf["\(architecture).expert_count"]?.int ?? 0) > 0
+        guard let family = known.first(where: { ($0.gguf!.fields.contains { $0.key == "expert_count" }) == hasExperts }), let layout = family.gguf else {
+            throw UnsupportedFamily(name: known.isEmpty ? architecture : "\(architecture)\(hasExperts ? " with experts" : "")", file: gguf.path)
         }
-        self = try family.read(ConfigFields(Self.configJSON(gguf, architecture, modelType: family.modelType), file: gguf.path))
-    }
-
-    /// GGUF metadata under the names of `config.json`, so that one reader checks both.
-    private static func configJSON(_ gguf: GGUFFile, _ architecture: String, modelType: String) throws -> JSONObject {
-        func key(_ name: String) -> GGUFValue? { gguf["\(architecture).\(name)"] }
-        var members: [(key: String, value: JSON)] = [("model_type", .string(modelType))]
-        func copy(_ name: String, as field: String) {
-            if let value = key(name)?.int { members.append((field, .integer(Int64(value)))) }
-        }
-        copy("embedding_length", as: "hidden_size")
-        copy("feed_forward_length", as: "intermediate_size")
-        copy("block_count", as: "num_hidden_layers")
-        copy("attention.head_count", as: "num_attention_heads")
-        copy("attention.head_count_kv", as: "num_key_value_heads")
-        copy("attention.key_length", as: "head_dim")
-        copy("context_length", as: "max_position_embeddings")
-        if let epsilon = key("attention.layer_norm_rms_epsilon")?.double { members.append(("rms_norm_eps", .number(Double(String(Float(epsilon))) ?? epsilon))) }
-        if let base = key("rope.freq_base")?.double { members.append(("rope_theta", .number(base))) }
-        for name in ["rope_freqs.weight", "rope_factors_long.weight"] where gguf.info(name) != nil {
-            throw FileError(file: gguf.path, problem: "'\(name)' stretches the rotary frequencies, which is not supported from GGUF", advice: "Use the Hugging Face folder of the model.")
-        }
-        if let kind = key("rope.scaling.type")?.string, kind != "none" {
-            guard kind == "linear", let factor = key("rope.scaling.factor")?.double else {
-                throw FileError(file: gguf.path, problem: "rope scaling '\(kind)' is not supported from GGUF", advice: "Use the Hugging Face folder of the model.")
-            }
-            members.append(("rope_scaling", .object(JSONObject([("rope_type", .string("linear")), ("factor", .number(factor))]))))
-        }
-        if let hidden = key("embedding_length")?.int, let heads = key("attention.head_count")?.int, heads > 0 {
-            let size = key("attention.key_length")?.int ?? hidden / heads
-            for name in ["rope.dimension_count", "attention.value_length"] {
-                if let value = key(name)?.int, value != size {
-                    throw FileError(
-                        file: gguf.path, problem: "'\(architecture).\(name)' is \(value), but heads have size \(size)", advice: "Use the Hugging Face folder of the model.")
-                }
-            }
-        }
-        for name in ["attention.sliding_window", "attention.scale", "logit_scale", "residual_scale", "embedding_scale", "attention.clamp_kqv"] where key(name) != nil {
-            throw FileError(file: gguf.path, problem: "'\(architecture).\(name)' changes what the model computes and is not supported", advice: "Use the Hugging Face folder of the model.")
-        }
-        if let experts = key("expert_count")?.int, experts > 0 {
-            throw UnsupportedFamily(name: "\(architecture) with experts", file: gguf.path)
-        }
-        guard let table = gguf.info("token_embd.weight"), table.shape.count == 2 else {
-            throw FileError(file: gguf.path, problem: "holds no matrix 'token_embd.weight'", advice: "The file is no language model, or was cut: convert it again.")
-        }
-        members.append(("vocab_size", .integer(Int64(table.shape[0]))))
-        members.append(("tie_word_embeddings", .bool(gguf.info("output.weight") == nil)))
-        for (name, field) in [("bos_token_id", "bos_token_id"), ("eos_token_id", "eos_token_id"), ("padding_token_id", "pad_token_id")] {
-            if let id = gguf["tokenizer.ggml.\(name)"]?.int { members.append((field, .integer(Int64(id)))) }
-        }
-        return JSONObject(members)
+        try self.init(ConfigFields(Self.configJSON(gguf, architecture, family, layout), file: gguf.path))
     }
 
     /// The configuration as `config.json`: the file that was read with what has changed since, or one for the library's Llama classes.

@@ -9,14 +9,48 @@ public protocol ModelFamily: Sendable {
     var classPrefix: String { get }
     /// How the class of the language model ends.
     var languageModelClass: String { get }
-    /// `general.architecture` of GGUF files, where llama.cpp has the layout.
-    var ggufArchitecture: String? { get }
+    var kind: ModelKind { get }
+    /// How llama.cpp keeps its models, where it has a layout.
+    var gguf: GGUFLayout? { get }
     /// How config.json names the sizes.
     var fieldNames: FieldNames { get }
     /// The choices of the language model. Fields that are not read are refused by the caller.
     func configuration(_ fields: ConfigFields) throws -> TransformerConfiguration
     /// The head of another purpose; nil where the family has none.
     func head(_ purpose: Purpose, labels: Int, _ c: TransformerConfiguration) -> HeadChoices?
+}
+
+/// What the language models of a family do.
+public enum ModelKind: String, Sendable, CaseIterable {
+    /// Write from left to right.
+    case generative
+    /// Fill in masked words.
+    case masked
+    /// Read a text and write another.
+    case encoderDecoder
+}
+
+/// What is supported of a family.
+public struct FamilySupport: Sendable {
+    public var modelType: String
+    /// What its classes begin with.
+    public var name: String
+    public var kind: ModelKind
+    /// llama.cpp's name for it, where GGUF files are read and written.
+    public var gguf: String?
+    /// Heads other than the vocabulary's.
+    public var heads: [Purpose]
+
+    /// Every family, in the order of docs/models.md.
+    public static var all: [FamilySupport] {
+        modelFamilies.map { family in
+            let c = TransformerConfiguration(
+                modelType: family.modelType, vocabularySize: 16, hiddenSize: 8, intermediateSize: 8, numHiddenLayers: 1, numAttentionHeads: 1, maxPositionEmbeddings: 8)
+            return FamilySupport(
+                modelType: family.modelType, name: family.classPrefix, kind: family.kind, gguf: family.gguf?.architecture,
+                heads: [.sequenceClassification, .tokenClassification, .span].filter { family.head($0, labels: 2, c) != nil })
+        }
+    }
 }
 
 /// Adding a family is one file and one line here.
@@ -42,7 +76,14 @@ public struct FieldNames: Sendable {
 
 extension ModelFamily {
     public var languageModelClass: String { "ForCausalLM" }
-    public var ggufArchitecture: String? { nil }
+    public var kind: ModelKind {
+        switch languageModelClass {
+        case "ForMaskedLM": .masked
+        case "ForConditionalGeneration": .encoderDecoder
+        default: .generative
+        }
+    }
+    public var gguf: GGUFLayout? { nil }
     public var fieldNames: FieldNames { FieldNames() }
 
     public func head(_ purpose: Purpose, labels: Int, _ c: TransformerConfiguration) -> HeadChoices? {

@@ -3,6 +3,7 @@ import ModelFiles
 /// BERT: norms after the sums, learnt positions, segments. Source: Devlin et al. 2018, arXiv:1810.04805.
 struct BERT: ModelFamily {
     let modelType = "bert", classPrefix = "Bert", languageModelClass = "ForMaskedLM"
+    var gguf: GGUFLayout? { GGUFLayout("bert") }
     var fieldNames: FieldNames { .encoder }
 
     func configuration(_ fields: ConfigFields) throws -> TransformerConfiguration {

@@ -3,6 +3,11 @@ import ModelFiles
 /// Falcon in its three layouts: 7B (one key/value head, one norm), 40B (groups, two norms), RW (biases by distance). Source: Almazrouei et al. 2023, arXiv:2311.16867.
 struct Falcon: ModelFamily {
     let modelType = "falcon", classPrefix = "Falcon"
+    var gguf: GGUFLayout? {
+        var layout = GGUFLayout("falcon")
+        layout.names = ["ln_attn": "attn_norm_2", "ln_mlp": "attn_norm"]
+        return layout
+    }
     var fieldNames: FieldNames {
         var n = FieldNames()
         (n.intermediate, n.kvHeads, n.headDim, n.epsilon, n.activation) = ("ffn_hidden_size", nil, nil, "layer_norm_epsilon", "activation")

@@ -10,6 +10,7 @@ struct GLM: ModelFamily {
 /// GLM-4-0414: the same with norms on what the sublayers give.
 struct GLM4: ModelFamily {
     let modelType = "glm4", classPrefix = "Glm4"
+    var gguf: GGUFLayout? { GGUFLayout("glm4") }
 
     func configuration(_ fields: ConfigFields) throws -> TransformerConfiguration {
         var c = try glm(fields)

@@ -3,6 +3,7 @@ import ModelFiles
 /// GPT-2: learnt positions, layer norms, matrices that files keep transposed. Source: Radford et al. 2019.
 struct GPT2: ModelFamily {
     let modelType = "gpt2", classPrefix = "GPT2", languageModelClass = "LMHeadModel"
+    var gguf: GGUFLayout? { GGUFLayout("gpt2") }
     var fieldNames: FieldNames { .openAI }
 
     func configuration(_ fields: ConfigFields) throws -> TransformerConfiguration {

@@ -3,6 +3,11 @@ import ModelFiles
 /// GPT-NeoX and Pythia: attention and MLP side by side after two norms. Source: Black et al. 2022, arXiv:2204.06745.
 struct GPTNeoX: ModelFamily {
     let modelType = "gpt_neox", classPrefix = "GPTNeoX"
+    var gguf: GGUFLayout? {
+        var layout = GGUFLayout("gptneox")
+        layout.fields = [("use_parallel_residual", "use_parallel_residual")]
+        return layout
+    }
     var fieldNames: FieldNames {
         var n = FieldNames()
         (n.epsilon, n.kvHeads, n.headDim) = ("layer_norm_eps", nil, nil)

@@ -3,6 +3,7 @@ import ModelFiles
 /// Gemma: norms that store their weight minus one, scaled embeddings. Source: Gemma Team 2024, arXiv:2403.08295.
 struct Gemma: ModelFamily {
     let modelType = "gemma", classPrefix = "Gemma"
+    var gguf: GGUFLayout? { .gemma("gemma") }
 
     func configuration(_ fields: ConfigFields) throws -> TransformerConfiguration { try gemma(fields) }
 }
@@ -10,9 +11,10 @@ struct Gemma: ModelFamily {
 /// Gemma 2: norms around both sublayers, caps on scores and logits, a window in every other layer. Source: Gemma Team 2024, arXiv:2408.00118.
 struct Gemma2: ModelFamily {
     let modelType = "gemma2", classPrefix = "Gemma2"
+    var gguf: GGUFLayout? { .gemma("gemma2", caps: true) }
 
     func configuration(_ fields: ConfigFields) throws -> TransformerConfiguration {
-        try gemmaWithWindow(fields, window: 4096, scalar: 256) { $0 % 2 == 0 }
+        try gemmaWithWindow(fields, window: 4096) { $0 % 2 == 0 }
     }
 }
 
@@ -20,12 +22,13 @@ struct Gemma2: ModelFamily {
 /// Source: Gemma Team 2025, arXiv:2503.19786.
 struct Gemma3: ModelFamily {
     let modelType = "gemma3_text", classPrefix = "Gemma3"
+    var gguf: GGUFLayout? { .gemma("gemma3", caps: true) }
 
     func configuration(_ fields: ConfigFields) throws -> TransformerConfiguration {
         // Today's files have `layer_types`, and the pattern as a leftover under the other name.
         _ = fields.json("_sliding_window_pattern")
         let pattern = try fields.optionalInt("sliding_window_pattern", range: 1...1024) ?? 6
-        var c = try gemmaWithWindow(fields, window: 4096, scalar: 256) { ($0 + 1) % pattern != 0 }
+        var c = try gemmaWithWindow(fields, window: 4096) { ($0 + 1) % pattern != 0 }
         c.queryKeyNorm = QueryKeyNorm(kind: .rmsPlusOne)
         c.rope = try rotary(fields, &c, base: 1e6, kind: "full_attention")
         c.localRope = try rotary(fields, &c, kind: "sliding_attention", legacyBase: "rope_local_base_freq", hasLegacyScaling: false)
@@ -46,9 +49,9 @@ extension ModelFamily {
         return c
     }
 
-    fileprivate func gemmaWithWindow(_ fields: ConfigFields, window: Int, scalar: Double, rule: (Int) -> Bool) throws -> TransformerConfiguration {
+    fileprivate func gemmaWithWindow(_ fields: ConfigFields, window: Int, rule: (Int) -> Bool) throws -> TransformerConfiguration {
         var c = try gemma(fields)
-        c.attentionScale = Float(1 / (try fields.optionalDouble("query_pre_attn_scalar", range: .positive) ?? scalar).squareRoot())
+        c.attentionScale = Float(1 / (try fields.optionalDouble("query_pre_attn_scalar", range: .positive) ?? Double(c.headDim)).squareRoot())
         c.attentionSoftcap = try fields.optionalDouble("attn_logit_softcapping", range: .positive).map { Float($0) }
         c.logitSoftcap = try fields.optionalDouble("final_logit_softcapping", range: .positive).map { Float($0) }
         c.slidingWindow = try fields.optionalInt("sliding_window", range: 1...(1 << 27)) ?? window
@@ -57,5 +60,18 @@ extension ModelFamily {
         c.names.mlpPreNorm = "pre_feedforward_layernorm"
         c.names.mlpPostNorm = "post_feedforward_layernorm"
         return c
+    }
+}
+
+extension GGUFLayout {
+    fileprivate static func gemma(_ architecture: String, caps: Bool = false) -> GGUFLayout {
+        var layout = GGUFLayout(architecture)
+        layout.shiftsNorms = true
+        if caps {
+            layout.fields = [
+                ("attention.sliding_window", "sliding_window"), ("attn_logit_softcapping", "attn_logit_softcapping"), ("final_logit_softcapping", "final_logit_softcapping"),
+            ]
+        }
+        return layout
     }
 }

@@ -3,7 +3,7 @@ import ModelFiles
 /// Llama 1–3 and what shares its layout (SmolLM2, TinyLlama). Source: Touvron et al. 2023, arXiv:2302.13971.
 struct Llama: ModelFamily {
     let modelType = "llama", classPrefix = "Llama"
-    let ggufArchitecture: String? = "llama"
+    var gguf: GGUFLayout? { .llama }
 
     func configuration(_ fields: ConfigFields) throws -> TransformerConfiguration {
         var c = try sizes(fields)
@@ -16,5 +16,13 @@ struct Llama: ModelFamily {
             throw fields.error("pretraining_tp", "is \(parts), which changes the order of sums", advice: "Set it to 1.")
         }
         return c
+    }
+}
+
+extension GGUFLayout {
+    static var llama: GGUFLayout {
+        var layout = GGUFLayout("llama")
+        layout.pairsRows = true
+        return layout
     }
 }

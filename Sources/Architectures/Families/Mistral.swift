@@ -3,6 +3,7 @@ import ModelFiles
 /// Mistral 7B and its successors: Llama's layout, with a sliding window in some releases. Source: Jiang et al. 2023, arXiv:2310.06825.
 struct Mistral: ModelFamily {
     let modelType = "mistral", classPrefix = "Mistral"
+    var gguf: GGUFLayout? { .llama }
 
     func configuration(_ fields: ConfigFields) throws -> TransformerConfiguration {
         var c = try sizes(fields)

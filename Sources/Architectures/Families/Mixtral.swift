@@ -3,6 +3,11 @@ import ModelFiles
 /// Mistral's attention, with eight experts in place of the MLP. Source: Jiang et al. 2024, arXiv:2401.04088.
 struct Mixtral: ModelFamily {
     let modelType = "mixtral", classPrefix = "Mixtral"
+    var gguf: GGUFLayout? {
+        var layout = GGUFLayout.llama
+        layout.fields = [("expert_count", "num_local_experts"), ("expert_used_count", "num_experts_per_tok")]
+        return layout
+    }
 
     func configuration(_ fields: ConfigFields) throws -> TransformerConfiguration {
         var c = try sizes(fields, epsilon: 1e-5)

@@ -3,6 +3,7 @@ import ModelFiles
 /// OLMo 2: norms on what the sublayers give, and on all queries and keys together. Source: OLMo Team 2025, arXiv:2501.00656.
 struct OLMo2: ModelFamily {
     let modelType = "olmo2", classPrefix = "Olmo2"
+    var gguf: GGUFLayout? { GGUFLayout("olmo2") }
 
     func configuration(_ fields: ConfigFields) throws -> TransformerConfiguration {
         var c = try sizes(fields, epsilon: 1e-5)

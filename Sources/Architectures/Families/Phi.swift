@@ -3,6 +3,7 @@ import ModelFiles
 /// Phi-1, 1.5 and 2: attention and MLP read one layer norm side by side, and a part of each head turns. Source: Li et al. 2023, arXiv:2309.05463.
 struct Phi: ModelFamily {
     let modelType = "phi", classPrefix = "Phi"
+    var gguf: GGUFLayout? { GGUFLayout("phi2") }
     var fieldNames: FieldNames {
         var n = FieldNames()
         (n.epsilon, n.headDim) = ("layer_norm_eps", nil)
@@ -28,6 +29,11 @@ struct Phi: ModelFamily {
 /// Phi-3 and 3.5: Llama's blocks with fused matrices, and long contexts by two sets of rotary divisors. Source: Abdin et al. 2024, arXiv:2404.14219.
 struct Phi3: ModelFamily {
     let modelType = "phi3", classPrefix = "Phi3"
+    var gguf: GGUFLayout? {
+        var layout = GGUFLayout("phi3")
+        layout.fields = [("attention.sliding_window", "sliding_window")]
+        return layout
+    }
 
     func configuration(_ fields: ConfigFields) throws -> TransformerConfiguration {
         var c = try sizes(fields, epsilon: 1e-5)

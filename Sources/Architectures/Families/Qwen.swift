@@ -4,6 +4,7 @@ import ModelFiles
 /// Source: Yang et al. 2024, arXiv:2407.10671.
 struct Qwen2: ModelFamily {
     let modelType = "qwen2", classPrefix = "Qwen2"
+    var gguf: GGUFLayout? { GGUFLayout("qwen2") }
 
     func configuration(_ fields: ConfigFields) throws -> TransformerConfiguration {
         var c = try sizes(fields)
@@ -17,6 +18,7 @@ struct Qwen2: ModelFamily {
 /// Qwen 3: no biases, each head of queries and keys normalised. Source: Yang et al. 2025, arXiv:2505.09388.
 struct Qwen3: ModelFamily {
     let modelType = "qwen3", classPrefix = "Qwen3"
+    var gguf: GGUFLayout? { GGUFLayout("qwen3") }
 
     func configuration(_ fields: ConfigFields) throws -> TransformerConfiguration { try qwen3(fields) }
 }

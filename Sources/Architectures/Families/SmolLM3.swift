@@ -3,6 +3,11 @@ import ModelFiles
 /// SmolLM3: Llama's layout, in which every fourth layer knows no positions. Source: Bakouch et al. 2025.
 struct SmolLM3: ModelFamily {
     let modelType = "smollm3", classPrefix = "SmolLM3"
+    var gguf: GGUFLayout? {
+        var layout = GGUFLayout.llama
+        layout.architecture = "smollm3"
+        return layout
+    }
 
     func configuration(_ fields: ConfigFields) throws -> TransformerConfiguration {
         var c = try sizes(fields, isTied: true)

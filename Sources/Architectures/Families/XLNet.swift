@@ -2,7 +2,7 @@ import ModelFiles
 
 /// XLNet: predicts tokens in any order, with relative positions and two streams. Source: Yang et al. 2019, arXiv:1906.08237.
 struct XLNet: ModelFamily {
-    let modelType = "xlnet", classPrefix = "XLNet", languageModelClass = "LMHeadModel"
+    let modelType = "xlnet", classPrefix = "XLNet", languageModelClass = "LMHeadModel", kind = ModelKind.masked
     var fieldNames: FieldNames {
         var n = FieldNames()
         (n.hidden, n.layers, n.heads, n.intermediate, n.kvHeads, n.headDim) = ("d_model", "n_layer", "n_head", "d_inner", nil, "d_head")

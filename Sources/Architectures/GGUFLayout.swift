@@ -1,0 +1,225 @@
+import ModelFiles
+import Tensors
+
+/// How llama.cpp keeps a family's models: names, settings, and what it changes in the weights.
+public struct GGUFLayout: Sendable {
+    /// `general.architecture`.
+    public var architecture: String
+    /// Rows of queries and keys are in the order in which pairs that turn together lie side by side.
+    public var pairsRows = false
+    /// Norms hold the weight plus one.
+    public var shiftsNorms = false
+    /// Settings beside the usual ones: key, after the architecture, and the field of config.json.
+    public var fields: [(key: String, field: String)] = []
+    /// Modules whose names differ from those usual for their role.
+    public var names: [String: String] = [:]
+
+    public init(_ architecture: String) { self.architecture = architecture }
+}
+
+/// Where GGUF files keep one of our weights.
+struct GGUFPlace: Equatable {
+    var tensor: String
+    /// The slice of the first axis, where experts lie together in one tensor.
+    var expert: Int?
+    var order = RowOrder.same
+    /// What the file's values are greater by.
+    var shift: Float = 0
+}
+
+/// The order of a matrix's rows in GGUF files.
+enum RowOrder: Equatable {
+    case same
+    /// Pairs half a head apart lie side by side: the order of heads in which neighbours turn together.
+    case pairs(headDim: Int)
+    /// All queries, all keys, all values, where ours are together for each key/value head.
+    case parted(queries: Int, groups: Int, headDim: Int)
+
+    /// The row in the file that holds our row.
+    func source(_ row: Int) -> Int {
+        switch self {
+        case .same: return row
+        case .pairs(let headDim):
+            let (head, within) = (row / headDim, row % headDim), half = headDim / 2
+            return head * headDim + 2 * (within % half) + within / half
+        case .parted(let queries, let groups, let headDim):
+            let (slot, d) = (row / headDim, row % headDim), (group, place) = (slot / (queries + 2), slot % (queries + 2))
+            if place < queries { return (group * queries + place) * headDim + d }
+            return (place * groups + group) * headDim + d
+        }
+    }
+}
+
+extension TransformerConfiguration {
+    var ggufLayout: GGUFLayout? { modelFamilies.first { $0.modelType == modelType }?.gguf }
+
+    /// Where GGUF files keep a weight; nil where they do not.
+    func ggufPlace(_ parameter: Parameter) -> GGUFPlace? {
+        guard let layout = ggufLayout else { return nil }
+        let name = parameter.name, suffix = name.hasSuffix(".bias") ? ".bias" : ".weight"
+        if name == names.headBias { return GGUFPlace(tensor: "output.bias") }
+        guard name.hasSuffix(suffix) else { return nil }
+        var module = String(name.dropLast(suffix.count))
+        if module == names.head { return GGUFPlace(tensor: "output\(suffix)") }
+        guard module.hasPrefix(names.base) else { return nil }
+        module.removeFirst(names.base.count)
+        let isNorm = norm == .rmsPlusOne && !parameter.isMatrix
+        let whole: [(String?, String)] = [
+            (names.embedding, "token_embd"), (names.positions, "position_embd"), (names.segments, "token_types"), (names.embeddingNorm, "token_embd_norm"),
+            (names.finalNorm, "output_norm"),
+        ]
+        if let (_, theirs) = whole.first(where: { $0.0 == module }) { return GGUFPlace(tensor: theirs + suffix, shift: isNorm && layout.shiftsNorms ? 1 : 0) }
+        guard module.hasPrefix(names.layer) else { return nil }
+        module.removeFirst(names.layer.count)
+        let layer = module.prefix { $0.isNumber }
+        module.removeFirst(layer.count + 1)
+        if let experts {
+            if module == experts.router { return GGUFPlace(tensor: "blk.\(layer).ffn_gate_inp\(suffix)") }
+            if module.hasPrefix(experts.expert + ".") {
+                let rest = module.dropFirst(experts.expert.count + 1), index = rest.prefix { $0.isNumber }
+                let parts = [experts.gate: "ffn_gate_exps", experts.up: "ffn_up_exps", experts.down: "ffn_down_exps"]
+                return parts[String(rest.dropFirst(index.count + 1))].map { GGUFPlace(tensor: "blk.\(layer).\($0)\(suffix)", expert: Int(index)) }
+            }
+        }
+        let inside: [(String?, String)] = [
+            (names.attentionPreNorm, "attn_norm"), (names.attentionPostNorm, "post_attention_norm"), (names.attentionResidualNorm, "attn_output_norm"),
+            (names.mlpPreNorm, "ffn_norm"), (names.mlpPostNorm, "post_ffw_norm"), (names.mlpResidualNorm, "layer_output_norm"), (names.query, "attn_q"), (names.key, "attn_k"),
+            (names.value, "attn_v"), (names.fused, "attn_qkv"), (names.output, "attn_output"), (names.queryNorm, "attn_q_norm"), (names.keyNorm, "attn_k_norm"),
+            (names.gate, "ffn_gate"), (names.up, "ffn_up"), (names.gateUp, "ffn_up"), (names.down, "ffn_down"),
+        ]
+        guard let theirs = layout.names[module] ?? inside.first(where: { $0.0 == module })?.1 else { return nil }
+        var place = GGUFPlace(tensor: "blk.\(layer).\(theirs)\(suffix)", shift: isNorm && layout.shiftsNorms ? 1 : 0)
+        if layout.pairsRows, module == names.query || module == names.key { place.order = .pairs(headDim: headDim) }
+        if projections == .grouped, module == names.fused {
+            place.order = .parted(queries: numAttentionHeads / numKeyValueHeads, groups: numKeyValueHeads, headDim: headDim)
+        }
+        return place
+    }
+
+    // MARK: Settings
+
+    /// Where this engine keeps the configuration of a model that it converted, whole.
+    static let ggufConfigKey = "autodidact.config_json"
+
+    /// GGUF metadata under the names of `config.json`, so that one reader checks both.
+    static func configJSON(_ gguf: GGUFFile, _ architecture: String, _ family: any ModelFamily, _ layout: GGUFLayout) throws -> JSONObject {
+        if let text = gguf[ggufConfigKey]?.string {
+            guard let object = try JSON.parse(text, source: "\(gguf.path), '\(ggufConfigKey)'").object else {
+                throw FileError(file: gguf.path, problem: "'\(ggufConfigKey)' is no JSON object", advice: "Convert the model again.")
+            }
+            return object
+        }
+        func key(_ name: String) -> GGUFValue? { gguf["\(architecture).\(name)"] }
+        func refuse(_ problem: String) -> FileError { FileError(file: gguf.path, problem: problem, advice: "Use the Hugging Face folder of the model.") }
+        let n = family.fieldNames
+        var members: [(key: String, value: JSON)] = [("model_type", .string(family.modelType))]
+        // llama.cpp keeps the blocks of masked models, and none of their heads.
+        if family.kind == .masked { members.append(("architectures", .array([.string(family.className(.base))]))) }
+        func copy(_ name: String, as field: String?) {
+            guard let field, let value = key(name) else { return }
+            if let bool = value.bool {
+                members.append((field, .bool(bool)))
+            } else if let int = value.int {
+                members.append((field, .integer(Int64(int))))
+            } else if let double = value.double {
+                // Single precision in the file: the shortest decimal is what was meant.
+                members.append((field, .number(Double(String(Float(double))) ?? double)))
+            }
+        }
+        copy("embedding_length", as: n.hidden)
+        copy("feed_forward_length", as: n.intermediate)
+        copy("block_count", as: n.layers)
+        copy("attention.head_count", as: n.heads)
+        copy("attention.head_count_kv", as: n.kvHeads)
+        copy("attention.key_length", as: n.headDim)
+        copy("context_length", as: n.positions)
+        copy("attention.layer_norm_rms_epsilon", as: n.epsilon)
+        copy("attention.layer_norm_epsilon", as: n.epsilon)
+        copy("rope.freq_base", as: family.modelType == "gpt_neox" ? "rotary_emb_base" : "rope_theta")
+        for (name, field) in layout.fields { copy(name, as: field) }
+        for name in ["rope_freqs.weight", "rope_factors_long.weight"] where gguf.info(name) != nil {
+            throw refuse("'\(name)' stretches the rotary frequencies, which is not supported from GGUF")
+        }
+        if let kind = key("rope.scaling.type")?.string, kind != "none" {
+            guard kind == "linear", let factor = key("rope.scaling.factor")?.double else { throw refuse("rope scaling '\(kind)' is not supported from GGUF") }
+            members.append(("rope_scaling", .object(JSONObject([("rope_type", .string("linear")), ("factor", .number(factor))]))))
+        }
+        if let hidden = key("embedding_length")?.int, let heads = key("attention.head_count")?.int, heads > 0 {
+            let size = key("attention.key_length")?.int ?? hidden / heads
+            if let value = key("attention.value_length")?.int, value != size { throw refuse("'\(architecture).attention.value_length' is \(value), but heads have size \(size)") }
+            if let turning = key("rope.dimension_count")?.int, turning != size {
+                // Only families that turn a part of each head may say so.
+                members.append((family.modelType == "gpt_neox" ? "rotary_pct" : "partial_rotary_factor", .number(Double(turning) / Double(size))))
+            }
+        }
+        let known = Set(layout.fields.map(\.key))
+        let changing = [
+            "attention.sliding_window", "attention.scale", "logit_scale", "residual_scale", "embedding_scale", "attention.clamp_kqv", "attn_logit_softcapping",
+            "final_logit_softcapping", "expert_count",
+        ]
+        for name in changing where !known.contains(name) {
+            guard let value = key(name), value.int != 0 else { continue }
+            throw refuse("'\(architecture).\(name)' changes what the model computes and is not supported")
+        }
+        guard let table = gguf.info("token_embd.weight"), table.shape.count == 2 else {
+            throw FileError(file: gguf.path, problem: "holds no matrix 'token_embd.weight'", advice: "The file is no language model, or was cut: convert it again.")
+        }
+        members.append((n.vocabulary, .integer(Int64(table.shape[0]))))
+        members.append(("tie_word_embeddings", .bool(gguf.info("output.weight") == nil)))
+        for (name, field) in [("bos_token_id", "bos_token_id"), ("eos_token_id", "eos_token_id"), ("padding_token_id", "pad_token_id")] {
+            if let id = gguf["tokenizer.ggml.\(name)"]?.int { members.append((field, .integer(Int64(id)))) }
+        }
+        return JSONObject(members)
+    }
+
+    /// The settings that llama.cpp reads, and the configuration whole.
+    /// - Throws: `FileError` for what llama.cpp would compute otherwise.
+    func ggufMetadata(file: String) throws -> [(key: String, value: GGUFValue)] {
+        guard let layout = ggufLayout, purpose == .languageModel || purpose == .base else {
+            throw FileError(file: file, problem: "is of type '\(modelType)', for which llama.cpp has no layout here", advice: "docs/models.md lists the families that have one.")
+        }
+        func refuse(_ what: String) -> FileError { FileError(file: file, problem: "has \(what), which llama.cpp does not compute for '\(layout.architecture)'", advice: "Keep the Hugging Face folder.") }
+        let a = layout.architecture
+        let takesWindow = layout.fields.contains { $0.key == "attention.sliding_window" }
+        let activations: [Activation] = !isGated ? [.gelu, .geluTanh] : norm == .rmsPlusOne ? [.geluTanh] : [.silu]
+        guard activations.contains(activation) else { throw refuse("the activation \(activation.rawValue)") }
+        if scalesByLayer { throw refuse("scores divided by the number of the layer") }
+        if residualAfterNorm { throw refuse("residuals after norms") }
+        if let attentionScale, norm == .rmsPlusOne, attentionScale != Float(1 / Double(headDim).squareRoot()) { throw refuse("scores scaled otherwise than by the size of heads") }
+        if slidingWindow != nil, !takesWindow { throw refuse("a sliding window") }
+        if !unrotatedLayers.isEmpty, modelType != "smollm3" { throw refuse("layers without positions") }
+        var values: [(key: String, value: GGUFValue)] = [
+            ("general.architecture", .string(a)), ("\(a).context_length", .uint(UInt64(maxPositionEmbeddings))), ("\(a).embedding_length", .uint(UInt64(hiddenSize))),
+            ("\(a).feed_forward_length", .uint(UInt64(intermediateSize))), ("\(a).block_count", .uint(UInt64(numHiddenLayers))),
+            ("\(a).attention.head_count", .uint(UInt64(numAttentionHeads))), ("\(a).attention.head_count_kv", .uint(UInt64(numKeyValueHeads))),
+            ("\(a).attention.key_length", .uint(UInt64(headDim))), ("\(a).attention.value_length", .uint(UInt64(headDim))),
+            ("\(a).vocab_size", .uint(UInt64(vocabularySize))),
+        ]
+        let isRMS = norm == .rms || norm == .rmsPlusOne
+        values.append(("\(a).attention.layer_norm\(isRMS ? "_rms" : "")_epsilon", .float(Double(normEpsilon))))
+        if let rope {
+            values += [("\(a).rope.dimension_count", .uint(UInt64(rotaryDim))), ("\(a).rope.freq_base", .float(rope.base))]
+            switch rope.variant {
+            case .none: break
+            case .linear(let factor): values += [("\(a).rope.scaling.type", .string("linear")), ("\(a).rope.scaling.factor", .float(factor))]
+            case .yarn(let factor, _, _, let length, _):
+                values += [
+                    ("\(a).rope.scaling.type", .string("yarn")), ("\(a).rope.scaling.factor", .float(factor)),
+                    ("\(a).rope.scaling.original_context_length", .uint(UInt64(length))),
+                ]
+            case .llama3, .longrope: throw refuse("rotary positions of this kind without further tables")
+            }
+        }
+        for (key, field) in layout.fields {
+            switch source?[field] {
+            case .bool(let value)?: values.append(("\(a).\(key)", .bool(value)))
+            case let value? where value.int != nil: values.append(("\(a).\(key)", .uint(UInt64(clamping: value.int!))))
+            case let value? where value.double != nil: values.append(("\(a).\(key)", .float(value.double!)))
+            default: break
+            }
+        }
+        if !isCausal { values.append(("\(a).attention.causal", .bool(false))) }
+        values.append((Self.ggufConfigKey, .string(JSON.object(configJSON()).text())))
+        return values
+    }
+}

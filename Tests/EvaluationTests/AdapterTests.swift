@@ -1,0 +1,105 @@
+import Architectures
+import Evaluation
+import Foundation
+import ModelFiles
+import Recipes
+import Tensors
+import Testing
+import Training
+
+@Suite("Adapters", .enabled(if: !Fixtures.folders("models").isEmpty, "no model fixtures: set AUTODIDACT_FIXTURES"))
+struct AdapterTests {
+    private func model(_ name: String) throws -> Transformer {
+        let path = "\(Fixtures.root)/models/\(name)"
+        let object = try #require(try JSON.read(path: "\(path)/config.json").object)
+        let model = Transformer(try TransformerConfiguration(ConfigFields(object, file: path)), on: try CPUBackend(threads: 2))
+        try model.load(try SafetensorsFile(path: "\(path)/model.safetensors"))
+        return model
+    }
+
+    private let examples: [Example] = [0, 1, 2].map { (row: Int32) in
+        Example(promptTokens: [5, row + 7, 9], completionTokens: [20 + row, 25 + row, 30 + row, 35 + row, 40 + row])
+    }
+
+    private func labelled(_ model: Transformer) -> [Example] {
+        model.configuration.isCausal ? examples : (0..<3).map { Example(tokens: [5, 7 + $0, 9, 11, 13], labels: .init(places: [2], targets: [40 + $0])) }
+    }
+
+    private func train(_ model: Transformer, steps: Int = 8) throws -> [Double] {
+        var optimizer = AdamWOptions(learningRate: 0.02)
+        optimizer.groups = [ParameterGroup(patterns: model.adapterPatterns), ParameterGroup(patterns: [], learningRateScale: 0)]
+        let trainer = Trainer(model, objective: NegativeLogLikelihood(), options: TrainerOptions(optimizer: optimizer), totalSteps: steps)
+        return try (0..<steps).map { _ in try trainer.step(labelled(model)).loss }
+    }
+
+    @Test("an adapter changes nothing at first, learns with the base as it is, and merges into what it computes", arguments: ["llama", "gpt2", "mixtral", "t5", "bert", "xlnet_plain", "falcon_grouped"])
+    func learns(name: String) throws {
+        let base = try model(name)
+        let before = base.score(labelled(base)).flatMap { $0 }.map(\.logProbability.bitPattern), hash = base.contentHash()
+        for kind in ["LoRA", "rank-stable", "DoRA"] {
+            var choices = AdapterChoices()
+            choices.rank = 4
+            (choices.isRankStable, choices.learnsMagnitudes) = (kind == "rank-stable", kind == "DoRA")
+            let adapted = try base.adapted(choices)
+            let start = adapted.score(labelled(base)).flatMap { $0 }
+            if kind == "DoRA" {
+                // Lengths over themselves are 1 but for rounding.
+                #expect(zip(start, base.score(labelled(base)).flatMap { $0 }).allSatisfy { abs($0.logProbability - $1.logProbability) < 1e-3 })
+            } else {
+                #expect(start.map(\.logProbability.bitPattern) == before, "\(kind)")
+            }
+            let losses = try train(adapted)
+            #expect(losses.last! < 0.8 * losses[0], "\(kind): \(losses)")
+            #expect(base.contentHash() == hash)
+            let merged = try adapted.merged()
+            let (a, b) = (adapted.score(labelled(base)).flatMap { $0 }, merged.score(labelled(base)).flatMap { $0 })
+            #expect(zip(a, b).allSatisfy { abs($0.logProbability - $1.logProbability) < 1e-3 }, "\(kind)")
+            #expect(a.map(\.logProbability.bitPattern) != before)
+        }
+    }
+
+    @Test("trainable values are rank · (inputs + outputs) of each module, and only those named")
+    func counts() throws {
+        let base = try model("llama")
+        var choices = AdapterChoices()
+        choices.targets = ["q_proj", "down_proj"]
+        let adapted = try base.adapted(choices)
+        let c = base.configuration, q = c.numAttentionHeads * c.headDim
+        #expect(adapted.parameterCount - base.parameterCount == c.numHiddenLayers * choices.rank * (c.hiddenSize + q + c.intermediateSize + c.hiddenSize))
+        choices.targets = ["q_proj", "no_such"]
+        #expect(throws: AdapterError.noTargets(["no_such"])) { try base.adapted(choices) }
+    }
+
+    @Test("two adapters over one base are two models that share its memory")
+    func several() throws {
+        let base = try model("llama")
+        let first = try base.adapted(AdapterChoices()), second = try base.adapted(AdapterChoices(), key: RandomKey(seed: 1))
+        _ = try train(first)
+        let untouched = base.score(examples).flatMap { $0 }.map(\.logProbability.bitPattern)
+        #expect(second.score(examples).flatMap { $0 }.map(\.logProbability.bitPattern) == untouched)
+        #expect(first.score(examples).flatMap { $0 }.map(\.logProbability.bitPattern) != untouched)
+    }
+
+    @Test("heads of classes, of tokens and of spans learn from labels, in every family that has them")
+    func heads() throws {
+        for folder in ["bert", "roberta", "distilbert", "albert", "electra_generator", "xlnet_plain", "deberta_v2", "modernbert", "llama", "gpt2"] {
+            let base = try model(folder)
+            for (purpose, labels, make) in [
+                (Purpose.sequenceClassification, ["a", "b", "c"], { (row: Int32) in Example.Labels(targets: [row]) }),
+                (.tokenClassification, ["a", "b", "c"], { row in Example.Labels(places: [1, 3], targets: [row, 2 - row]) }),
+                (.span, [], { row in Example.Labels(targets: [row, row + 2]) }),
+            ] {
+                guard let c = try? base.configuration.with(purpose, labels: labels, file: folder) else {
+                    #expect(folder == "xlnet_plain" && purpose == .span)
+                    continue
+                }
+                let tuned = Transformer(c, on: base.backend)
+                try tuned.load(try SafetensorsFile(path: "\(Fixtures.root)/models/\(folder)/model.safetensors"), former: base.configuration)
+                let examples = (0..<3).map { Example(tokens: [5, 7 + 3 * $0, 30 + $0, 11, 50 - $0], labels: make($0)) }
+                let trainer = Trainer(tuned, objective: NegativeLogLikelihood(), options: TrainerOptions(optimizer: AdamWOptions(learningRate: 0.01)), totalSteps: 40)
+                let losses = try (0..<40).map { _ in try trainer.step(examples).loss }
+                #expect(losses.last! < 0.5 * losses[0], "\(folder), \(purpose): \(losses[0]) to \(losses.last!)")
+            }
+        }
+    }
+}
