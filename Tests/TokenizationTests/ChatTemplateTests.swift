@@ -42,21 +42,26 @@ struct ChatTemplateTests {
     }
 
     @Test(
-        "what is not supported is named with its line",
+        "what is wrong is named with its line",
         arguments: [
-            ("a\n{% macro x() %}{% endmacro %}", "the tag 'macro'", 2), ("{{ x | tojson }}", "the filter 'tojson'", 1),
-            ("\n\n{{ strftime_now('%Y') }}", "the function 'strftime_now'", 3), ("{{ bos_token.strip() }}", "the method 'strip'", 1),
-            ("{% set ns.x = 1 %}", "'set' of anything but one variable", 1), ("{{ [1] }}", "a list or dictionary literal", 1),
-            ("{% for a, b in messages %}{% endfor %}", "a loop over several variables", 1), ("{{ x is mapping }}", "the test 'mapping'", 1),
-            ("{{ 2 * 3 }}", "the operator '*'", 1), ("{{ '\\x41' }}", "the escape \\x", 1),
+            ("a\n{% bogus %}", "there is no tag 'bogus'", 2), ("{{ x | bogus }}", "there is no filter 'bogus'", 1), ("\n\n{{ x is bogus }}", "there is no test 'bogus'", 3),
+            ("{% if x %}\n", "'if' without its 'endif'", 1), ("\n{{ 'a", "a string that does not end", 2), ("\n{% raw %}", "'raw' without its 'endraw'", 2),
+            ("{% break %}", "'break' or 'continue' outside of a loop", 1), ("{% for a in b %}{% macro m() %}{% continue %}{% endmacro %}{% endfor %}", "'break' or 'continue' outside of a loop", 1),
+            ("{% macro m(a, a) %}{% endmacro %}", "two parameters 'a'", 1), ("{{ (1 }}", "'}' closes nothing", 1),
         ])
-    func refusals(source: String, construct: String, line: Int) {
-        #expect(throws: ChatTemplateError.unsupported(construct: construct, line: line)) { try ChatTemplate(source) }
+    func syntaxErrors(source: String, problem: String, line: Int) {
+        #expect(throws: ChatTemplateError.syntax(problem: problem, line: line)) { try ChatTemplate(source) }
+    }
+
+    @Test("a tag that reads another template is an error where it is reached")
+    func otherTemplates() throws {
+        #expect(try rendered("{% if false %}{% include 'x' %}{% endif %}ok") == "ok")
+        #expect(throws: ChatTemplateError.unsupported(construct: "the tag 'include', which reads another template,", line: 2)) { try rendered("a\n{% include 'x' %}") }
     }
 
     @Test(
         "broken templates are refused",
-        arguments: ["{% if x %}", "{% endif %}", "{{ 'a }}", "{{ a", "{# a", "{% for m of x %}{% endfor %}", "{{ }}", "{{ (a }}", "{% if %}{% endif %}", "{%", "{{ a b }}", "{{ a.1 }}", "{{ ^ }}"])
+        arguments: ["{% if x %}", "{% endif %}", "{{ 'a }}", "{{ a", "{# a", "{% for m of x %}{% endfor %}", "{{ }}", "{{ (a }}", "{% if %}{% endif %}", "{%", "{{ a b }}", "{{ a.'b' }}", "{{ ^ }}"])
     func brokenTemplates(source: String) {
         #expect(throws: ChatTemplateError.self) { try ChatTemplate(source) }
     }
@@ -72,74 +77,181 @@ struct ChatTemplateTests {
     @Test("a hostile template runs into a limit, not into the ground")
     func limits() throws {
         #expect(throws: ChatTemplateError.self) { try ChatTemplate(String(repeating: "(", count: 10_000).withBraces) }
-        #expect(throws: ChatTemplateError.self) { try ChatTemplate(("a" + String(repeating: "+a", count: 10_000)).withBraces) }
-        #expect(throws: ChatTemplateError.self) { try ChatTemplate("a" + String(repeating: "not ", count: 10_000).withBraces) }
+        #expect(throws: ChatTemplateError.self) { try ChatTemplate(("a" + String(repeating: "|upper", count: 10_000)).withBraces) }
+        #expect(throws: ChatTemplateError.self) { try ChatTemplate("a" + String(repeating: "-", count: 10_000).withBraces) }
         #expect(throws: ChatTemplateError.self) { try ChatTemplate(String(repeating: "{% if a %}", count: 10_000)) }
         #expect(throws: ChatTemplateError.self) { try ChatTemplate(String(repeating: "x", count: ChatTemplate.maximumSourceBytes + 1)) }
         let loops = String(repeating: "{% for a in messages %}", count: 14) + "x" + String(repeating: "{% endfor %}", count: 14)
-        #expect(throws: ChatTemplateError.limit("\(ChatTemplate.maximumSteps) steps")) { try rendered(loops) }
+        #expect(throws: ChatTemplateError.limit("\(ChatTemplate.maximumSteps) steps", line: 1)) { try rendered(loops) }
         let doubling = "{% set a = 'x' %}" + String(repeating: "{% set a = a + a %}", count: 60)
         #expect(throws: ChatTemplateError.self) { try rendered(doubling) }
     }
 
-    struct Golden: CustomStringConvertible, Sendable {
-        let description: String
-        static let folder = "chat_templates"
-        static var all: [Golden] {
-            Fixtures.names("\(folder)/templates").filter { $0.hasSuffix(".jinja") }.map { Golden(description: String($0.dropLast(6))) }
-        }
-    }
-
-    /// Made with transformers and Jinja2 (see the README there). Conversations with more than roles and texts cannot be given to `render`.
     @Test(
-        "templates render as Jinja2 renders them, as far as they are not refused",
-        .enabled(if: Fixtures.has(Golden.folder), "no folder \(Fixtures.url(Golden.folder).path); set AUTODIDACT_FIXTURES"), arguments: Golden.all)
-    func matchesJinjaGolden(golden: Golden) throws {
-        let inputs = try Fixtures.json(Fixtures.url("\(Golden.folder)/inputs.json"))
-        let source = try String(contentsOf: Fixtures.url("\(Golden.folder)/templates/\(golden).jinja"), encoding: .utf8)
-        let special = try #require(inputs["special_tokens"]?.object)
-        let others = special.keys.filter { !["bos_token", "eos_token"].contains($0) }
-        if others.contains(where: { source.contains($0) }) { return }  // `render` cannot be given them
-        let template: ChatTemplate
-        do { template = try ChatTemplate(source) } catch ChatTemplateError.unsupported { return }
-        for row in try Fixtures.lines(Fixtures.url("\(Golden.folder)/cases/\(golden).jsonl")) {
-            let name = row["case"]!.string!
-            guard let input = inputs["cases"]?[name]?.object, let messages = plainMessages(input) else { continue }
-            do {
-                let text = try template.render(
-                    messages: messages, addGenerationPrompt: input["add_generation_prompt"]?.bool ?? false, bosToken: special["bos_token"]?.string,
-                    eosToken: special["eos_token"]?.string)
-                #expect(isSame(text, row["text"]?.string), "\(golden), \(name): \(String(reflecting: text)), Jinja2 \(String(reflecting: row["text"]?.string))")
-            } catch ChatTemplateError.unsupported {
-                continue
-            } catch {
-                #expect(row["error"] != nil, "\(golden), \(name): \(error)")
-            }
+        "what would grow without end runs into a limit",
+        arguments: [
+            "{{ 'x' * 10000000000 }}", "{{ [1] * 10000000000 }}", "{{ 'x'.ljust(10000000000) }}", "{{ '%1000000000d' % 1 }}", "{{ '{:1000000000}'.format(1) }}", "{{ 2 ** 1000 }}",
+            "{% macro f(n) %}{{ f(n) }}{% endmacro %}{{ f(1) }}", "{% macro f(n=f()) %}{% endmacro %}{{ f() }}",
+            "{% macro a() %}{{ b() }}{% endmacro %}{% macro b() %}{{ a() }}{% endmacro %}{{ a() }}",
+            "{% for i in [1] recursive %}{{ loop([1]) }}{% endfor %}", "{% macro f() %}{% call f() %}{{ caller() }}{% endcall %}{% endmacro %}{{ f() }}",
+            "{% set n = namespace(x=[]) %}{% for i in range(1000) %}{% set n.x = [n.x] %}{% endfor %}",
+            "{% set n = namespace(x=[1]) %}{% for i in range(1000) %}{% set n.x = n.x | map('string') %}{% endfor %}",
+            "{% set n = namespace() %}{% set n.x = n %}{{ n }}",
+        ])
+    func growth(source: String) {
+        do {
+            let text = try rendered(source)
+            Issue.record("rendered \(text.prefix(80))")
+        } catch ChatTemplateError.limit(let limit, let line) {
+            #expect(!limit.isEmpty && line == 1)
+        } catch {
+            Issue.record("\(error)")
         }
     }
 
-    @Test(
-        "some of the templates in use are supported",
-        .enabled(if: Fixtures.has(Golden.folder), "no folder \(Fixtures.url(Golden.folder).path); set AUTODIDACT_FIXTURES"))
-    func someAreSupportedGolden() throws {
-        let supported = try Golden.all.filter { golden in
-            let source = try String(contentsOf: Fixtures.url("\(Golden.folder)/templates/\(golden).jinja"), encoding: .utf8)
-            return (try? ChatTemplate(source)) != nil
-        }
-        #expect(!supported.isEmpty)
+    @Test("values that share their parts are neither compared nor printed part by part for ever")
+    func sharedParts() throws {
+        let doubled = "{% set a = [1] %}{% set b = [1] %}" + String(repeating: "{% set a = [a, a] %}{% set b = [b, b] %}", count: 60)
+        #expect(throws: ChatTemplateError.self) { try rendered(doubled + "{{ a == b }}") }
+        #expect(throws: ChatTemplateError.self) { try rendered(doubled + "{{ a | tojson }}") }
     }
 
-    private func plainMessages(_ input: JSONObject) -> [(role: String, content: String)]? {
-        for (key, value) in input.members where !["messages", "add_generation_prompt"].contains(key) {
-            if value.isNull || value.bool == false || value.object?.isEmpty == true { continue }
-            return nil
+    @Test("nesting and recursion keep within a stack of 512 KiB, and what is deeper is refused")
+    func nesting() throws {
+        func repeated(_ opening: String, _ closing: String, _ count: Int) -> String { String(repeating: opening, count: count) + "1" + String(repeating: closing, count: count) }
+        let brackets = [("(", ")"), ("[", "]"), ("{'a':", "}"), ("f(", ")"), ("1|default(", ")"), ("1 if 0 else ", ""), ("not ", ""), ("-", ""), ("1 or 1 and 1 < 1 + 1 ~ 1 * 1 ** (", ")")]
+        let tags = [("{% if 1 %}", "{% endif %}"), ("{% for a in [1] %}", "{% endfor %}"), ("{% set x %}", "{% endset %}"), ("{% filter upper %}", "{% endfilter %}")]
+        var sources = [60, 10_000].flatMap { count in brackets.map { repeated($0, $1, count).withBraces } + tags.map { repeated($0, $1, count) } }
+        sources.append("{% macro f(n) %}{% if 1 %}{% for i in [1] %}{{ [1 + (f(f(n)) | upper | length)] }}{% endfor %}{% endif %}{% endmacro %}{{ f(1) }}")
+        sources.append("{% macro f(n=f()) %}{% endmacro %}{{ f() }}")
+        let all = sources
+        // Reaching the end of the thread at all is what is tested.
+        let done = DispatchSemaphore(value: 0)
+        let thread = Thread {
+            for source in all { _ = try? ChatTemplate(source).render(Conversation(messages: [])) }
+            done.signal()
         }
-        var messages: [(role: String, content: String)] = []
-        for message in input["messages"]?.array ?? [] {
-            guard message.object?.count == 2, let role = message["role"]?.string, let content = message["content"]?.string else { return nil }
-            messages.append((role, content))
+        thread.stackSize = 512 << 10
+        thread.start()
+        done.wait()
+        #expect(throws: ChatTemplateError.limit("64 tags and brackets inside each other", line: 1)) { try ChatTemplate(repeated("(", ")", 10_000).withBraces) }
+        #expect(try rendered(repeated("{% if 1 %}", "{% endif %}", 60)) == "1")
+    }
+
+    @Test("arguments at the ends of what a number holds do no harm", arguments: ["-9223372036854775809", "9223372036854775808", "-1", "0"])
+    func extremeArguments(number: String) {
+        let uses = [
+            "'a'.zfill(N)", "'a'.center(N)", "'a\\tb'.expandtabs(N)", "'ab'[N:]", "'ab'[::N]", "[1][N]", "[1] | batch(N) | list", "[1] | slice(N) | list", "'a' | indent(N)",
+            "'a' | truncate(N)", "'a' | wordwrap(N)", "1.5 | round(N)", "7 | round(N)", "[1] | tojson(indent=N)", "'a'.split('b', N)", "'a'.replace('a', 'b', N)", "'a'.find('a', N)",
+            "[1].index(1, N)", "'%*d' % (N, 1)", "'%c' % N", "range(N)", "range(0, N, N)", "'a' | int(0, N)", "N // -1", "N % -1", "2 ** N", "-N", "N | abs",
+        ]
+        for use in uses { _ = try? rendered(use.replacingOccurrences(of: "N", with: "(\(number))").withBraces) }
+    }
+
+    @Test("a range has at most 100000 numbers")
+    func ranges() {
+        #expect(throws: ChatTemplateError.rendering(problem: "a range() of more than 100000 numbers", line: 1)) { try rendered("{% for i in range(100001) %}{% endfor %}") }
+    }
+
+    @Test("what templates are given cannot be changed")
+    func sandbox() throws {
+        for source in ["{{ messages.append(1) }}", "{{ messages[0].update({}) }}", "{{ messages[0].pop('role') }}", "{% set messages.x = 1 %}", "{{ ''.__class__.__mro__ }}", "{{ namespace(_x=1) }}"] {
+            #expect(throws: ChatTemplateError.self) { try rendered(source) }
         }
-        return messages
+        #expect(try rendered("{{ messages.append is defined }}{{ ''.__class__ }}") == "False")
+    }
+}
+
+@Suite("Conversations as text")
+struct ConversationTests {
+    private static let chatML = """
+        {%- for m in messages %}{{ '<|im_start|>' + m.role + '\n' + (m.content | trim) + '<|im_end|>\n' }}{% endfor %}
+        {%- if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}
+        """
+    private static let question: JSON = ["role": "user", "content": "Count"]
+
+    @Test("parts, tools, documents and further variables reach the template")
+    func variables() throws {
+        let template = try ChatTemplate("{{ messages[0].content[0].text }}{{ tools[0].name }}{{ documents }}{{ bos_token }}{{ enable_thinking }}{{ tools is defined }}")
+        let message: JSON = ["role": "user", "content": [["type": "text", "text": "hi"]]]
+        let conversation = Conversation(messages: [message], tools: [["name": "f"]], variables: JSONObject([("bos_token", "<s>"), ("enable_thinking", false)]))
+        #expect(try template.render(conversation).text == "hifNone<s>FalseTrue")
+    }
+
+    @Test("reasoning is given under the names that templates read", arguments: ["reasoning_content", "thinking", "reasoning"])
+    func reasoning(name: String) throws {
+        let message = JSON.object(JSONObject([("role", "assistant"), ("content", "x"), (name, "why")]))
+        #expect(try ChatTemplate("{{ messages[0].reasoning_content }}{{ messages[0].thinking }}").render(Conversation(messages: [message])).text == "whywhy")
+    }
+
+    @Test("a message that is to be continued ends the text")
+    func continuation() throws {
+        var conversation = Conversation(messages: [ConversationTests.question, ["role": "assistant", "content": "1, 2, "]])
+        conversation.continueFinalMessage = true
+        #expect(try ChatTemplate(ConversationTests.chatML).render(conversation).text.hasSuffix("<|im_start|>assistant\n1, 2,"))
+        #expect(try ChatTemplate("{{ messages[-1].content }}!").render(conversation).text == "1, 2, ")
+        #expect(throws: ChatTemplateError.continuation(problem: "the template does not write it as it is")) { try ChatTemplate("{{ messages[0].content }}").render(conversation) }
+        conversation.messages = []
+        #expect(throws: ChatTemplateError.continuation(problem: "there is no message")) { try ChatTemplate("content").render(conversation) }
+    }
+
+    @Test("the clock is the caller's")
+    func clock() throws {
+        var conversation = Conversation(messages: [])
+        (conversation.now, conversation.timeZone) = (Date(timeIntervalSince1970: 951_782_400), TimeZone(secondsFromGMT: 3600)!)
+        #expect(try ChatTemplate("{{ strftime_now('%d %B %Y, %H:%M, %j %U %V %G') }}").render(conversation).text == "29 February 2000, 01:00, 060 09 09 2000")
+    }
+
+    @Test("texts of many megabytes are refused")
+    func hugeTexts() throws {
+        let message: JSON = ["role": "user", "content": .string(String(repeating: "x", count: 100 << 20))]
+        #expect(throws: ChatTemplateError.self) { try ChatTemplate("{{ messages[0].content }}").render(Conversation(messages: [message])) }
+    }
+
+    @Test("a turn to train on holds the answer and the mark that ends it, not the header and the line end")
+    func trainableTurns() throws {
+        let conversation = Conversation(messages: [
+            ConversationTests.question, ["role": "assistant", "content": " one two "], ConversationTests.question, ["role": "assistant", "content": "three"],
+        ])
+        let trainable = try ChatTemplate(ConversationTests.chatML).renderForTraining(conversation)
+        #expect(trainable.turns.map { trainable.text(of: $0) } == ["one two<|im_end|>", "three<|im_end|>"])
+        #expect(trainable.turns.map(\.message) == [1, 3])
+        #expect(trainable.unfinishedTurns(endTokens: ["<|im_end|>"]).isEmpty)
+        #expect(trainable.unfinishedTurns(endTokens: ["</s>"]).count == 2)
+    }
+
+    @Test("spans count Unicode scalars")
+    func scalars() throws {
+        let conversation = Conversation(messages: [["role": "user", "content": "e\u{301}👋🏽"], ["role": "assistant", "content": "é👍🏽"]])
+        let trainable = try ChatTemplate(ConversationTests.chatML).renderForTraining(conversation)
+        #expect(trainable.turns.map { trainable.text(of: $0) } == ["é👍🏽<|im_end|>"])
+        #expect(trainable.trainableSpans[0].count == 3 + "<|im_end|>".count)
+    }
+
+    @Test("a template that rewrites answers still has spans, one that refuses or drops them a reason")
+    func rewritingTemplates() throws {
+        let conversation = Conversation(messages: [ConversationTests.question, ["role": "assistant", "content": "one"]])
+        let shouting = try ChatTemplate("{% for m in messages %}[{{ m.role }}]{{ m.content | upper }}</s>{% endfor %}{% if add_generation_prompt %}[assistant]{% endif %}")
+        let trainable = try shouting.renderForTraining(conversation)
+        #expect(trainable.turns.map { trainable.text(of: $0) } == ["ONE</s>"])
+        let strict = try ChatTemplate(
+            "{% for m in messages %}{% if m.role == 'assistant' and m.content != 'one' %}{{ raise_exception('no') }}{% endif %}[{{ m.role }}]{{ m.content }}</s>{% endfor %}{% if add_generation_prompt %}[assistant]{% endif %}")
+        #expect(try strict.renderForTraining(conversation).trainableSpans == trainable.trainableSpans)
+        let counting = try ChatTemplate("{{ messages | length }}: {{ messages | map(attribute='content') | map('length') | sum }}")
+        #expect {
+            try counting.renderForTraining(conversation)
+        } throws: { error in
+            if case ChatTemplateError.noMask(message: 1, _) = error { true } else { false }
+        }
+    }
+
+    @Test("the generation tag decides where there is one")
+    func generationTag() throws {
+        let template = try ChatTemplate("{% for m in messages %}{{ m.role }}: {% if m.role == 'assistant' %}{% generation %}{{ m.content }}</s>{% endgeneration %}{% else %}{{ m.content }}{% endif %}\n{% endfor %}")
+        let conversation = Conversation(messages: [ConversationTests.question, ["role": "assistant", "content": "né"]])
+        let rendered = try template.render(conversation)
+        #expect(template.marksGeneration && rendered.assistantSpans.map { rendered.text(of: $0) } == ["né</s>"])
+        #expect(try template.renderForTraining(conversation).trainableSpans == rendered.assistantSpans)
     }
 }
 

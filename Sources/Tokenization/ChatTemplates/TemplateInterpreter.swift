@@ -1,311 +1,352 @@
-/// A value in a template, as Python's would behave.
-indirect enum TemplateValue: Sendable {
-    case undefined(String)
-    case none
-    case bool(Bool)
-    case integer(Int)
-    case string(String)
-    case list([TemplateValue])
-    case record([(key: String, value: TemplateValue)])
+/// Runs a template's statements. What its expressions mean is in `TemplateInterpreter+Expressions.swift`.
+///
+/// The recursion of the two follows the template's own nesting and its macros' calls, and is limited by `ChatTemplate.maximumCallDepth`.
+/// Frames on that path are kept small: what needs room is not inlined into them.
+final class TemplateInterpreter {
+    let budget = TemplateBudget()
+    let clock: TemplateClock
+    /// The line of what is being done, for errors.
+    var line = 1
+    private(set) var assistantSpans: [Range<Int>] = []
 
-    var isTrue: Bool {
-        switch self {
-        case .undefined, .none: false
-        case .bool(let value): value
-        case .integer(let value): value != 0
-        case .string(let text): !text.utf8.isEmpty
-        case .list(let items): !items.isEmpty
-        case .record(let members): !members.isEmpty
-        }
+    /// What is written: the text itself, then the parts that macros, blocks and the like are collecting.
+    private var outputs: [[UInt8]] = [[]]
+    private var depth = 0
+    private var counted = (bytes: 0, scalars: 0)
+
+    /// Variables and where to look on. A scope is dropped when its statement ends, unless a macro was made that may still look into it.
+    private var scopes: [(variables: [String: TemplateValue], parent: Int?)]
+    private var scope = 0
+    private var macroCount = 0
+    private var namespaces: [TemplateNamespace] = []
+
+    init(variables: [String: TemplateValue], clock: TemplateClock) {
+        scopes = [(variables, nil)]
+        self.clock = clock
     }
 
-    /// Python's name of the type, for messages.
-    var typeName: String {
-        switch self {
-        case .undefined: "Undefined"
-        case .none: "NoneType"
-        case .bool: "bool"
-        case .integer: "int"
-        case .string: "str"
-        case .list: "list"
-        case .record: "dict"
+    /// The text that a template writes.
+    /// - Throws: `ChatTemplateError`.
+    func render(_ nodes: [TemplateNode]) throws -> String {
+        // Namespaces, iterators and scopes may hold each other; nothing is to be left of them.
+        defer {
+            for namespace in namespaces { namespace.members = [:] }
+            scopes = []
         }
+        do {
+            _ = try run(nodes)
+        } catch TemplateProblem.refused(let problem) {
+            throw ChatTemplateError.rendering(problem: problem, line: line)
+        } catch TemplateProblem.limit(let limit) {
+            throw ChatTemplateError.limit(limit, line: line)
+        } catch TemplateProblem.raised(let message) {
+            throw ChatTemplateError.raised(message: message)
+        }
+        return String(decoding: outputs[0], as: UTF8.self)
     }
 
-    /// Strings by their bytes: Swift's `==` would equate canonically equivalent ones.
-    func equals(_ other: TemplateValue) -> Bool {
-        switch (self, other) {
-        case (.undefined, .undefined), (.none, .none): true
-        case (.string(let a), .string(let b)): a.utf8.elementsEqual(b.utf8)
-        case (.list(let a), .list(let b)): a.count == b.count && zip(a, b).allSatisfy { $0.equals($1) }
-        case (.record(let a), .record(let b)):
-            a.count == b.count && a.allSatisfy { left in b.contains { $0.key == left.key && $0.value.equals(left.value) } }
-        default:
-            if let a = number, let b = other.number { a == b } else { false }
-        }
-    }
+    // MARK: Statements
 
-    /// Python counts True as 1.
-    var number: Int? {
-        switch self {
-        case .bool(let value): value ? 1 : 0
-        case .integer(let value): value
-        default: nil
-        }
-    }
-}
+    /// How a body ended: at its end, or with `break` or `continue`.
+    enum Flow { case end, leave, again }
 
-struct TemplateInterpreter {
-    private(set) var output: [UInt8] = []
-    private var scopes: [[String: TemplateValue]]  // a loop's assignments end with its pass
-    private var steps = 0
-
-    init(variables: [String: TemplateValue]) { scopes = [variables] }
-
-    mutating func run(_ nodes: [TemplateNode]) throws {
+    func run(_ nodes: [TemplateNode]) throws -> Flow {
+        try deeper()
+        defer { depth -= 1 }
         for node in nodes {
-            try step()
+            try budget.spend()
+            let flow: Flow
             switch node {
-            case .text(let text): try write(text)
-            case .print(let expression): try write(Array(text(try evaluate(expression), line: expression.line).utf8))
-            case .set(let name, let expression): scopes[scopes.count - 1][name] = try evaluate(expression)
-            case .conditional(let branches, let otherwise):
-                var chosen = otherwise
-                for branch in branches where try evaluate(branch.condition).isTrue {
-                    chosen = branch.body
-                    break
-                }
-                try run(chosen)
-            case .loop(let variable, let over, let body, let otherwise, let line):
-                let items: [TemplateValue]
-                switch try evaluate(over) {
-                case .list(let list): items = list
-                case .undefined: items = []
-                case .record: throw ChatTemplateError.unsupported(construct: "a loop over a dictionary", line: line)
-                case .string: throw ChatTemplateError.unsupported(construct: "a loop over a string", line: line)
-                case let value: throw ChatTemplateError.rendering(problem: "'\(value.typeName)' cannot be looped over", line: line)
-                }
-                for (index, item) in items.enumerated() {
-                    try step()
-                    scopes.append([variable: item, "loop": loopRecord(index, items.count)])
-                    try run(body)
-                    scopes.removeLast()
-                }
-                if items.isEmpty { try run(otherwise) }
+            case .text(let text):
+                try write(text)
+                continue
+            case .print(let expression):
+                try write(evaluate(expression).printed(budget).utf8)
+                continue
+            case .conditional(let branches, let otherwise): flow = try runConditional(branches, otherwise)
+            case .loop(let loop): flow = try runLoop(loop)
+            case .leave: return .leave
+            case .again: return .again
+            default: flow = try runOther(node)
             }
+            if flow != .end { return flow }
+        }
+        return .end
+    }
+
+    @inline(never)
+    private func runConditional(_ branches: [(condition: TemplateExpression, body: [TemplateNode])], _ otherwise: [TemplateNode]) throws -> Flow {
+        for branch in branches where try evaluate(branch.condition).isTrue { return try run(branch.body) }
+        return try run(otherwise)
+    }
+
+    @inline(never)
+    private func runOther(_ node: TemplateNode) throws -> Flow {
+        switch node {
+        case .set(let target, let expression): try assign(evaluate(expression), to: target)
+        case .setBlock(let target, let filter, let body): return try runSetBlock(target, filter, body)
+        case .filterBlock(let filter, let body): return try runFilterBlock(filter, body)
+        case .with(let targets, let body): return try runWith(targets, body)
+        case .macro(let declaration): try define(declaration)
+        case .callBlock(let callee, let arguments, let body, let line): try runCallBlock(callee, arguments, body, line)
+        case .generation(let body): try runGeneration(body)
+        case .block(let body, let isScoped): try runBlock(body, isScoped: isScoped)
+        case .unavailable(let construct, let line): throw ChatTemplateError.unsupported(construct: construct, line: line)
+        case .text, .print, .conditional, .loop, .leave, .again: preconditionFailure("run() has handled it")
+        }
+        return .end
+    }
+
+    @inline(never)
+    private func runSetBlock(_ target: TemplateTarget, _ filter: TemplateExpression, _ body: [TemplateNode]) throws -> Flow {
+        let (text, flow) = try collected(body)
+        guard flow == .end else { return flow }
+        try assign(.string(filtered(text, by: filter)), to: target)
+        return .end
+    }
+
+    @inline(never)
+    private func runFilterBlock(_ filter: TemplateExpression, _ body: [TemplateNode]) throws -> Flow {
+        let (text, flow) = try collected(body)
+        guard flow == .end else { return flow }
+        try write(filtered(text, by: filter).utf8)
+        return .end
+    }
+
+    private func filtered(_ text: TemplateText, by filter: TemplateExpression) throws -> TemplateText {
+        let place = enter()
+        defer { leave(place) }
+        scopes[scope].variables[TemplateInterpreter.collectedName] = .string(text)
+        return try evaluate(filter).printed(budget)
+    }
+
+    /// A name that no template can write.
+    static let collectedName = "{collected}"
+
+    @inline(never)
+    private func runWith(_ targets: [(target: TemplateTarget, value: TemplateExpression)], _ body: [TemplateNode]) throws -> Flow {
+        let values = try targets.map { try evaluate($0.value) }
+        let place = enter()
+        defer { leave(place) }
+        for (target, value) in zip(targets, values) { try assign(value, to: target.target) }
+        return try run(body)
+    }
+
+    @inline(never)
+    private func runBlock(_ body: [TemplateNode], isScoped: Bool) throws {
+        let place = enter(parent: isScoped ? nil : 0)
+        defer { leave(place) }
+        _ = try run(body)
+    }
+
+    private func define(_ declaration: TemplateMacroDeclaration) throws {
+        guard let name = declaration.name else { return }
+        scopes[scope].variables[name] = .macro(try macro(declaration))
+    }
+
+    private func macro(_ declaration: TemplateMacroDeclaration) throws -> TemplateMacro {
+        macroCount += 1
+        guard macroCount <= ChatTemplate.maximumMacros else { throw TemplateProblem.limit("\(ChatTemplate.maximumMacros) macros and call blocks") }
+        return TemplateMacro(declaration, scope: scope)
+    }
+
+    @inline(never)
+    private func runCallBlock(_ callee: TemplateExpression, _ arguments: TemplateArgumentList, _ body: TemplateMacroDeclaration, _ line: Int) throws {
+        let function = try evaluate(callee)
+        var given = try evaluate(arguments)
+        given.named.append(("caller", .macro(try macro(body))))
+        self.line = line
+        try write(call(function, given).printed(budget).utf8)
+    }
+
+    @inline(never)
+    private func runGeneration(_ body: [TemplateNode]) throws {
+        let text = try collected(body).text
+        // Counted from what has reached the text: parts that are still being collected do not count, as in transformers.
+        counted.scalars += outputs[0][counted.bytes...].reduce(0) { $0 + ($1 & 0xC0 == 0x80 ? 0 : 1) }
+        counted.bytes = outputs[0].count
+        assistantSpans.append(counted.scalars..<(counted.scalars + text.count))
+        try write(text.utf8)
+    }
+
+    // MARK: Loops
+
+    @inline(never)
+    private func runLoop(_ loop: TemplateForLoop) throws -> Flow {
+        let value = try evaluate(loop.iterable)
+        return try run(loop, over: value, depth: 0)
+    }
+
+    /// - Parameter depth: how many passes of the same loop, which is `recursive`, are around it.
+    @inline(never)
+    private func run(_ loop: TemplateForLoop, over value: TemplateValue, depth: Int) throws -> Flow {
+        let items = try value.items(budget).filter { try loop.condition == nil || accepts($0, loop) }
+        let state = try TemplateLoop(items, depth0: depth, recursion: loop.isRecursive ? (loop, scope) : nil)
+        defer { state.finish() }
+        var hasCompletedPass = false
+        for index in items.indices {
+            try budget.spend()
+            state.index0 = index
+            let flow = try runPass(loop, state)
+            if flow == .end { hasCompletedPass = true }
+            if flow == .leave { break }
+        }
+        // `else` belongs to loops of which no pass came to its end.
+        return hasCompletedPass ? .end : try runPass(loop, nil)
+    }
+
+    @inline(never)
+    private func accepts(_ item: TemplateValue, _ loop: TemplateForLoop) throws -> Bool {
+        let place = enter()
+        defer { leave(place) }
+        try assign(item, to: loop.target)
+        return try evaluate(loop.condition!).isTrue
+    }
+
+    /// One pass, or the loop's `else` without a state.
+    @inline(never)
+    private func runPass(_ loop: TemplateForLoop, _ state: TemplateLoop?) throws -> Flow {
+        let place = enter()
+        defer { leave(place) }
+        guard let state else { return try run(loop.otherwise) }
+        scopes[scope].variables["loop"] = .loop(state)
+        try assign(state.items[state.index0], to: loop.target)
+        return try run(loop.body)
+    }
+
+    /// `loop(items)` inside of a loop that is marked `recursive`.
+    @inline(never)
+    func recurse(_ loop: TemplateLoop, _ arguments: TemplateArguments) throws -> TemplateValue {
+        var arguments = arguments
+        let value = try arguments.takeRequired("iterable")
+        try arguments.finish()
+        guard let (declaration, home) = loop.recursion else { throw TemplateProblem.refused("loop() of a loop that is not marked 'recursive'") }
+        try deeper()
+        let outer = scope
+        scope = home
+        defer {
+            scope = outer
+            shallower()
+        }
+        outputs.append([])
+        _ = try run(declaration, over: value, depth: loop.depth0 + 1)
+        return .string(TemplateText(utf8: outputs.removeLast()))
+    }
+
+    // MARK: Variables
+
+    /// Where to return to when a statement with variables of its own ends.
+    private struct Return {
+        let scope, scopeCount, macroCount: Int
+    }
+
+    /// Begins variables of their own, on top of those of `parent` or of the current scope. To be ended with `leave`.
+    private func enter(parent: Int? = nil) -> Return {
+        let place = Return(scope: scope, scopeCount: scopes.count, macroCount: macroCount)
+        scopes.append(([:], parent ?? scope))
+        scope = place.scopeCount
+        return place
+    }
+
+    private func leave(_ place: Return) {
+        scope = place.scope
+        if place.macroCount == macroCount { scopes.removeLast(scopes.count - place.scopeCount) }
+    }
+
+    func variable(_ name: String) -> TemplateValue {
+        var next: Int? = scope
+        while let current = next {
+            if let value = scopes[current].variables[name] { return value }
+            next = scopes[current].parent
+        }
+        return TemplateFunctions.table[name] != nil ? .function(name) : .undefined(TemplateUndefined(name: name))
+    }
+
+    @inline(never)
+    private func assign(_ value: TemplateValue, to target: TemplateTarget) throws {
+        switch target {
+        case .name(let name): scopes[scope].variables[name] = value
+        case .member(let name, let member):
+            guard case .namespace(let namespace) = variable(name) else { throw TemplateProblem.refused("'\(name).\(member)' is set, but '\(name)' is no namespace") }
+            try namespace.set(member, value)
+        case .tuple(let targets):
+            let items = try value.items(budget)
+            guard items.count == targets.count else { throw TemplateProblem.refused("\(items.count) values for \(targets.count) variables") }
+            for (target, item) in zip(targets, items) { try assign(item, to: target) }
         }
     }
 
-    private func loopRecord(_ index: Int, _ count: Int) -> TemplateValue {
-        .record([
-            ("first", .bool(index == 0)), ("last", .bool(index == count - 1)), ("index", .integer(index + 1)), ("index0", .integer(index)),
-            ("revindex", .integer(count - index)), ("revindex0", .integer(count - index - 1)), ("length", .integer(count)),
-        ])
+    /// Remembers a namespace, to empty it when the rendering ends.
+    func keep(_ namespace: TemplateNamespace) { namespaces.append(namespace) }
+
+    // MARK: Macros
+
+    @inline(never)
+    func call(_ macro: TemplateMacro, _ arguments: TemplateArguments) throws -> TemplateValue {
+        let outer = scope
+        scope = macro.scope
+        let place = enter()
+        defer {
+            leave(place)
+            scope = outer
+        }
+        try deeper()
+        defer { shallower() }
+        for (name, otherwise) in try bind(arguments, of: macro.declaration) { scopes[scope].variables[name] = try evaluate(otherwise) }
+        return .string(try collected(macro.declaration.body, inScope: false).text)
     }
 
-    private mutating func step() throws {
-        steps += 1
-        if steps > ChatTemplate.maximumSteps { throw ChatTemplateError.limit("\(ChatTemplate.maximumSteps) steps") }
+    /// Makes arguments the variables of a macro's body.
+    /// - Returns: the parameters that are given nothing, and what they are otherwise.
+    @inline(never)
+    private func bind(_ arguments: TemplateArguments, of declaration: TemplateMacroDeclaration) throws -> [(name: String, otherwise: TemplateExpression)] {
+        let shown = "macro '\(declaration.name ?? "caller")'"
+        var named = arguments.named
+        func takeNamed(_ name: String) -> TemplateValue? { named.firstIndex { $0.name == name }.map { named.remove(at: $0).value } }
+
+        let count = declaration.parameters.count
+        let given = declaration.parameters.enumerated().map { place, parameter in
+            place < arguments.positional.count ? arguments.positional[place] : takeNamed(parameter.name)
+        }
+        if declaration.usesCaller { scopes[scope].variables["caller"] = takeNamed("caller") ?? .undefined(TemplateUndefined("there is no caller")) }
+        guard declaration.usesNamed || named.isEmpty else { throw TemplateProblem.refused("\(shown) takes no argument '\(named[0].name)'") }
+        guard declaration.usesPositional || arguments.positional.count <= count else { throw TemplateProblem.refused("\(shown) takes no more than \(count) arguments") }
+        if declaration.usesNamed {
+            scopes[scope].variables["kwargs"] = .dictionary(try TemplateDictionary(named.map { (.text($0.name), $0.value) }, budget))
+        }
+        if declaration.usesPositional { scopes[scope].variables["varargs"] = .tuple(try TemplateList(Array(arguments.positional.dropFirst(count)))) }
+        var missing: [(name: String, otherwise: TemplateExpression)] = []
+        for (parameter, value) in zip(declaration.parameters, given) {
+            if value == nil, let otherwise = parameter.otherwise { missing.append((parameter.name, otherwise)) }
+            scopes[scope].variables[parameter.name] = value ?? .undefined(TemplateUndefined("parameter '\(parameter.name)' was not provided"))
+        }
+        return missing
     }
 
-    private mutating func write(_ text: [UInt8]) throws {
-        guard output.count + text.count <= ChatTemplate.maximumOutputBytes else { throw tooLong }
-        output += text
+    // MARK: Writing
+
+    private func write(_ text: [UInt8]) throws {
+        let place = outputs.count - 1
+        guard outputs[place].count + text.count <= ChatTemplate.maximumOutputBytes else { throw TemplateProblem.limit("\(ChatTemplate.maximumOutputBytes) bytes of text") }
+        try budget.spend(bytes: text.count)
+        outputs[place] += text
     }
 
-    private var tooLong: ChatTemplateError { .limit("\(ChatTemplate.maximumOutputBytes) bytes of text") }
+    /// What a body writes, as a text instead. It is lost when the body ends with `break` or `continue`.
+    @inline(never)
+    private func collected(_ body: [TemplateNode], inScope: Bool = true) throws -> (text: TemplateText, Flow) {
+        let place = inScope ? enter() : nil
+        defer { if let place { leave(place) } }
+        outputs.append([])
+        let flow = try run(body)
+        return (TemplateText(utf8: outputs.removeLast()), flow)
+    }
 
-    private mutating func evaluate(_ expression: TemplateExpression) throws -> TemplateValue {
-        try step()
-        let line = expression.line
-        switch expression.kind {
-        case .value(let value): return value
-        case .variable(let name):
-            for scope in scopes.reversed() {
-                if let value = scope[name] { return value }
-            }
-            return .undefined(name)
-        case .item(let container, let key): return try item(of: evaluate(container), at: evaluate(key), line: line)
-        case .slice(let container, let from, let to):
-            let value = try evaluate(container)
-            let bounds = try (from.map { try index($0) }, to.map { try index($0) })
-            switch value {
-            case .list(let items): return .list(Array(items[range(bounds, count: items.count)]))
-            case .string(let text):
-                let scalars = Array(text.unicodeScalars)
-                return .string(String(String.UnicodeScalarView(scalars[range(bounds, count: scalars.count)])))
-            default: throw ChatTemplateError.rendering(problem: "'\(value.typeName)' cannot be sliced", line: line)
-            }
-        case .not(let operand): return .bool(!(try evaluate(operand).isTrue))
-        case .negative(let operand):
-            guard let value = try evaluate(operand).number else { throw ChatTemplateError.rendering(problem: "minus before something that is not a number", line: line) }
-            return .integer(0 &- value)
-        case .both(let left, let right):
-            let value = try evaluate(left)
-            return value.isTrue ? try evaluate(right) : value
-        case .either(let left, let right):
-            let value = try evaluate(left)
-            return value.isTrue ? value : try evaluate(right)
-        case .choice(let value, let condition, let otherwise):
-            if try evaluate(condition).isTrue { return try evaluate(value) }
-            return try otherwise.map { try evaluate($0) } ?? .undefined("the inline if without else")
-        case .binary(let mark, let left, let right): return try binary(mark, evaluate(left), evaluate(right), line: line)
-        case .filter(let name, let operand): return try filter(name, evaluate(operand), line: line)
-        case .test(let name, let operand):
-            let value = try evaluate(operand)
-            switch (name, value) {
-            case ("defined", .undefined), ("none", .undefined), ("string", .undefined): return .bool(false)
-            case ("undefined", .undefined), ("none", .none), ("string", .string), ("defined", _): return .bool(true)
-            default: return .bool(false)
-            }
-        case .raise(let message): throw ChatTemplateError.raised(message: text(try evaluate(message), line: line))
+    func deeper() throws {
+        depth += 1
+        guard depth <= ChatTemplate.maximumCallDepth else {
+            throw TemplateProblem.limit("\(ChatTemplate.maximumCallDepth) statements, expressions and macros inside each other; a macro that calls itself must come to an end")
         }
     }
-
-    private mutating func index(_ expression: TemplateExpression) throws -> Int? {
-        let value = try evaluate(expression)
-        if case .none = value { return nil }
-        guard let number = value.number else { throw ChatTemplateError.rendering(problem: "a slice needs whole numbers", line: expression.line) }
-        return number
-    }
-
-    /// Python's slices: negative bounds count from the end, and all are clamped.
-    private func range(_ bounds: (from: Int??, to: Int??), count: Int) -> Range<Int> {
-        func place(_ bound: Int) -> Int { min(max(bound < 0 ? bound + count : bound, 0), count) }
-        let from = (bounds.from ?? nil).map(place) ?? 0
-        let to = (bounds.to ?? nil).map(place) ?? count
-        return from..<max(from, to)
-    }
-
-    private func item(of container: TemplateValue, at key: TemplateValue, line: Int) throws -> TemplateValue {
-        switch (container, key) {
-        case (.undefined(let name), _): throw ChatTemplateError.rendering(problem: "'\(name)' is undefined", line: line)
-        case (.record(let members), .string(let key)): return members.first { $0.key == key }?.value ?? .undefined(key)
-        case (.list(let items), _) where key.number != nil:
-            let index = key.number! < 0 ? key.number! + items.count : key.number!
-            return items.indices.contains(index) ? items[index] : .undefined("item \(key.number!)")
-        case (.string(let text), _) where key.number != nil:
-            let scalars = Array(text.unicodeScalars)
-            let index = key.number! < 0 ? key.number! + scalars.count : key.number!
-            return scalars.indices.contains(index) ? .string(String(scalars[index])) : .undefined("item \(key.number!)")
-        default: return .undefined(text(key, line: line))
-        }
-    }
-
-    private func binary(_ mark: String, _ left: TemplateValue, _ right: TemplateValue, line: Int) throws -> TemplateValue {
-        func refuse(_ problem: String) -> ChatTemplateError { .rendering(problem: problem, line: line) }
-        switch mark {
-        case "==": return .bool(left.equals(right))
-        case "!=": return .bool(!left.equals(right))
-        case "~": return .string(try bounded(text(left, line: line), text(right, line: line)))
-        case "in":
-            switch right {
-            case .list(let items): return .bool(items.contains { $0.equals(left) })
-            case .record(let members):
-                guard case .string(let key) = left else { return .bool(false) }
-                return .bool(members.contains { $0.key == key })
-            case .string(let whole):
-                guard case .string(let part) = left else { throw refuse("'\(left.typeName)' cannot be in a text") }
-                return .bool(Array(whole.utf8).contains(Array(part.utf8)))
-            case .undefined: return .bool(false)
-            default: throw refuse("nothing can be in '\(right.typeName)'")
-            }
-        default: break
-        }
-        if case .undefined(let name) = left { throw refuse("'\(name)' is undefined") }
-        if case .undefined(let name) = right { throw refuse("'\(name)' is undefined") }
-        if let a = left.number, let b = right.number {
-            switch mark {
-            case "<": return .bool(a < b)
-            case ">": return .bool(a > b)
-            case "<=": return .bool(a <= b)
-            case ">=": return .bool(a >= b)
-            case "%":
-                guard b != 0 else { throw refuse("a division by zero") }
-                let remainder = b == -1 ? 0 : a % b
-                return .integer(remainder != 0 && (remainder < 0) != (b < 0) ? remainder + b : remainder)
-            default:
-                let (value, overflow) = mark == "+" ? a.addingReportingOverflow(b) : a.subtractingReportingOverflow(b)
-                guard !overflow else { throw refuse("a number too large") }
-                return .integer(value)
-            }
-        }
-        switch (left, right) {
-        case (.string(let a), .string(let b)):
-            let (a8, b8) = (a.unicodeScalars, b.unicodeScalars)
-            switch mark {
-            case "+": return .string(try bounded(a, b))
-            case "<": return .bool(a8.lexicographicallyPrecedes(b8))
-            case ">": return .bool(b8.lexicographicallyPrecedes(a8))
-            case "<=": return .bool(!b8.lexicographicallyPrecedes(a8))
-            case ">=": return .bool(!a8.lexicographicallyPrecedes(b8))
-            case "%": throw ChatTemplateError.unsupported(construct: "text formatting with '%'", line: line)
-            default: break
-            }
-        case (.list(let a), .list(let b)) where mark == "+":
-            guard a.count + b.count <= ChatTemplate.maximumSteps else { throw ChatTemplateError.limit("\(ChatTemplate.maximumSteps) list items") }
-            return .list(a + b)
-        default: break
-        }
-        throw refuse("'\(mark)' between '\(left.typeName)' and '\(right.typeName)'")
-    }
-
-    private func bounded(_ left: String, _ right: String) throws -> String {
-        guard left.utf8.count + right.utf8.count <= ChatTemplate.maximumOutputBytes else { throw tooLong }
-        return left + right
-    }
-
-    private func filter(_ name: String, _ value: TemplateValue, line: Int) throws -> TemplateValue {
-        switch name {
-        case "length", "count":
-            switch value {
-            case .list(let items): return .integer(items.count)
-            case .record(let members): return .integer(members.count)
-            case .string(let text): return .integer(text.unicodeScalars.count)
-            case .undefined: return .integer(0)
-            default: throw ChatTemplateError.rendering(problem: "'\(value.typeName)' has no length", line: line)
-            }
-        case "upper": return .string(text(value, line: line).uppercased())
-        case "lower": return .string(text(value, line: line).lowercased())
-        default:  // trim
-            var scalars = Array(text(value, line: line).unicodeScalars)[...]
-            // Python's str.strip also takes the separators U+001C…U+001F.
-            func isBlank(_ scalar: Unicode.Scalar) -> Bool { scalar.isSpace || 0x1C...0x1F ~= scalar.value }
-            while let first = scalars.first, isBlank(first) { scalars.removeFirst() }
-            while let last = scalars.last, isBlank(last) { scalars.removeLast() }
-            return .string(String(String.UnicodeScalarView(scalars)))
-        }
-    }
-
-    /// As Python's `str` prints it.
-    private func text(_ value: TemplateValue, line: Int) -> String {
-        switch value {
-        case .undefined: ""
-        case .none: "None"
-        case .bool(let value): value ? "True" : "False"
-        case .integer(let value): String(value)
-        case .string(let text): text
-        case .list(let items): "[" + items.map { quoted($0, line: line) }.joined(separator: ", ") + "]"
-        case .record(let members): "{" + members.map { "\(quoted(.string($0.key), line: line)): \(quoted($0.value, line: line))" }.joined(separator: ", ") + "}"
-        }
-    }
-
-    /// As Python's `repr`, for the text inside lists.
-    private func quoted(_ value: TemplateValue, line: Int) -> String {
-        guard case .string(let string) = value else { return text(value, line: line) }
-        let quote: Unicode.Scalar = string.unicodeScalars.contains("'") && !string.unicodeScalars.contains("\"") ? "\"" : "'"
-        var output = String.UnicodeScalarView([quote])
-        for scalar in string.unicodeScalars {
-            switch scalar {
-            case "\\": output.append(contentsOf: "\\\\".unicodeScalars)
-            case "\n": output.append(contentsOf: "\\n".unicodeScalars)
-            case "\r": output.append(contentsOf: "\\r".unicodeScalars)
-            case "\t": output.append(contentsOf: "\\t".unicodeScalars)
-            case quote: output.append(contentsOf: ["\\", quote])
-            default: output.append(scalar)
-            }
-        }
-        output.append(quote)
-        return String(output)
-    }
+    func shallower() { depth -= 1 }
 }
