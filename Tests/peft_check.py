@@ -14,7 +14,7 @@ import tempfile
 
 try:
     import torch
-    from peft import LoraConfig, PeftModel, get_peft_model
+    from peft import LoraConfig, PeftModel, PromptTuningConfig, get_peft_model
     from transformers import AutoModelForCausalLM, AutoTokenizer
 except ImportError as error:
     print(f"skipped: {error}")
@@ -39,7 +39,8 @@ def theirs(model):
     for text in texts:
         ids = torch.tensor([tokenizer(text)["input_ids"]])
         with torch.no_grad():
-            logits = model(ids).logits[0].log_softmax(-1)
+            # The vectors of a soft prompt come first.
+            logits = model(ids).logits[0, -ids.shape[1]:].log_softmax(-1)
         totals.append(logits[:-1].gather(1, ids[0, 1:, None]).sum().item())
     return totals
 
@@ -68,7 +69,13 @@ for name, options in [("peft LoRA", {}), ("peft rsLoRA", {"use_rslora": True}), 
     model.save_pretrained(adapter)
     compare(name, adapter, model)
 
-for name, options in [("ours", []), ("ours DoRA", ["--dora"]), ("ours rank-stable on two modules", ["--rslora", "--targets", "q_proj,up_proj"])]:
+torch.manual_seed(0)
+model = get_peft_model(base(), PromptTuningConfig(num_virtual_tokens=5, task_type="CAUSAL_LM")).eval()
+adapter = os.path.join(folder, "prompt")
+model.save_pretrained(adapter)
+compare("peft soft prompt", adapter, model)
+
+for name, options in [("ours soft prompt", ["--adapter", "soft-prompt"]), ("ours", []), ("ours DoRA", ["--dora"]), ("ours rank-stable on two modules", ["--rslora", "--targets", "q_proj,up_proj"])]:
     adapter = os.path.join(folder, name.replace(" ", "-"))
     ours("sft", "--model", checkpoint, "--objective", "causal", "--input", data, "--rank", "4", "--epochs", "4", "--learning-rate", "0.002", "--batch", "2", "--output", adapter, *options)
     compare(name, adapter, PeftModel.from_pretrained(base(), adapter).eval())

@@ -2,10 +2,21 @@ import Foundation
 import ModelFiles
 import Tensors
 
-/// Which weights of a model are trained beside it, and how: LoRA, rsLoRA or DoRA.
+/// What is trained beside a model that stays as it is.
 ///
-/// Sources: Hu et al. 2021, arXiv:2106.09685; Kalajdzievski 2023, arXiv:2312.03732 (rsLoRA); Liu et al. 2024, arXiv:2402.09353 (DoRA).
+/// Sources: Hu et al. 2021, arXiv:2106.09685 (LoRA); Kalajdzievski 2023, arXiv:2312.03732 (rsLoRA); Liu et al. 2024, arXiv:2402.09353 (DoRA);
+/// Houlsby et al. 2019, arXiv:1902.00751 (bottlenecks); Lester et al. 2021, arXiv:2104.08691 (soft prompts).
 public struct AdapterChoices: Sendable, Equatable, Codable {
+    public enum Kind: String, Sendable, Codable, CaseIterable {
+        /// Changes of small rank beside matrices.
+        case lora
+        /// Small MLPs after attention and after the MLP of each block; several may be stacked.
+        case bottleneck
+        /// Trained vectors before the words of a text.
+        case softPrompt = "soft-prompt"
+    }
+    public var kind = Kind.lora
+    /// Of LoRA; of bottlenecks their width; of soft prompts the number of vectors.
     public var rank = 8
     /// The change is multiplied by alpha / rank, or by alpha / √rank where `isRankStable`.
     public var alpha = 16.0
@@ -36,11 +47,17 @@ public struct AdapterChoices: Sendable, Equatable, Codable {
 public enum AdapterError: Error, Equatable, CustomStringConvertible {
     case noTargets([String])
     case noAdapter(String)
+    case twice(AdapterChoices.Kind)
+    case notMergeable(AdapterChoices.Kind)
+    case noMemory(module: String)
 
     public var description: String {
         switch self {
         case .noTargets(let names): "no matrix of the model's blocks is called \(names.joined(separator: ", ")). 'autodidact inspect' shows the names of a model's modules."
         case .noAdapter(let what): "\(what) has no adapter."
+        case .twice(let kind): "the model has an adapter of the kind \(kind.rawValue) already. Only bottlenecks can be stacked."
+        case .notMergeable(let kind): "an adapter of the kind \(kind.rawValue) is no change of weights and cannot be merged into them. Keep it beside the model."
+        case .noMemory(let module): "'\(module)' is to be trained whole, but lies as codes in memory. Use a model in float32, float16 or bfloat16."
         }
     }
 }
@@ -50,7 +67,7 @@ extension Transformer {
 
     /// The modules of the model's blocks that an adapter may change.
     public func modules(_ choices: AdapterChoices = AdapterChoices()) -> [String] {
-        parameters.parameters.filter { $0.isMatrix && $0.segment.name != Self.adapterSegment }.map { $0.name.hasSuffix(".weight") ? String($0.name.dropLast(".weight".count)) : $0.name }
+        parameters.parameters.filter { $0.isMatrix && !$0.segment.name.hasPrefix(Self.adapterSegment) }.map { $0.name.hasSuffix(".weight") ? String($0.name.dropLast(".weight".count)) : $0.name }
             .filter { choices.matches($0, configuration) }
     }
 
@@ -60,9 +77,21 @@ extension Transformer {
     public func adapted(_ choices: AdapterChoices, key: RandomKey = RandomKey(seed: 0)) throws -> Transformer {
         let copy = copy()
         try copy.attach(choices)
-        for parameter in copy.parameters.parameters where parameter.segment.name == Self.adapterSegment {
+        // Of a stack of adapters only the last is new.
+        guard let segment = copy.parameters.segments.last else { return copy }
+        for parameter in copy.parameters.parameters where parameter.segment === segment {
             let values: [Float]
-            if parameter.name.hasSuffix(".lora_A.weight") {
+            if parameter.name.hasSuffix("_adapter.down.weight") {
+                let stream = key.folding(parameter.name)
+                values = (0..<parameter.shape.reduce(1, *)).map { Float(stream.normal(UInt64($0)) * 0.02) }
+            } else if parameter.name == Self.softPromptName {
+                // Real words are a better start than noise.
+                let words = parameters.parameters[0], stream = key.folding("soft prompt")
+                values = (0..<parameter.shape[0]).flatMap { row in
+                    let word = stream.index(below: words.shape[0], UInt64(row))
+                    return parameters.read(words, rows: word..<word + 1)
+                }
+            } else if parameter.name.hasSuffix(".lora_A.weight") {
                 // Kaiming's uniform law with a = √5: ±1/√inputs.
                 let bound = 1 / Double(parameter.shape[1]).squareRoot(), stream = key.folding(parameter.name)
                 values = (0..<parameter.shape.reduce(1, *)).map { Float((2 * stream.uniform(UInt64($0)) - 1) * bound) }
@@ -80,13 +109,39 @@ extension Transformer {
     /// The matrix of a module; the oldest families call it as the module itself.
     private func weight(of module: String) -> Parameter { parameters["\(module).weight"] ?? parameters[module]! }
 
+    static let softPromptName = "prompt_embeddings"
+
     func attach(_ choices: AdapterChoices) throws {
+        let stack = adapters.filter { $0.kind == choices.kind }.count
+        guard stack == 0 || choices.kind == .bottleneck else { throw AdapterError.twice(choices.kind) }
+        for name in choices.whole {
+            for parameter in parameters.parameters where parameter.name.hasPrefix(name + ".") || parameter.name.contains(".\(name).") {
+                guard parameter.format == .float32 else { throw AdapterError.noMemory(module: name) }
+            }
+        }
+        switch choices.kind {
+        case .lora: try attachUpdates(choices)
+        case .bottleneck:
+            parameters.append(segment: "\(Self.adapterSegment) \(adapters.count)") {
+                for bottlenecks in places { bottlenecks.append(width: choices.rank, stack: stack, hidden: configuration.hiddenSize, in: parameters) }
+            }
+        case .softPrompt:
+            parameters.append(segment: "\(Self.adapterSegment) \(adapters.count)") {
+                softPrompt = parameters.declare(Self.softPromptName, choices.rank, parameters.parameters[0].shape[1])
+            }
+        }
+        adapters.append(choices)
+    }
+
+    /// The tokens that stand for the vectors of a soft prompt, at the head of a text.
+    public var softPromptTokens: [Int32] { softPrompt.map { (0..<Int32($0.shape[0])).map { -1 - $0 } } ?? [] }
+
+    private func attachUpdates(_ choices: AdapterChoices) throws {
         let modules = modules(choices)
         guard !modules.isEmpty else { throw AdapterError.noTargets(choices.targets) }
         let matched = choices.targets.filter { target in !modules.contains { $0 == target || $0.hasSuffix("." + target) } }
         guard matched.isEmpty else { throw AdapterError.noTargets(matched) }
-        adapter = choices
-        parameters.append(segment: Self.adapterSegment) {
+        parameters.append(segment: "\(Self.adapterSegment) \(adapters.count)") {
             for module in modules {
                 let weight = weight(of: module)
                 weight.update = WeightUpdate(
@@ -102,12 +157,16 @@ extension Transformer {
     }
 
     /// What training an adapter trains: its own values, and the modules that are trained whole.
-    public var adapterPatterns: [String] { [".lora_"] + (adapter?.whole.map { "\($0)." } ?? []) }
+    public var adapterPatterns: [String] { Self.adapterMarks + adapters.flatMap { $0.whole.map { "\($0)." } } }
+
+    /// What the names of adapters' values hold.
+    static let adapterMarks = [".lora_", "_adapter.", softPromptName]
 
     /// A model without an adapter whose weights are those that the adapter makes of them, in float32.
     /// - Throws: `AdapterError` for a model without one.
     public func merged() throws -> Transformer {
-        guard adapter != nil else { throw AdapterError.noAdapter("the model") }
+        guard !adapters.isEmpty else { throw AdapterError.noAdapter("the model") }
+        if let other = adapters.first(where: { $0.kind != .lora }) { throw AdapterError.notMergeable(other.kind) }
         let merged = Transformer(configuration, on: backend)
         merged.parameters.allocate()
         for target in merged.parameters.parameters {
@@ -142,14 +201,16 @@ extension Model {
         let path = "\(folder)/adapter_config.json"
         guard let object = try JSON.read(path: path).object else { throw FileError(file: path, problem: "is no JSON object", advice: "Fetch it again.") }
         let choices = try AdapterChoices(ConfigFields(object, file: path))
+        let known = Set(transformer.parameters.parameters.map(\.name))
         let adapted = try transformer.adapted(choices)
         let file = try SafetensorsFile(path: "\(folder)/adapter_model.safetensors")
         var taken: Set<String> = []
         let wholes = choices.whole.map { $0 + "." }
         for parameter in adapted.parameters.parameters {
-            let isOwn = parameter.name.contains(".lora_"), isWhole = wholes.contains { parameter.name.hasPrefix($0) || parameter.name.contains("." + $0) }
+            let isOwn = !known.contains(parameter.name), isWhole = wholes.contains { parameter.name.hasPrefix($0) || parameter.name.contains("." + $0) }
             guard isOwn || isWhole else { continue }
-            let names = ["base_model.model.\(parameter.name)", "base_model.model.\(parameter.name).weight"]
+            let plain = parameter.name == Transformer.softPromptName ? parameter.name : "base_model.model.\(parameter.name)"
+            let names = [plain, plain + ".weight"]
             guard let info = names.lazy.compactMap({ file.info($0) }).first else {
                 throw CheckpointError.missing(parameter: names[0], file: file.path, nearest: nearestName(to: names[0], in: file.tensors.map(\.name)))
             }
@@ -169,14 +230,15 @@ extension Model {
     /// - Parameter base: where the model lies that it belongs to.
     /// - Throws: `AdapterError` for a model without an adapter, `FileError`.
     public func saveAdapter(to folder: String, base: String) throws {
-        guard let choices = transformer.adapter else { throw AdapterError.noAdapter(source ?? "the model") }
+        guard transformer.adapters.count < 2 else { throw AdapterError.twice(transformer.adapters[0].kind) }
+        guard let choices = transformer.adapters.first else { throw AdapterError.noAdapter(source ?? "the model") }
         try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
         let wholes = choices.whole.map { $0 + "." }
         let kept = transformer.parameters.parameters.filter { parameter in
-            parameter.name.contains(".lora_") || wholes.contains { parameter.name.hasPrefix($0) || parameter.name.contains("." + $0) }
+            Transformer.adapterMarks.contains { parameter.name.contains($0) } || wholes.contains { parameter.name.hasPrefix($0) || parameter.name.contains("." + $0) }
         }
         let writer = try SafetensorsWriter(
-            path: "\(folder)/adapter_model.safetensors", tensors: kept.map { ("base_model.model.\($0.name)", .f32, $0.fileShape) }, metadata: ["format": "pt"])
+            path: "\(folder)/adapter_model.safetensors", tensors: kept.map { (choices.kind == .softPrompt ? $0.name : "base_model.model.\($0.name)", .f32, $0.fileShape) }, metadata: ["format": "pt"])
         for parameter in kept { try writer.append(transformer.parameters.readFileOrder(parameter)) }
         try writer.finish()
         let c = transformer.configuration
@@ -189,7 +251,24 @@ extension AdapterChoices {
     /// - Throws: `FileError` that names what is not understood.
     init(_ fields: ConfigFields) throws {
         self.init()
-        _ = try fields.string("peft_type", oneOf: ["LORA"])
+        switch try fields.string("peft_type", oneOf: ["LORA", "PROMPT_TUNING", "BOTTLENECK"]) {
+        case "PROMPT_TUNING":
+            kind = .softPrompt
+            rank = try fields.int("num_virtual_tokens", range: 1...4096)
+            // How training began, and sizes that the model knows.
+            try fields.refuseUnread(except: [
+                "auto_mapping", "base_model_name_or_path", "revision", "task_type", "inference_mode", "peft_version", "num_attention_heads", "num_layers", "num_transformer_submodules",
+                "prompt_tuning_init", "prompt_tuning_init_text", "token_dim", "tokenizer_kwargs", "tokenizer_name_or_path", "modules_to_save", "prompt_tuning_init_state_dict_path",
+            ])
+            return
+        case "BOTTLENECK":
+            kind = .bottleneck
+            rank = try fields.int("r", range: 1...(1 << 16))
+            whole = try fields.optionalStrings("modules_to_save") ?? []
+            try fields.refuseUnread(except: ["base_model_name_or_path", "task_type"])
+            return
+        default: break
+        }
         rank = try fields.int("r", range: 1...4096)
         alpha = try fields.optionalDouble("lora_alpha", range: .positive) ?? 8
         isRankStable = try fields.optionalBool("use_rslora") ?? false
@@ -231,10 +310,22 @@ extension AdapterChoices {
             case .base: "FEATURE_EXTRACTION"
             case .languageModel, .pretraining: c.encoderLayers != nil ? "SEQ_2_SEQ_LM" : c.isCausal ? "CAUSAL_LM" : "FEATURE_EXTRACTION"
             }
+        let whole = whole.isEmpty ? JSON.null : .array(whole.map { .string($0) })
+        switch kind {
+        case .softPrompt:
+            return JSONObject([
+                ("base_model_name_or_path", .string(base)), ("inference_mode", .bool(true)), ("num_attention_heads", .integer(Int64(c.numAttentionHeads))),
+                ("num_layers", .integer(Int64(c.numHiddenLayers))), ("num_transformer_submodules", 1), ("num_virtual_tokens", .integer(Int64(rank))),
+                ("peft_type", "PROMPT_TUNING"), ("prompt_tuning_init", "RANDOM"), ("task_type", .string(task)), ("token_dim", .integer(Int64(c.embeddingSize ?? c.hiddenSize))),
+            ])
+        case .bottleneck:
+            return JSONObject([("base_model_name_or_path", .string(base)), ("modules_to_save", whole), ("peft_type", "BOTTLENECK"), ("r", .integer(Int64(rank))), ("task_type", .string(task))])
+        case .lora: break
+        }
         return JSONObject([
             ("base_model_name_or_path", .string(base)), ("bias", "none"), ("fan_in_fan_out", .bool(c.names.isTransposed)), ("inference_mode", .bool(true)),
             ("lora_alpha", alpha == alpha.rounded() ? .integer(Int64(alpha)) : .number(alpha)), ("lora_dropout", .number(0)),
-            ("modules_to_save", whole.isEmpty ? .null : .array(whole.map { .string($0) })), ("peft_type", "LORA"), ("r", .integer(Int64(rank))),
+            ("modules_to_save", whole), ("peft_type", "LORA"), ("r", .integer(Int64(rank))),
             ("target_modules", .array(ends.map { .string($0) })), ("task_type", .string(task)), ("use_dora", .bool(learnsMagnitudes)), ("use_rslora", .bool(isRankStable)),
         ])
     }

@@ -67,9 +67,13 @@ public final class Model {
         return Array(Set(stops)).sorted()
     }
 
-    /// The tokens of a text.
+    /// The tokens of a text, after those of a soft prompt where the model has one.
     /// - Throws: `FileError` for what the vocabulary has no token for: the model would not see it.
     public func encode(_ text: String, addSpecialTokens: Bool = true) throws -> [Int32] {
+        try transformer.softPromptTokens + part(text, addSpecialTokens: addSpecialTokens)
+    }
+
+    private func part(_ text: String, addSpecialTokens: Bool) throws -> [Int32] {
         let missing = tokenizer.partsWithoutToken(of: text)
         guard missing.isEmpty else {
             throw FileError(
@@ -112,7 +116,7 @@ public final class Model {
         guard let place = text.firstRange(of: mark) else {
             throw FileError(file: source ?? "the model", problem: "its chat template leaves out answers that were given before", advice: "It can take one question only: begin anew for each.")
         }
-        let tokens = try encode(String(text[place.upperBound...]), addSpecialTokens: false)
+        let tokens = try part(String(text[place.upperBound...]), addSpecialTokens: false)
         guard let last = answer.last, stopTokens.contains(last), let end = tokens.firstIndex(where: stopTokens.contains),
             tokenizer.decode(Array(tokens[..<end])).allSatisfy(\.isWhitespace)
         else { return tokens }
@@ -166,7 +170,7 @@ extension Model {
     /// - Returns: the content hash of the weights.
     @discardableResult
     public func save(to folder: String) throws -> String {
-        if transformer.adapter != nil { return try with(try transformer.merged()).save(to: folder) }
+        if !transformer.adapters.isEmpty { return try with(try transformer.merged()).save(to: folder) }
         let decoder = transformer
         let writer = try SafetensorsWriter(
             path: "\(folder)/model.safetensors", tensors: decoder.parameters.parameters.map { ($0.name, .f32, $0.fileShape) }, metadata: ["format": "pt"])

@@ -14,7 +14,10 @@ public final class Transformer {
     /// What the query stream of a model with two streams begins with: `[1, hiddenSize]`.
     private let mask: Parameter?
     /// What is trained beside the weights.
-    public internal(set) var adapter: AdapterChoices?
+    public internal(set) var adapters: [AdapterChoices] = []
+    var softPrompt: Parameter?
+    /// Where bottlenecks may stand: after attention and after the MLP of each block.
+    var places: [Bottlenecks] { (encoder?.bottlenecks ?? []) + blocks.bottlenecks }
 
     static let taskSegment = "task head"
 
@@ -94,8 +97,8 @@ public final class Transformer {
     /// The same model, with its adapter, without values.
     private func bare() -> Transformer {
         let copy = Transformer(configuration, on: backend)
-        // It matched this model's modules before.
-        if let adapter { try? copy.attach(adapter) }
+        // They fitted this model before.
+        for adapter in adapters { try? copy.attach(adapter) }
         return copy
     }
 
@@ -109,12 +112,13 @@ public final class Transformer {
     /// - Returns: `[tokens, hiddenSize]`.
     public func encode(_ batch: RaggedBatch, _ pass: Pass = Pass()) -> Tensor {
         guard let encoder else { preconditionFailure("models of type '\(configuration.modelType)' have no encoder beside the decoder") }
-        return encoder(embedder(batch, pass), batch, pass, name: "encoder")
+        return encoder(embedder(batch, pass, softPrompt: softPrompt), batch, pass, name: "encoder")
     }
 
     /// - Returns: what the head sees, `[tokens, hiddenSize]`; with two streams only the rows of the query stream.
     public func hiddenStates(_ batch: RaggedBatch, _ pass: Pass = Pass()) -> Tensor {
-        let words = embedder(batch, pass)
+        // The soft prompt of a model with an encoder is the encoder's.
+        let words = embedder(batch, pass, softPrompt: encoder == nil ? softPrompt : nil)
         let name = encoder == nil ? "hidden" : "decoder"
         guard let targets = pass.streams?.targets, let mask else { return blocks(words, batch, pass, name: name) }
         let queries = embedding(Array(repeating: 0, count: targets.count), mask, tape: pass.tape)
@@ -175,8 +179,8 @@ private struct Embedder {
         projection = c.names.projectIn.map { Linear(base + $0, inputs: width, outputs: c.hiddenSize, bias: c.embeddingProjectionBias, in: parameters) }
     }
 
-    func callAsFunction(_ batch: RaggedBatch, _ pass: Pass) -> Tensor {
-        var x = embedding(batch.tokens, words, tape: pass.tape)
+    func callAsFunction(_ batch: RaggedBatch, _ pass: Pass, softPrompt: Parameter?) -> Tensor {
+        var x = vectors(batch.tokens, pass, softPrompt)
         if c.embeddingScale != 1 { x = scale(x, by: c.embeddingScale) }
         if c.projectsWords, let projection { x = projection(x) }
         if let segments { x = add(x, embedding(pass.segments ?? Array(repeating: 0, count: batch.count), segments, tape: pass.tape)) }
@@ -191,6 +195,39 @@ private struct Embedder {
     }
 }
 
+extension Embedder {
+    /// Rows of the word table; tokens below 0 are vectors of the soft prompt, -1 the first.
+    private func vectors(_ tokens: [Int32], _ pass: Pass, _ softPrompt: Parameter?) -> Tensor {
+        guard let softPrompt, tokens.contains(where: { $0 < 0 }) else { return embedding(tokens, words, tape: pass.tape) }
+        let real = tokens.filter { $0 >= 0 }, soft = tokens.filter { $0 < 0 }.map { -1 - $0 }
+        guard !real.isEmpty else { return embedding(soft, softPrompt, tape: pass.tape) }
+        let both = joinRows(embedding(real, words, tape: pass.tape), embedding(soft, softPrompt, tape: pass.tape))
+        var (nextReal, nextSoft) = (Int32(0), Int32(real.count))
+        return gatherRows(both, tokens.map { token in
+            defer { if token < 0 { nextSoft += 1 } else { nextReal += 1 } }
+            return token < 0 ? nextSoft : nextReal
+        })
+    }
+}
+
+/// A stack of small MLPs that are trained after a sublayer. Source: Houlsby et al. 2019, arXiv:1902.00751.
+final class Bottlenecks {
+    private let name: String
+    private var layers: [(down: Linear, up: Linear)] = []
+
+    init(_ name: String) { self.name = name }
+
+    func append(width: Int, stack: Int, hidden: Int, in parameters: ParameterSet) {
+        let prefix = stack == 0 ? name : "\(name).\(stack)"
+        layers.append((
+            Linear("\(prefix)_adapter.down", inputs: hidden, outputs: width, bias: true, in: parameters),
+            Linear("\(prefix)_adapter.up", inputs: width, outputs: hidden, bias: true, in: parameters)
+        ))
+    }
+
+    func callAsFunction(_ x: Tensor) -> Tensor { layers.reduce(x) { add($0, $1.up(activate(.relu, $1.down($0)))) } }
+}
+
 /// Attention and MLP with the norms around them.
 private struct Block {
     /// The norms of one sublayer: before it, on its output, and after that has been added.
@@ -198,6 +235,7 @@ private struct Block {
         let pre, post, residual: Norm?
     }
     let attentionNorms, mlpNorms: Norms
+    let attentionBottlenecks, mlpBottlenecks: Bottlenecks
     let attention: any AttentionLayer
     let cross: (norm: Norm, attention: CrossAttention)?
     let mlp: (Tensor, LoadBalance?) -> Tensor
@@ -205,14 +243,14 @@ private struct Block {
 
     func callAsFunction(_ x: Tensor, _ context: BlockContext) -> Tensor {
         let input = attentionNorms.pre?(x) ?? x
-        var mixed = attention(input, context)
+        var mixed = attentionBottlenecks(attention(input, context))
         if let post = attentionNorms.post { mixed = post(mixed) }
-        if isParallel { return add(add(x, mixed), mlp(mlpNorms.pre?(x) ?? input, context.balance)) }
+        if isParallel { return add(add(x, mixed), mlpBottlenecks(mlp(mlpNorms.pre?(x) ?? input, context.balance))) }
         var y = add(residualAfterNorm ? input : x, mixed)
         if let norm = attentionNorms.residual { y = norm(y) }
         if let cross, let encoded = context.encoded { y = add(y, cross.attention(cross.norm(y), encoded)) }
         let inner = mlpNorms.pre?(y) ?? y
-        var wide = mlp(inner, context.balance)
+        var wide = mlpBottlenecks(mlp(inner, context.balance))
         if let post = mlpNorms.post { wide = post(wide) }
         let z = add(residualAfterNorm ? inner : y, wide)
         return mlpNorms.residual?(z) ?? z
@@ -257,6 +295,12 @@ private final class BlockStack {
         if !label.isEmpty { declareEnd(in: parameters) }
     }
 
+    /// Of each set of weights once, also where several blocks share it.
+    var bottlenecks: [Bottlenecks] {
+        var seen: Set<ObjectIdentifier> = []
+        return blocks.flatMap { [$0.attentionBottlenecks, $0.mlpBottlenecks] }.filter { seen.insert(ObjectIdentifier($0)).inserted }
+    }
+
     func declareEnd(in parameters: ParameterSet) {
         norm = c.names.finalNorm.map { Norm(c.names.base + $0, c.norm, width: c.hiddenSize, epsilon: c.normEpsilon, in: parameters) }
         projection = c.names.projectOut.map { Linear(c.names.base + $0, inputs: c.hiddenSize, outputs: c.embeddingSize ?? c.hiddenSize, in: parameters) }
@@ -284,7 +328,7 @@ private final class BlockStack {
             mlp = { x, _ in dense(x) }
         }
         return Block(
-            attentionNorms: attentionNorms, mlpNorms: mlpNorms, attention: attention, cross: cross, mlp: mlp, isParallel: c.isParallel, residualAfterNorm: c.residualAfterNorm)
+            attentionNorms: attentionNorms, mlpNorms: mlpNorms, attentionBottlenecks: Bottlenecks("\(prefix)attention"), mlpBottlenecks: Bottlenecks("\(prefix)mlp"), attention: attention, cross: cross, mlp: mlp, isParallel: c.isParallel, residualAfterNorm: c.residualAfterNorm)
     }
 
     func callAsFunction(_ words: Tensor, _ batch: RaggedBatch, _ pass: Pass, name: String) -> Tensor {

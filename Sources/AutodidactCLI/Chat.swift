@@ -15,7 +15,7 @@ struct Chat: AsyncParsableCommand {
     var maxTokens: Int = 512
 
     @OptionGroup var sampling: SamplingArguments
-    @Option(help: "A LoRA adapter (a PEFT folder) over the model.")
+    @Option(help: "An adapter (a PEFT folder) over the model.")
     var adapter: String?
 
     @OptionGroup var precision: PrecisionOption

@@ -24,7 +24,7 @@ struct Classify: AsyncParsableCommand {
     @Option(help: "head, mask or likelihood; what the model is made for when left out.")
     var method: Classifier.Method?
 
-    @Option(help: "A LoRA adapter (a PEFT folder) over the model.")
+    @Option(help: "An adapter (a PEFT folder) over the model.")
     var adapter: String?
 
     @Flag(help: "One JSON object a line.")

@@ -26,7 +26,7 @@ struct Generate: AsyncParsableCommand {
     var json = false
 
     @OptionGroup var sampling: SamplingArguments
-    @Option(help: "A LoRA adapter (a PEFT folder) over the model.")
+    @Option(help: "An adapter (a PEFT folder) over the model.")
     var adapter: String?
 
     @OptionGroup var precision: PrecisionOption

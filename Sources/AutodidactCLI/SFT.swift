@@ -9,7 +9,7 @@ struct SFT: AsyncParsableCommand {
         discussion: """
             classification trains a head over {"text", "label"}; --method likelihood or mask trains a generative or masked model to say the class's word instead. \
             mlm masks words of {"text"}. causal trains answers of {"prompt", "completion"}, or whole {"text"}. \
-            All weights are trained, or with --rank a LoRA adapter beside them, which leaves quantised weights as they are.
+            All weights are trained, or with --rank or --adapter something small beside them, which leaves quantised weights as they are.
             """)
 
     enum Objective: String, ExpressibleByArgument, CaseIterable { case classification, mlm, causal }
@@ -37,7 +37,10 @@ struct SFT: AsyncParsableCommand {
     @Option(help: "What the model reads, with {text}, {pair} and {mask}.")
     var template: String?
 
-    @Option(help: "Rank of a LoRA adapter; all weights are trained when left out.")
+    @Option(help: "lora, bottleneck or soft-prompt; lora when only --rank is given, and all weights are trained without either.")
+    var adapter: AdapterChoices.Kind?
+
+    @Option(help: "Rank of a LoRA adapter, width of bottlenecks, or vectors of a soft prompt; 8 when left out.")
     var rank: Int?
 
     @Option(help: "The adapter's change is multiplied by alpha / rank; twice the rank when left out.")
@@ -58,7 +61,7 @@ struct SFT: AsyncParsableCommand {
     @Option(help: "Examples of one update.")
     var batch: Int = 32
 
-    @Option(name: .customLong("learning-rate"), help: "5e-5 for all weights and 2e-4 for an adapter when left out.")
+    @Option(name: .customLong("learning-rate"), help: "When left out 5e-5 for all weights, 2e-4 for an adapter and 5e-3 for a soft prompt.")
     var learningRate: Double?
 
     @Option(name: .customLong("max-tokens"), help: "Longer texts are cut.")
@@ -78,8 +81,11 @@ struct SFT: AsyncParsableCommand {
         }
         if let rank, !(1...4096).contains(rank) { throw ValidationError("--rank \(rank): must be 1 to 4096.") }
         if let learningRate, learningRate <= 0 || !learningRate.isFinite { throw ValidationError("--learning-rate \(learningRate): must be above 0.") }
-        if rank == nil, rslora || dora || targets != nil || alpha != nil { throw ValidationError("--rslora, --dora, --targets and --alpha belong to an adapter: give --rank.") }
+        if kind != .lora, rslora || dora || targets != nil || alpha != nil { throw ValidationError("--rslora, --dora, --targets and --alpha belong to a LoRA adapter: give --rank.") }
     }
+
+    /// What is trained beside the model; nil for the model itself.
+    private var kind: AdapterChoices.Kind? { adapter ?? (rank == nil ? nil : .lora) }
 
     func run() async throws {
         guard !FileManager.default.fileExists(atPath: output) else {
@@ -90,8 +96,10 @@ struct SFT: AsyncParsableCommand {
         let labels = data.names ?? (objective == .classification ? Set(texts.compactMap(\.label)).sorted() : nil)
         let trainsHead = objective == .classification && (method ?? .head) == .head
         var base = try Model(path: model, as: trainsHead ? Model.Task(.sequenceClassification, labels: labels, key: key) : nil, on: backend)
-        if let rank {
+        if let kind {
             var choices = AdapterChoices()
+            let rank = rank ?? 8
+            choices.kind = kind
             (choices.rank, choices.alpha, choices.isRankStable, choices.learnsMagnitudes) = (rank, alpha ?? 2 * Double(rank), rslora, dora)
             choices.targets = targets.map(split) ?? []
             choices.whole = trainsHead ? base.transformer.headModules : []
@@ -101,8 +109,9 @@ struct SFT: AsyncParsableCommand {
         }
         let model = base, data = try examples(model, texts, labels: labels)
         let held = try eval.map { path in try self.data.read(path, needsLabels: objective == .classification) }
-        var optimizer = AdamWOptions(learningRate: learningRate ?? (rank == nil ? 5e-5 : 2e-4), weightDecay: 0.01)
-        if rank != nil { optimizer.groups = [ParameterGroup(patterns: model.transformer.adapterPatterns), ParameterGroup(patterns: [], learningRateScale: 0)] }
+        let usualRate = switch kind { case nil: 5e-5; case .softPrompt: 5e-3; case .lora, .bottleneck: 2e-4 }
+        var optimizer = AdamWOptions(learningRate: learningRate ?? usualRate, weightDecay: kind == .softPrompt ? 0 : 0.01)
+        if kind != nil { optimizer.groups = [ParameterGroup(patterns: model.transformer.adapterPatterns), ParameterGroup(patterns: [], learningRateScale: 0)] }
         var tuning = FineTuning(trainer: TrainerOptions(optimizer: optimizer, schedule: Schedule(.linear), microBatchTokens: microBatchTokens))
         (tuning.epochs, tuning.batch, tuning.seed) = (epochs, batch, seed)
 
@@ -119,7 +128,7 @@ struct SFT: AsyncParsableCommand {
         }, onEpoch: { epoch in
             if let held, let labels { try report(model, held, labels, epoch) }
         })
-        if rank != nil {
+        if kind != nil {
             try model.saveAdapter(to: output, base: self.model)
         } else {
             try FileManager.default.createDirectory(atPath: output, withIntermediateDirectories: true)
@@ -178,13 +187,15 @@ struct SFT: AsyncParsableCommand {
                 }
                 guard let text = object[data.textField]?.string else { throw refuse("has neither 'prompt' and 'completion' nor '\(data.textField)'") }
                 let tokens = try model.encode(text, limit: limit)
-                guard tokens.count > 1 else { throw refuse("has fewer than two tokens") }
-                return Example(promptTokens: [tokens[0]], completionTokens: Array(tokens[1...]))
+                guard tokens.count(where: { $0 >= 0 }) > 1 else { throw refuse("has fewer than two tokens") }
+                return Example(text: tokens)
             }
             return (all.count, { _ in all })
         }
     }
 }
+
+extension AdapterChoices.Kind: ExpressibleByArgument {}
 
 struct MergeAdapter: AsyncParsableCommand {
     static let configuration = CommandConfiguration(

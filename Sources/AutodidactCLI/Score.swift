@@ -13,7 +13,7 @@ struct Score: AsyncParsableCommand {
     @Flag(help: "One JSON object a line.")
     var json = false
 
-    @Option(help: "A LoRA adapter (a PEFT folder) over the model.")
+    @Option(help: "An adapter (a PEFT folder) over the model.")
     var adapter: String?
 
     @OptionGroup var precision: PrecisionOption

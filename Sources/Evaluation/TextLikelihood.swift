@@ -16,12 +16,12 @@ public struct TextLikelihood: Sendable, Equatable {
 
     /// Scores `ids`, which are no longer than the context; the first is only read. `bytes` is the length of the whole text in UTF-8.
     public init(of ids: [Int32], bytes: Int, under decoder: Transformer) {
-        tokens = ids.count
-        guard ids.count > 1 else {
+        tokens = ids.count(where: { $0 >= 0 })
+        guard ids.count > 1, ids.last! >= 0 else {
             (logLikelihood, perplexity, bitsPerByte, tokenLogProbabilities) = (0, nil, nil, [])
             return
         }
-        tokenLogProbabilities = decoder.score([Example(promptTokens: [ids[0]], completionTokens: Array(ids.dropFirst()))])[0].map(\.logProbability)
+        tokenLogProbabilities = decoder.score([Example(text: ids)])[0].map(\.logProbability)
         logLikelihood = tokenLogProbabilities.reduce(0) { $0 + Double($1) }
         perplexity = fixedExp(-logLikelihood / Double(tokenLogProbabilities.count))
         bitsPerByte = bytes > 0 ? -logLikelihood / fixedLog(2) / Double(bytes) : nil

@@ -33,6 +33,12 @@ public struct Example: Codable, Sendable, Equatable {
         }
     }
 
+    /// A whole text: its first token is only read, and so are the vectors of a soft prompt before it.
+    public init(text tokens: [Int32]) {
+        let read = min(tokens.count, tokens.prefix { $0 < 0 }.count + 1)
+        self.init(promptTokens: Array(tokens[..<read]), completionTokens: Array(tokens[read...]))
+    }
+
     /// An example whose labels are trained.
     public init(tokens: [Int32], segments: [Int32]? = nil, labels: Labels, weight: Float = 1) {
         self.init(promptTokens: tokens, completionTokens: [], weight: weight)

@@ -102,4 +102,41 @@ struct AdapterTests {
             }
         }
     }
+
+    @Test("bottlenecks change nothing at first, stack, and learn with the base as it is", arguments: ["llama", "phi", "albert", "t5"])
+    func bottlenecks(name: String) throws {
+        let base = try model(name), before = base.score(labelled(base)).flatMap { $0 }.map(\.logProbability.bitPattern), hash = base.contentHash()
+        var choices = AdapterChoices()
+        (choices.kind, choices.rank) = (.bottleneck, 6)
+        let once = try base.adapted(choices)
+        #expect(once.score(labelled(base)).flatMap { $0 }.map(\.logProbability.bitPattern) == before)
+        let first = try train(once)
+        #expect(first.last! < first[0])
+        let twice = try once.adapted(choices)
+        #expect(twice.score(labelled(base)).flatMap { $0 }.map(\.logProbability) == once.score(labelled(base)).flatMap { $0 }.map(\.logProbability))
+        #expect(try train(twice).last! < first.last!)
+        #expect(base.contentHash() == hash)
+        #expect(throws: AdapterError.notMergeable(.bottleneck)) { try once.merged() }
+    }
+
+    @Test("a soft prompt of real words computes what the words do, and learns", arguments: ["llama", "gpt2"])
+    func softPrompt(name: String) throws {
+        let base = try model(name)
+        var choices = AdapterChoices()
+        (choices.kind, choices.rank) = (.softPrompt, 3)
+        let adapted = try base.adapted(choices)
+        let words: [Int32] = [17, 4, 200], table = base.parameters.parameters[0]
+        let vectors = words.flatMap { base.parameters.read(table, rows: Int($0)..<Int($0) + 1) }
+        let prompt = try #require(adapted.parameters["prompt_embeddings"])
+        vectors.withUnsafeBufferPointer { adapted.parameters.write($0, to: prompt) }
+        let rest: [Int32] = [5, 90, 7]
+        #expect(adapted.softPromptTokens == [-1, -2, -3])
+        #expect(adapted.hiddenStates(RaggedBatch([adapted.softPromptTokens + rest])).read() == base.hiddenStates(RaggedBatch([words + rest])).read())
+        var optimizer = AdamWOptions(learningRate: 0.1)
+        optimizer.groups = [ParameterGroup(patterns: adapted.adapterPatterns), ParameterGroup(patterns: [], learningRateScale: 0)]
+        let trainer = Trainer(adapted, objective: NegativeLogLikelihood(), options: TrainerOptions(optimizer: optimizer), totalSteps: 20)
+        let examples = examples.map { Example(promptTokens: adapted.softPromptTokens + $0.promptTokens, completionTokens: $0.completionTokens) }
+        let losses = try (0..<20).map { _ in try trainer.step(examples).loss }
+        #expect(losses.last! < 0.9 * losses[0])
+    }
 }
