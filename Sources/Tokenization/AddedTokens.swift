@@ -13,24 +13,27 @@ struct AddedToken: Sendable {
 
 struct AddedTokens: Sendable {
     enum Segment: Equatable {
-        case token(Int32)
+        case token(Int32, Range<Int>)  // with the bytes that it takes
         case text(Range<Int>)
     }
 
     let tokens: [AddedToken]
+    /// The same, with what is looked for in the text as content: normalized where the token is matched in normalized text. That is also what
+    /// such a token decodes to.
+    let asMatched: [AddedToken]
     private let original: Matcher
     private let normalized: Matcher
 
-    /// - Parameter normalize: applied to the content of tokens that are matched in normalized text.
-    init(_ tokens: [AddedToken], normalize: ([UInt8]) -> [UInt8]) {
+    init(_ tokens: [AddedToken], normalizer: TextNormalizer?) {
         self.tokens = tokens
-        original = Matcher(tokens.filter { !$0.normalized })
-        normalized = Matcher(
-            tokens.filter(\.normalized).map { token in
-                var token = token
-                token.content = normalize(token.content)
-                return token
-            })
+        asMatched = tokens.map { token in
+            guard token.normalized, let normalizer else { return token }
+            var token = token
+            token.content = normalizer.normalize(AlignedText(token.content, 0..<token.content.count, isTracked: false)).bytes
+            return token
+        }
+        original = Matcher(asMatched.filter { !$0.normalized })
+        normalized = Matcher(asMatched.filter(\.normalized))
     }
 
     func splitOriginal(_ text: [UInt8], parseSpecial: Bool) -> [Segment] { original.split(text, parseSpecial: parseSpecial) }
@@ -40,12 +43,14 @@ struct AddedTokens: Sendable {
 /// Finds the leftmost, and there the longest, token.
 private struct Matcher: Sendable {
     private var byFirstByte: [[AddedToken]] = Array(repeating: [], count: 256)  // longest first
+    private var startsToken = [Bool](repeating: false, count: 256)
     private var isEmpty = true
 
     init(_ tokens: [AddedToken]) {
         for token in tokens {
             guard let first = token.content.first else { continue }
             byFirstByte[Int(first)].append(token)
+            startsToken[Int(first)] = true
             isEmpty = false
         }
         for byte in byFirstByte.indices { byFirstByte[byte].sort { $0.content.count > $1.content.count } }
@@ -58,26 +63,27 @@ private struct Matcher: Sendable {
         var done = 0
         var position = 0
         while position < text.count {
-            let candidates = byFirstByte[Int(text[position])]
-            guard !candidates.isEmpty, let token = candidates.first(where: { text[position...].starts(with: $0.content) }) else {
+            guard startsToken[Int(text[position])],
+                let token = byFirstByte[Int(text[position])].first(where: { text.span.starts(with: $0.content, at: position) })
+            else {
                 position += 1
                 continue
             }
             var (start, end) = (position, position + token.content.count)
             position = end
             if token.isSpecial && !parseSpecial { continue }
-            if token.singleWord, scalar(before: start, in: text)?.isWord == true || scalar(at: end, in: text)?.isWord == true { continue }
+            if token.singleWord, isWord(before: start, in: text) || end < text.count && ScalarClass.of(text.scalar(at: end)).contains(.word) { continue }
             if token.lstrip {
-                while start > done, let before = scalar(before: start, in: text), before.properties.isWhitespace {
-                    start -= UTF8.width(before)
+                while start > done, case let before = text.span.scalarStart(before: start), ScalarClass.of(text.scalar(at: before)).contains(.space) {
+                    start = before
                 }
                 start = max(start, done)
             }
             if token.rstrip {
-                while let after = scalar(at: end, in: text), after.properties.isWhitespace { end += UTF8.width(after) }
+                while end < text.count, ScalarClass.of(text.scalar(at: end)).contains(.space) { end += scalarWidth(text[end]) }
             }
             if done < start { segments.append(.text(done..<start)) }
-            segments.append(.token(token.id))
+            segments.append(.token(token.id, start..<end))
             done = end
             position = max(position, end)
         }
@@ -85,17 +91,7 @@ private struct Matcher: Sendable {
         return segments
     }
 
-    private func scalar(at position: Int, in text: [UInt8]) -> Unicode.Scalar? {
-        guard position < text.count else { return nil }
-        var end = position + 1
-        while end < text.count, text[end] & 0xC0 == 0x80 { end += 1 }
-        return String(decoding: text[position..<end], as: UTF8.self).unicodeScalars.first
-    }
-
-    private func scalar(before position: Int, in text: [UInt8]) -> Unicode.Scalar? {
-        guard position > 0 else { return nil }
-        var start = position - 1
-        while start > 0, text[start] & 0xC0 == 0x80 { start -= 1 }
-        return scalar(at: start, in: text)
+    private func isWord(before position: Int, in text: [UInt8]) -> Bool {
+        position > 0 && ScalarClass.of(text.scalar(at: text.span.scalarStart(before: position))).contains(.word)
     }
 }

@@ -54,10 +54,27 @@ enum ByteAlphabet {
         }
     }
 
+    /// A text written in the alphabet; every byte has the origin of its scalar.
+    static func spelled(_ text: AlignedText) -> AlignedText {
+        text.mapped { scalar, edit in
+            for (index, byte) in UTF8.encode(scalar)!.enumerated() {
+                if index == 0 { edit.replace(by: scalars[Int(byte)]) } else { edit.insert(scalars[Int(byte)]) }
+            }
+            return true
+        }
+    }
+
     /// `bytes` written in the alphabet, as UTF-8.
     static func spelled(_ bytes: some Sequence<UInt8>) -> [UInt8] {
-        var text = String.UnicodeScalarView()
-        for byte in bytes { text.append(scalars[Int(byte)]) }
-        return Array(String(text).utf8)
+        var spelling: [UInt8] = []
+        for byte in bytes { spelling.append(contentsOf: UTF8.encode(scalars[Int(byte)])!) }
+        return spelling
+    }
+
+    static func spelled(_ bytes: Span<UInt8>) -> [UInt8] {
+        var spelling: [UInt8] = []
+        spelling.reserveCapacity(2 * bytes.count)
+        for place in 0..<bytes.count { spelling.append(contentsOf: UTF8.encode(scalars[Int(bytes[place])])!) }
+        return spelling
     }
 }

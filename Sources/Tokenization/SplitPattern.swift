@@ -1,11 +1,14 @@
 /// The split patterns in use, each with a scanner written by hand for it.
 ///
-/// A pattern is recognised by its exact text; another one is refused, because a near match gives other ids.
+/// A pattern is recognised by its exact text, or as a run of one class of characters; another one is refused, because a near match gives
+/// other ids. Every scanner looks at a stretch of text a bounded number of times, whatever the text.
 enum SplitPattern: Sendable, Equatable {
-    case literal([Unicode.Scalar])
-    case gpt2, llama3, qwen2, o200k
+    case literal([UInt8])
+    case gpt2, llama3, qwen2, o200k, clip
+    case run(ScalarRun)
+    case trailingSpace, twoSpaces, firstSpaces, lastSpaces, textEnd
     case deepseekV3Digits, deepseekV3Ideographs, deepseekV3Words
-    case lineEnd, spacedLetters, spacedPunctuation, deepseekIdeographs
+    case lineEnd, spacedLetters, spacedPunctuation
     case threeDigits, whitespaceRuns, words
 
     private static let texts: [(pattern: SplitPattern, text: String)] = [
@@ -29,152 +32,304 @@ enum SplitPattern: Sendable, Equatable {
             ##"[!"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~][A-Za-z]+|[^"## + "\r\n"
                 + #"\p{L}\p{P}\p{S}]?[\p{L}\p{M}]+| ?[\p{P}\p{S}]+["# + "\r\n" + #"]*|\s*["# + "\r\n" + #"]+|\s+(?!\S)|\s+"#
         ),
+        (.clip, #"'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+"#),
+        (.trailingSpace, #"\s+$"#),
+        (.twoSpaces, " {2,}"),
+        (.firstSpaces, #"\A +"#),
+        (.lastSpaces, #" +\z"#),
+        (.textEnd, #"\z"#),
         (.lineEnd, #"[\r\n]"#),
         (.spacedLetters, #"\s?\p{L}+"#),
         (.spacedPunctuation, #"\s?\p{P}+"#),
-        (.deepseekIdeographs, #"[\x{4E00}-\x{9FA5}\x{800}-\x{4E00}\x{AC00}-\x{D7FF}]+"#),
         (.threeDigits, "[0-9][0-9][0-9]"),
         (.whitespaceRuns, #"\s+"#),
         (.words, #"\w+|[^\w\s]+"#),
     ]
 
-    /// The pattern written exactly like this; nil when there is none.
+    /// The pattern of a regular expression; nil when it is none of those known.
     static func regex(_ text: String) -> SplitPattern? {
-        texts.first { $0.text.utf8.elementsEqual(text.utf8) }?.pattern
+        texts.first { $0.text.utf8.elementsEqual(text.utf8) }?.pattern ?? ScalarRun(regex: text).map { .run($0) }
     }
 
     /// How a `tokenizer.json` writes the pattern.
-    var regexText: String? { SplitPattern.texts.first { $0.pattern == self }?.text }
+    var regexText: String? {
+        if case .run(let run) = self { return run.regex }
+        return SplitPattern.texts.first { $0.pattern == self }?.text
+    }
 
-    /// - Returns: the end of the match that starts at `start`; nil when none does. The text ends at `text.endIndex`.
-    func match(_ text: ArraySlice<Unicode.Scalar>, at start: Int) -> Int? {
-        let here = text[start]
+    /// Hands out the matches, and the text between them, in order and without empty parts.
+    func forEachPart(of text: Span<UInt8>, _ body: (_ part: Range<Int>, _ isMatch: Bool) -> Void) {
+        SplitPattern.forEachPart(of: text, match: { match(text, at: $0) }, body)
+    }
+
+    /// - Parameter match: the end of the match that starts at a place, or that `place` starts none.
+    static func forEachPart(of text: Span<UInt8>, match: (_ place: Int) -> Match, _ body: (_ part: Range<Int>, _ isMatch: Bool) -> Void) {
+        var (gap, place) = (0, 0)
+        while place < text.count {
+            switch match(place) {
+            case .none(let next): place = next
+            case .end(let end):
+                if gap < place { body(gap..<place, false) }
+                body(place..<end, true)
+                (gap, place) = (end, end)
+            }
+        }
+        if gap < place { body(gap..<place, false) }
+    }
+
+    enum Match {
+        case end(Int)
+        case none(next: Int)  // the earliest later place where a match may start
+    }
+
+    /// Whether a match starts at `start`, which lies inside `text`.
+    func match(_ text: Span<UInt8>, at start: Int) -> Match {
+        if case .trailingSpace = self {
+            let end = text.run(from: start, of: .space)
+            if end == text.count, end > start { return .end(end) }
+            // As in Ruby, `$` also stands before a line feed.
+            var place = end - 1
+            while place > start, text[place] != UInt8(ascii: "\n") { place -= 1 }
+            return place > start ? .end(place) : .none(next: max(end, text.after(start)))
+        }
+        if case .lastSpaces = self {
+            let end = text.spaces(from: start)
+            return end == text.count && end > start ? .end(end) : .none(next: max(end, text.after(start)))
+        }
+        return matchEnd(text, start).map { .end($0) } ?? .none(next: text.after(start))
+    }
+
+    private func matchEnd(_ text: Span<UInt8>, _ start: Int) -> Int? {
         switch self {
-        case .literal(let wanted):
-            return !wanted.isEmpty && text[start...].starts(with: wanted) ? start + wanted.count : nil
         case .gpt2:
-            if let end = contraction(text, start, foldingCase: false) { return end }
-            let first = here == " " && start + 1 < text.endIndex ? start + 1 : start
-            if text[first].isLetter { return run(text, first, \.isLetter) }
-            if text[first].isNumber { return run(text, first, \.isNumber) }
-            if !text[first].isSpace { return run(text, first) { !$0.isSpace && !$0.isLetter && !$0.isNumber } }
-            return whitespace(text, start)
+            if let end = text.contraction(start, foldingCase: false) { return end }
+            let first = text[start] == UInt8(ascii: " ") && start + 1 < text.count ? start + 1 : start
+            let found = text.scalarClass(at: first)
+            if found.contains(.letter) { return text.run(from: first, of: .letter) }
+            if found.contains(.number) { return text.run(from: first, of: .number) }
+            if !found.contains(.space) { return text.run(from: first, ofNone: [.space, .letter, .number]) }
+            return text.whitespace(start)
         case .llama3, .qwen2:
-            if let end = contraction(text, start, foldingCase: true) { return end }
-            if let end = prefixed(text, start, prefix: { !$0.isLineEnd && !$0.isLetter && !$0.isNumber }, \.isLetter) { return end }
-            if here.isNumber { return self == .qwen2 ? start + 1 : digits(text, start) }
-            return symbols(text, start, tail: \.isLineEnd) ?? lineEnds(text, start) ?? whitespace(text, start)
+            if let end = text.contraction(start, foldingCase: true) { return end }
+            if let end = text.prefixed(start, prefixNone: [.lineEnd, .letter, .number], body: .letter) { return end }
+            if text.scalarClass(at: start).contains(.number) { return self == .qwen2 ? text.after(start) : text.digits(start) }
+            return text.symbols(start).map { text.run(from: $0, of: .lineEnd) } ?? text.lineEnds(start) ?? text.whitespace(start)
         case .o200k:
-            if let end = casedWord(text, start) { return end }
-            if here.isNumber { return digits(text, start) }
-            return symbols(text, start) { $0.isLineEnd || $0 == "/" } ?? lineEnds(text, start) ?? whitespace(text, start)
+            if let end = text.casedWord(start) { return end }
+            if text.scalarClass(at: start).contains(.number) { return text.digits(start) }
+            if let end = text.symbols(start) { return text.lineEndsAndSlashes(from: end) }
+            return text.lineEnds(start) ?? text.whitespace(start)
+        case .clip:
+            if let end = text.contraction(start, foldingCase: false) { return end }
+            let found = text.scalarClass(at: start)
+            if found.contains(.letter) { return text.run(from: start, of: .letter) }
+            if found.contains(.number) { return text.after(start) }
+            return nonempty(text.run(from: start, ofNone: [.space, .letter, .number]), from: start)
         case .deepseekV3Digits:
-            return here.isNumber ? digits(text, start) : nil
+            return text.scalarClass(at: start).contains(.number) ? text.digits(start) : nil
         case .deepseekV3Ideographs:
-            return nonempty(run(text, start) { 0x4E00...0x9FA5 ~= $0.value || 0x3040...0x30FF ~= $0.value }, from: start)
+            return nonempty(text.run(from: start) { 0x4E00...0x9FA5 ~= $0.value || 0x3040...0x30FF ~= $0.value }, from: start)
         case .deepseekV3Words:
-            if here.isASCIIPunctuation, let end = nonempty(run(text, start + 1, \.isASCIILetter), from: start + 1) { return end }
-            let prefix: (Unicode.Scalar) -> Bool = { !$0.isLineEnd && !$0.isLetter && !$0.isPunctuation && !$0.isSymbol }
-            if let end = prefixed(text, start, prefix: prefix, { $0.isLetter || $0.isMark }) { return end }
-            let first = here == " " ? start + 1 : start
-            if let end = nonempty(run(text, first, { $0.isPunctuation || $0.isSymbol }), from: first) { return run(text, end, \.isLineEnd) }
-            return lineEnds(text, start) ?? whitespace(text, start)
+            if Unicode.Scalar(text[start]).isASCIIPunctuation, let end = nonempty(text.asciiLetters(from: start + 1), from: start + 1) { return end }
+            if let end = text.prefixed(start, prefixNone: [.lineEnd, .letter, .punctuation, .symbol], body: [.letter, .mark]) { return end }
+            let first = text[start] == UInt8(ascii: " ") ? start + 1 : start
+            if let end = nonempty(text.run(from: first, of: [.punctuation, .symbol]), from: first) { return text.run(from: end, of: .lineEnd) }
+            return text.lineEnds(start) ?? text.whitespace(start)
         case .lineEnd:
-            return here.isLineEnd ? start + 1 : nil
-        case .spacedLetters:
-            let first = here.isSpace ? start + 1 : start
-            return nonempty(run(text, first, \.isLetter), from: first)
-        case .spacedPunctuation:
-            let first = here.isSpace ? start + 1 : start
-            return nonempty(run(text, first, \.isPunctuation), from: first)
-        case .deepseekIdeographs:
-            return nonempty(run(text, start) { 0x800...0x9FA5 ~= $0.value || 0xAC00...0xD7FF ~= $0.value }, from: start)
+            return text.scalarClass(at: start).contains(.lineEnd) ? start + 1 : nil
+        case .spacedLetters, .spacedPunctuation:
+            let first = text.scalarClass(at: start).contains(.space) ? text.after(start) : start
+            return nonempty(text.run(from: first, of: self == .spacedLetters ? .letter : .punctuation), from: first)
         case .threeDigits:
-            return start + 3 <= text.endIndex && text[start..<start + 3].allSatisfy(\.isASCIIDigit) ? start + 3 : nil
+            guard start + 3 <= text.count else { return nil }
+            for place in start..<start + 3 where text[place] &- 0x30 > 9 { return nil }
+            return start + 3
+        case .twoSpaces:
+            let end = text.spaces(from: start)
+            return end - start > 1 ? end : nil
+        case .firstSpaces:
+            return start == 0 ? nonempty(text.spaces(from: 0), from: 0) : nil
         case .whitespaceRuns:
-            return nonempty(run(text, start, \.isSpace), from: start)
+            return nonempty(text.run(from: start, of: .space), from: start)
         case .words:
-            return nonempty(run(text, start, \.isWord), from: start) ?? nonempty(run(text, start) { !$0.isWord && !$0.isSpace }, from: start)
+            return nonempty(text.run(from: start, of: .word), from: start) ?? nonempty(text.run(from: start, ofNone: [.word, .space]), from: start)
+        case .literal(let wanted):
+            return text.starts(with: wanted, at: start) ? start + wanted.count : nil
+        case .run(let run):
+            let first = run.mayFollowSpace && text.scalarClass(at: start).contains(.space) ? text.after(start) : start
+            return nonempty(text.run(from: first, where: run.contains), from: first) ?? nonempty(text.run(from: start, where: run.contains), from: start)
+        case .trailingSpace, .lastSpaces, .textEnd:
+            return nil  // above; or a place, not a stretch of text
         }
     }
 }
 
-private typealias Text = ArraySlice<Unicode.Scalar>
+/// A run of one class of characters, perhaps after one white-space character: `\s?[A-Za-z\x{B5}]+`.
+struct ScalarRun: Sendable, Equatable {
+    let regex: String
+    let mayFollowSpace: Bool
+    private let ranges: [ClosedRange<UInt32>]  // ascending, apart
 
-private func run(_ text: Text, _ start: Int, _ holds: (Unicode.Scalar) -> Bool) -> Int {
-    var end = start
-    while end < text.endIndex, holds(text[end]) { end += 1 }
-    return end
+    /// - Returns: nil unless the class lists single scalars and ranges only, written as themselves or as `\x{…}`.
+    init?(regex: String) {
+        var text = Array(regex.unicodeScalars)[...]
+        mayFollowSpace = text.starts(with: "\\s?".unicodeScalars)
+        if mayFollowSpace { text = text.dropFirst(3) }
+        guard text.popFirst() == "[", text.popLast() == "+", text.popLast() == "]", !text.isEmpty, text.first != "^" else { return nil }
+        func member() -> UInt32? {
+            guard let first = text.popFirst(), first != "[", first != "]", first != "&" else { return nil }
+            guard first == "\\" else { return first.value }
+            guard text.popFirst() == "x", text.popFirst() == "{", let close = text.firstIndex(of: "}") else { return nil }
+            let digits = String(String.UnicodeScalarView(text[..<close]))
+            text = text[(close + 1)...]
+            return UInt32(digits, radix: 16)
+        }
+        var found: [ClosedRange<UInt32>] = []
+        while !text.isEmpty {
+            guard let first = member() else { return nil }
+            var last = first
+            if text.first == "-" {
+                text = text.dropFirst()
+                guard let end = member() else { return nil }
+                last = end
+            }
+            guard first <= last else { return nil }
+            found.append(first...last)
+        }
+        found.sort { $0.lowerBound < $1.lowerBound }
+        ranges = found.reduce(into: []) { ranges, range in
+            if let before = ranges.last, range.lowerBound <= before.upperBound {
+                ranges[ranges.count - 1] = before.lowerBound...max(before.upperBound, range.upperBound)
+            } else {
+                ranges.append(range)
+            }
+        }
+        self.regex = regex
+    }
+
+    func contains(_ scalar: Unicode.Scalar) -> Bool {
+        var (low, high) = (0, ranges.count)
+        while low < high {
+            let middle = (low + high) / 2
+            if ranges[middle].upperBound < scalar.value { low = middle + 1 } else { high = middle }
+        }
+        return low < ranges.count && ranges[low].contains(scalar.value)
+    }
 }
 
 private func nonempty(_ end: Int, from start: Int) -> Int? { end > start ? end : nil }
 
-/// `'s|'t|'re|'ve|'m|'ll|'d`; folding case also takes ſ (U+017F), which folds to s.
-private func contraction(_ text: Text, _ start: Int, foldingCase: Bool) -> Int? {
-    guard text[start] == "'", start + 1 < text.endIndex else { return nil }
-    func letter(_ index: Int) -> UInt32 {
-        guard index < text.endIndex else { return 0 }
-        let value = text[index].value
-        guard foldingCase else { return value }
-        return value == 0x17F ? 0x73 : 0x41...0x5A ~= value ? value + 0x20 : value
+extension Span<UInt8> {
+    /// The place after the scalar at `place`.
+    @inline(__always)
+    fileprivate func after(_ place: Int) -> Int { place + scalarWidth(self[place]) }
+
+    @inline(__always)
+    fileprivate func scalarClass(at place: Int) -> ScalarClass { ScalarClass.of(scalar(at: place)) }
+
+    @inline(__always)
+    fileprivate func run(from start: Int, where holds: (Unicode.Scalar) -> Bool) -> Int {
+        var end = start
+        while end < count {
+            let scalar = scalar(at: end)
+            guard holds(scalar) else { break }
+            end += scalarWidth(self[end])
+        }
+        return end
     }
-    switch (letter(start + 1), letter(start + 2)) {
-    case (0x73, _), (0x74, _), (0x6D, _), (0x64, _): return start + 2  // s, t, m, d
-    case (0x72, 0x65), (0x76, 0x65), (0x6C, 0x6C): return start + 3  // re, ve, ll
-    default: return nil
+
+    /// The end of the run of scalars that have one of the classes.
+    fileprivate func run(from start: Int, of classes: ScalarClass) -> Int { run(from: start) { !ScalarClass.of($0).isDisjoint(with: classes) } }
+
+    fileprivate func run(from start: Int, ofNone classes: ScalarClass) -> Int { run(from: start) { ScalarClass.of($0).isDisjoint(with: classes) } }
+
+    fileprivate func spaces(from start: Int) -> Int { run(from: start) { $0 == " " } }
+
+    fileprivate func asciiLetters(from start: Int) -> Int { run(from: start) { ($0.value | 0x20) &- 0x61 < 26 } }
+
+    /// `'s|'t|'re|'ve|'m|'ll|'d`; folding case also takes ſ (U+017F), which folds to s.
+    @inline(__always)
+    fileprivate func contraction(_ start: Int, foldingCase: Bool) -> Int? {
+        guard self[start] == UInt8(ascii: "'"), start + 1 < count else { return nil }
+        return contractionEnd(start, foldingCase)
     }
-}
 
-/// `<prefix>?<body>+`
-private func prefixed(
-    _ text: Text, _ start: Int, prefix: (Unicode.Scalar) -> Bool, _ body: (Unicode.Scalar) -> Bool
-) -> Int? {
-    if prefix(text[start]), let end = nonempty(run(text, start + 1, body), from: start + 1) { return end }
-    return nonempty(run(text, start, body), from: start)
-}
-
-/// `\p{N}{1,3}`
-private func digits(_ text: Text, _ start: Int) -> Int {
-    min(run(text, start, \.isNumber), start + 3)
-}
-
-/// ` ?[^\s\p{L}\p{N}]+<tail>*`
-private func symbols(_ text: Text, _ start: Int, tail: (Unicode.Scalar) -> Bool) -> Int? {
-    let first = text[start] == " " ? start + 1 : start
-    guard let end = nonempty(run(text, first) { !$0.isSpace && !$0.isLetter && !$0.isNumber }, from: first) else { return nil }
-    return run(text, end, tail)
-}
-
-/// `\s*[\r\n]+`
-private func lineEnds(_ text: Text, _ start: Int) -> Int? {
-    let end = run(text, start, \.isSpace)
-    return text[start..<end].lastIndex(where: \.isLineEnd).map { $0 + 1 }
-}
-
-/// `\s+(?!\S)|\s+`
-private func whitespace(_ text: Text, _ start: Int) -> Int? {
-    let end = run(text, start, \.isSpace)
-    guard end > start else { return nil }
-    return end == text.endIndex || end - start == 1 ? end : end - 1
-}
-
-/// The two word alternatives of o200k: `<prefix>?<upper>*<lower>+<contraction>?`, else `<prefix>?<upper>+<lower>*<contraction>?`.
-private func casedWord(_ text: Text, _ start: Int) -> Int? {
-    let hasPrefix = !text[start].isLineEnd && !text[start].isLetter && !text[start].isNumber
-    let starts = hasPrefix ? [start + 1, start] : [start]
-    func finish(_ end: Int) -> Int {
-        end < text.endIndex ? contraction(text, end, foldingCase: true) ?? end : end
-    }
-    for first in starts {
-        let upperEnd = run(text, first, \.isUpperLike)
-        var lower = upperEnd  // give back what could also be lower case, until one is there
-        while lower >= first {
-            if lower < text.endIndex, text[lower].isLowerLike { return finish(run(text, lower, \.isLowerLike)) }
-            lower -= 1
+    private func contractionEnd(_ start: Int, _ foldingCase: Bool) -> Int? {
+        func letter(_ place: Int) -> UInt8 {
+            guard place < count else { return 0 }
+            let byte = self[place]
+            return foldingCase && 0x41...0x5A ~= byte ? byte + 0x20 : byte
+        }
+        switch (letter(start + 1), letter(start + 2)) {
+        case (0x73, _), (0x74, _), (0x6D, _), (0x64, _): return start + 2  // s, t, m, d
+        case (0x72, 0x65), (0x76, 0x65), (0x6C, 0x6C): return start + 3  // re, ve, ll
+        case (0xC5, 0xBF): return foldingCase ? start + 3 : nil  // ſ
+        default: return nil
         }
     }
-    for first in starts {
-        if let upperEnd = nonempty(run(text, first, \.isUpperLike), from: first) { return finish(run(text, upperEnd, \.isLowerLike)) }
+
+    /// `<prefix>?<body>+`
+    fileprivate func prefixed(_ start: Int, prefixNone: ScalarClass, body: ScalarClass) -> Int? {
+        let found = scalarClass(at: start)
+        if found.isDisjoint(with: prefixNone) {
+            let first = after(start)
+            if let end = nonempty(run(from: first, of: body), from: first) { return end }
+        }
+        return found.isDisjoint(with: body) ? nil : run(from: start, of: body)
     }
-    return nil
+
+    /// `\p{N}{1,3}`
+    fileprivate func digits(_ start: Int) -> Int {
+        var end = start
+        for _ in 0..<3 where end < count && scalarClass(at: end).contains(.number) { end = after(end) }
+        return end
+    }
+
+    /// ` ?[^\s\p{L}\p{N}]+`
+    fileprivate func symbols(_ start: Int) -> Int? {
+        let first = self[start] == UInt8(ascii: " ") ? start + 1 : start
+        return nonempty(run(from: first, ofNone: [.space, .letter, .number]), from: first)
+    }
+
+    /// `[\r\n/]*`
+    fileprivate func lineEndsAndSlashes(from start: Int) -> Int { run(from: start) { $0 == "\r" || $0 == "\n" || $0 == "/" } }
+
+    /// `\s*[\r\n]+`
+    fileprivate func lineEnds(_ start: Int) -> Int? {
+        var place = run(from: start, of: .space)
+        while place > start {
+            if self[place - 1] == 10 || self[place - 1] == 13 { return place }
+            place -= 1
+        }
+        return nil
+    }
+
+    /// `\s+(?!\S)|\s+`
+    fileprivate func whitespace(_ start: Int) -> Int? {
+        let end = run(from: start, of: .space)
+        guard end > start else { return nil }
+        let last = scalarStart(before: end)
+        return end == count || last == start ? end : last
+    }
+
+    /// The two word alternatives of o200k: `<prefix>?<upper>*<lower>+<contraction>?`, else `<prefix>?<upper>+<lower>*<contraction>?`.
+    fileprivate func casedWord(_ start: Int) -> Int? {
+        let hasPrefix = scalarClass(at: start).isDisjoint(with: [.lineEnd, .letter, .number])
+        let starts = hasPrefix ? [after(start), start] : [start]
+        func finish(_ end: Int) -> Int {
+            end < count ? contraction(end, foldingCase: true) ?? end : end
+        }
+        for first in starts {
+            var lower = run(from: first, of: .upperLike)  // give back what could also be lower case, until one is there
+            while lower >= first {
+                if lower < count, scalarClass(at: lower).contains(.lowerLike) { return finish(run(from: lower, of: .lowerLike)) }
+                guard lower > first else { break }
+                lower = scalarStart(before: lower)
+            }
+        }
+        for first in starts {
+            if let upperEnd = nonempty(run(from: first, of: .upperLike), from: first) { return finish(run(from: upperEnd, of: .lowerLike)) }
+        }
+        return nil
+    }
 }

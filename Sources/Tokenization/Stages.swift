@@ -1,3 +1,4 @@
+import Foundation
 import ModelFiles
 
 /// The stages around the model, read from the sections of a `tokenizer.json`.
@@ -8,6 +9,7 @@ struct Stages: Sendable {
     var preTokenizer: PreTokenizer?
     var postProcessor = PostProcessor()
     var decoder: TokenDecoder = .none
+    var sentencePiece: SentencePieceDecoder?  // decodes in place of `decoder`
 }
 
 /// The sections as they stand in a `tokenizer.json`.
@@ -46,9 +48,20 @@ struct StageReader {
         case "Prepend": return .prepend(Array(try string(object, "prepend", at: path).utf8))
         case "Strip": return .strip(left: try flag(object, "strip_left", at: path), right: try flag(object, "strip_right", at: path))
         case "StripAccents": return .stripAccents
+        case "BertNormalizer":
+            let lowercases = try flag(object, "lowercase", default: true, at: path)
+            let stripsAccents = object["strip_accents"]?.isNull ?? true ? lowercases : try flag(object, "strip_accents", at: path)
+            return .bert(
+                BertNormalizer(
+                    cleansText: try flag(object, "clean_text", default: true, at: path),
+                    separatesChinese: try flag(object, "handle_chinese_chars", default: true, at: path), stripsAccents: stripsAccents,
+                    lowercases: lowercases))
+        case "Nmt": return .nmt
+        case "ByteLevel": return .byteAlphabet
+        case "Precompiled": return .precompiled(try characterMap(try string(object, "precompiled_charsmap", at: path), at: "\(path).precompiled_charsmap"))
         case "Replace":
             return .replace(try pattern(object, at: path), content: Array(try string(object, "content", at: path).utf8))
-        default: throw try unknown(type, ["BertNormalizer", "Nmt", "Precompiled", "ByteLevel"], "normalizer", at: path)
+        default: throw malformed("\(path).type", "'\(type)' is not a known normalizer")
         }
     }
 
@@ -58,7 +71,8 @@ struct StageReader {
         case "Sequence": return .sequence(try list(object, "pretokenizers", at: path).compactMap { try preTokenizer($0.json, at: $0.path) })
         case "ByteLevel":
             return .byteLevel(
-                addPrefixSpace: try flag(object, "add_prefix_space", at: path), usesPattern: try flag(object, "use_regex", default: true, at: path))
+                addPrefixSpace: try flag(object, "add_prefix_space", at: path), usesPattern: try flag(object, "use_regex", default: true, at: path),
+                spells: true)
         case "Split":
             return .split(try pattern(object, at: path), try behavior(object, at: path), invert: try flag(object, "invert", default: false, at: path))
         case "Digits": return .digits(individual: try flag(object, "individual_digits", at: path))
@@ -68,8 +82,10 @@ struct StageReader {
         case "Metaspace":
             let (replacement, scheme) = try metaspaceSettings(object, at: path)
             return .metaspace(replacement: replacement, scheme, split: try flag(object, "split", default: true, at: path))
-        default:
-            throw try unknown(type, ["BertPreTokenizer", "CharDelimiterSplit", "UnicodeScripts", "FixedLength"], "pre-tokenizer", at: path)
+        case "BertPreTokenizer": return .bert
+        case "CharDelimiterSplit": return .delimiter(try character(object, "delimiter", at: path))
+        case "FixedLength": return .fixedLength(max(1, try count(object, "length", at: path)))
+        default: throw try unknown(type, ["UnicodeScripts"], "pre-tokenizer", at: path)
         }
     }
 
@@ -82,54 +98,82 @@ struct StageReader {
         case "Fuse": return .fuse
         case "Replace": return .replace(try pattern(object, at: path), content: Array(try string(object, "content", at: path).utf8))
         case "Strip":
-            let content = try string(object, "content", at: path)
-            guard content.unicodeScalars.count == 1 else { throw malformed("\(path).content", "'\(content)' is not one character") }
             return .strip(
-                content: Array(content.utf8), start: try count(object, "start", at: path), stop: try count(object, "stop", at: path))
+                content: Array(String(try character(object, "content", at: path)).utf8), start: try count(object, "start", at: path), stop: try count(object, "stop", at: path))
         case "Metaspace":
             let (replacement, scheme) = try metaspaceSettings(object, at: path)
             return .metaspace(replacement: Array(String(replacement).utf8), dropsFirst: scheme != .never)
         case "BPEDecoder": return .suffix(Array(try string(object, "suffix", at: path).utf8))
-        default: throw try unknown(type, ["WordPiece", "CTC"], "decoder", at: path)
+        case "WordPiece":
+            return .wordPiece(
+                prefix: Array(try string(object, "prefix", at: path).utf8), cleansUp: try flag(object, "cleanup", default: true, at: path))
+        default: throw try unknown(type, ["CTC"], "decoder", at: path)
         }
     }
 
     func postProcessor(_ json: JSON?, at path: String) throws -> PostProcessor {
         guard let (type, object) = try stage(json, at: path) else { return PostProcessor() }
         switch type {
-        case "ByteLevel": return PostProcessor()  // it only moves offsets
+        case "ByteLevel": return PostProcessor(trimmings: try trimmings(object, at: path))
         case "Sequence":
-            return try list(object, "processors", at: path).reduce(into: PostProcessor()) { whole, part in
+            var (whole, template) = (PostProcessor(), nil as String?)
+            for part in try list(object, "processors", at: path) {
                 let next = try postProcessor(part.json, at: part.path)
-                whole = PostProcessor(prefix: next.prefix + whole.prefix, suffix: whole.suffix + next.suffix)
+                whole.trimmings += next.trimmings
+                guard next.single.count > 1 || next.pair.count > 2 else { continue }
+                if let template { throw malformed(part.path, "a second template of special tokens beside \(template)", "Leave only one of them.") }
+                template = part.path
+                (whole.single, whole.pair) = (next.single, next.pair)
             }
+            return whole
         case "RobertaProcessing", "BertProcessing":
-            return PostProcessor(prefix: [try pair(object, "cls", at: path)], suffix: [try pair(object, "sep", at: path)])
-        case "TemplateProcessing": return try template(object, at: path)
+            let isRoberta = type == "RobertaProcessing"
+            let (cls, sep) = (try pair(object, "cls", at: path), try pair(object, "sep", at: path))
+            let second = isRoberta ? 0 : 1
+            let single: [PostProcessor.Part] = [.special([cls], typeID: 0), .text(isSecond: false, typeID: 0), .special([sep], typeID: 0)]
+            let border: [PostProcessor.Part] = isRoberta ? [.special([sep], typeID: 0)] : []
+            return PostProcessor(
+                single: single, pair: single + border + [.text(isSecond: true, typeID: second), .special([sep], typeID: second)],
+                trimmings: isRoberta ? try trimmings(object, at: path) : [])
+        case "TemplateProcessing":
+            return PostProcessor(
+                single: try template(object, "single", texts: ["A"], at: path), pair: try template(object, "pair", texts: ["A", "B"], at: path))
         default: throw malformed("\(path).type", "'\(type)' is not a known post-processor")
         }
     }
 
-    private func template(_ object: JSONObject, at path: String) throws -> PostProcessor {
-        var (processor, sawText) = (PostProcessor(), false)
-        for (index, part) in try list(object, "single", at: path).enumerated() {
-            let here = "\(path).single[\(index)]"
-            if part.json.object?["Sequence"] != nil {
-                guard !sawText else { throw TokenizerError.unsupported(algorithm: "template that repeats the text", source: source) }
-                sawText = true
-                continue
+    private func trimmings(_ object: JSONObject, at path: String) throws -> [PostProcessor.Trimming] {
+        guard try flag(object, "trim_offsets", default: true, at: path) else { return [] }
+        return [PostProcessor.Trimming(addsPrefixSpace: try flag(object, "add_prefix_space", default: true, at: path))]
+    }
+
+    /// - Parameter texts: the places that the template must have, in this order.
+    private func template(_ object: JSONObject, _ key: String, texts: [String], at path: String) throws -> [PostProcessor.Part] {
+        var seen: [String] = []
+        let parts = try list(object, key, at: path).map { part -> PostProcessor.Part in
+            let (kind, fields) = part.json.object?.members.first.map { ($0.key, $0.value) } ?? ("", .null)
+            let type = fields["type_id"]?.int ?? 0
+            switch (kind, fields["id"]?.string) {
+            case ("Sequence", let name?):
+                guard texts.contains(name) else { throw malformed(part.path, "'\(name)' is not one of the texts \(texts.joined(separator: ", "))") }
+                seen.append(name)
+                return .text(isSecond: name == "B", typeID: type)
+            case ("SpecialToken", let name?):
+                guard let definition = object["special_tokens"]?.object?[name]?.object, let ids = definition["ids"]?.array else {
+                    throw malformed(part.path, "special token '\(name)' is not defined", "Define it with its ids under special_tokens.")
+                }
+                let names = definition["tokens"]?.array?.map { $0.string ?? name } ?? []
+                return .special(
+                    try ids.enumerated().map { index, id in
+                        PostProcessor.Token(
+                            id: try tokenID(id, at: "\(path).special_tokens.\(name).ids[\(index)]"), text: index < names.count ? names[index] : name)
+                    }, typeID: type)
+            default: throw malformed(part.path, "neither a Sequence nor a SpecialToken with an id")
             }
-            guard let name = part.json.object?["SpecialToken"]?.object?["id"]?.string else {
-                throw malformed(here, "neither a Sequence nor a SpecialToken with an id")
-            }
-            guard let ids = object["special_tokens"]?.object?[name]?.object?["ids"]?.array else {
-                throw malformed(here, "special token '\(name)' is not defined", "Define it with its ids under special_tokens.")
-            }
-            let tokens = try ids.enumerated().map { try tokenID($1, at: "\(path).special_tokens.\(name).ids[\($0)]") }
-            if sawText { processor.suffix += tokens } else { processor.prefix += tokens }
         }
-        guard sawText else { throw malformed("\(path).single", "the template has no place for the text (Sequence A)") }
-        return processor
+        for name in texts where !seen.contains(name) { throw malformed("\(path).\(key)", "the template has no place for the text (Sequence \(name))") }
+        guard seen.count == texts.count else { throw TokenizerError.unsupported(algorithm: "template that repeats the text", source: source) }
+        return parts
     }
 
     // MARK: Fields
@@ -170,9 +214,17 @@ struct StageReader {
         return items.enumerated().map { ($1, "\(path).\(key)[\($0)]") }
     }
 
-    private func string(_ object: JSONObject, _ key: String, at path: String) throws -> String {
+    func string(_ object: JSONObject, _ key: String, at path: String) throws -> String {
         guard let text = object[key]?.string else { throw malformed("\(path).\(key)", "missing, or not a string") }
         return text
+    }
+
+    private func character(_ object: JSONObject, _ key: String, at path: String) throws -> Unicode.Scalar {
+        let text = try string(object, key, at: path)
+        guard let scalar = text.unicodeScalars.first, text.unicodeScalars.count == 1 else {
+            throw malformed("\(path).\(key)", "'\(text)' is not one character")
+        }
+        return scalar
     }
 
     private func count(_ object: JSONObject, _ key: String, at path: String) throws -> Int {
@@ -193,7 +245,7 @@ struct StageReader {
         let pattern = object["pattern"]?.object
         if let literal = pattern?["String"]?.string {
             guard !literal.isEmpty else { throw malformed("\(path).pattern.String", "empty") }
-            return .literal(Array(literal.unicodeScalars))
+            return .literal(Array(literal.utf8))
         }
         guard let regex = pattern?["Regex"]?.string else { throw malformed("\(path).pattern", "has neither String nor Regex") }
         guard let known = SplitPattern.regex(regex) else { throw TokenizerError.unsupported(algorithm: "split pattern \(regex)", source: source) }
@@ -201,10 +253,7 @@ struct StageReader {
     }
 
     private func metaspaceSettings(_ object: JSONObject, at path: String) throws -> (Unicode.Scalar, PreTokenizer.PrependScheme) {
-        let replacement = try string(object, "replacement", at: path).unicodeScalars
-        guard replacement.count == 1, let scalar = replacement.first else {
-            throw malformed("\(path).replacement", "'\(String(replacement))' is not one character")
-        }
+        let scalar = try character(object, "replacement", at: path)
         guard let name = object["prepend_scheme"]?.string else {
             return (scalar, try flag(object, "add_prefix_space", default: true, at: path) ? .always : .never)
         }
@@ -215,8 +264,20 @@ struct StageReader {
     }
 
     /// `["</s>", 2]`
-    private func pair(_ object: JSONObject, _ key: String, at path: String) throws -> Int32 {
-        guard let pair = object[key]?.array, pair.count == 2 else { throw malformed("\(path).\(key)", "not a token with its id") }
-        return try tokenID(pair[1], at: "\(path).\(key)[1]")
+    private func pair(_ object: JSONObject, _ key: String, at path: String) throws -> PostProcessor.Token {
+        guard let pair = object[key]?.array, pair.count == 2, let text = pair[0].string else {
+            throw malformed("\(path).\(key)", "not a token with its id")
+        }
+        return PostProcessor.Token(id: try tokenID(pair[1], at: "\(path).\(key)[1]"), text: text)
+    }
+
+    /// A table of rewritten strings, in Base64.
+    private func characterMap(_ text: String, at path: String) throws -> CharacterMap {
+        guard let bytes = Data(base64Encoded: text) else { throw malformed(path, "not Base64") }
+        do throws(CharacterMapError) {
+            return try CharacterMap(Array(bytes))
+        } catch {
+            throw malformed(path, error.problem)
+        }
     }
 }

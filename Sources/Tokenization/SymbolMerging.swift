@@ -17,28 +17,36 @@ struct Merge {
 ///
 /// - Parameter merge: what two neighbours, left and right, become.
 /// Source: Sennrich et al. 2016, arXiv:1508.07909, section 3.2.
-func mergeSymbols(_ symbols: [Symbol], merge: (Symbol, Symbol) -> Merge?) -> [Symbol] {
-    if symbols.count < 2 { return symbols }
-    return symbols.count <= 32 ? mergeByScanning(symbols, merge: merge) : mergeByHeap(symbols, merge: merge)
+@inline(__always)
+func mergeSymbols(_ symbols: inout [Symbol], merge: (Symbol, Symbol) -> Merge?) {
+    if symbols.count < 2 { return }
+    if symbols.count <= 48 { mergeByScanning(&symbols, merge: merge) } else { symbols = mergeByHeap(symbols, merge: merge) }
 }
 
-/// For short words: looks at all pairs each time.
-private func mergeByScanning(_ input: [Symbol], merge: (Symbol, Symbol) -> Merge?) -> [Symbol] {
-    var symbols = input
-    let none = Merge(rank: .max, id: -1)
-    var merges = (0..<symbols.count - 1).map { merge(symbols[$0], symbols[$0 + 1]) ?? none }
+/// For short words: looks at all pairs each time. While merging, `next` and `previous` of a symbol hold the rank and the id of its merge with the
+/// symbol after it.
+@inline(__always)
+private func mergeByScanning(_ symbols: inout [Symbol], merge: (Symbol, Symbol) -> Merge?) {
+    func consider(_ index: Int) {
+        let found = merge(symbols[index], symbols[index + 1])
+        symbols[index].next = found.map { Int32(bitPattern: $0.rank) } ?? -1  // as unsigned, the highest rank
+        symbols[index].previous = found?.id ?? -1
+    }
+    var count = symbols.count
+    for index in 0..<count - 1 { consider(index) }
     while true {
         var best = -1
         var rank = UInt32.max
-        for index in merges.indices where merges[index].rank < rank { (best, rank) = (index, merges[index].rank) }
-        guard best >= 0 else { return symbols }
-        symbols[best].id = merges[best].id
+        for index in 0..<count - 1 where UInt32(bitPattern: symbols[index].next) < rank { (best, rank) = (index, UInt32(bitPattern: symbols[index].next)) }
+        guard best >= 0 else { break }
+        symbols[best].id = symbols[best].previous
         symbols[best].end = symbols[best + 1].end
-        symbols.remove(at: best + 1)
-        merges.remove(at: best)
-        if best > 0 { merges[best - 1] = merge(symbols[best - 1], symbols[best]) ?? none }
-        if best < merges.count { merges[best] = merge(symbols[best], symbols[best + 1]) ?? none }
+        count -= 1
+        for index in best + 1..<max(best + 1, count) { symbols[index] = symbols[index + 1] }
+        if best > 0 { consider(best - 1) }
+        if best + 1 < count { consider(best) }
     }
+    symbols.removeSubrange(count...)
 }
 
 /// For long words: a heap of candidate merges, in which outdated candidates are recognised when they come up.

@@ -11,6 +11,7 @@ indirect enum TokenDecoder: Sendable {
     case strip(content: [UInt8], start: Int, stop: Int)
     case metaspace(replacement: [UInt8], dropsFirst: Bool)
     case suffix([UInt8])  // BPEDecoder: the suffix ends a word
+    case wordPiece(prefix: [UInt8], cleansUp: Bool)
 
     func decode(_ pieces: [ArraySlice<UInt8>]) -> [UInt8] {
         if case .none = self { return Array(pieces.joined(separator: [UInt8(ascii: " ")])) }
@@ -47,8 +48,11 @@ indirect enum TokenDecoder: Sendable {
         case .fuse: return [Array(pieces.joined())[...]]
         case .replace(let pattern, let content):
             return pieces.map { piece in
-                let normalizer = TextNormalizer.replace(pattern, content: content)
-                return piece.isEmpty ? piece : normalizer.normalize(Array(piece))[...]
+                var output: [UInt8] = []
+                pattern.forEachPart(of: piece.span) { part, isMatch in
+                    output.append(contentsOf: isMatch ? content[...] : piece[piece.startIndex + part.lowerBound..<piece.startIndex + part.upperBound])
+                }
+                return output[...]
             }
         case .strip(let content, let start, let stop):
             return pieces.map { piece in
@@ -67,6 +71,43 @@ indirect enum TokenDecoder: Sendable {
             return pieces.enumerated().map { index, piece in
                 replacing(suffix, in: piece, by: index == pieces.count - 1 ? [] : [UInt8(ascii: " ")])
             }
+        case .wordPiece(let prefix, let cleansUp):
+            return pieces.enumerated().map { index, piece in
+                var piece = piece
+                if index > 0 {
+                    piece = !prefix.isEmpty && piece.starts(with: prefix) ? piece.dropFirst(prefix.count) : ([UInt8(ascii: " ")] + piece)[...]
+                }
+                return cleansUp ? TokenDecoder.cleanedUp(piece) : piece
+            }
+        }
+    }
+
+    /// Takes back the spaces that splitting has put before punctuation and contractions.
+    private static func cleanedUp(_ piece: ArraySlice<UInt8>) -> ArraySlice<UInt8> {
+        guard piece.first == UInt8(ascii: " ") || piece.contains(UInt8(ascii: " ")) else { return piece }
+        return cleanups.reduce(piece) { replacing($1.old, in: $0, by: $1.new) }
+    }
+
+    private static let cleanups: [(old: [UInt8], new: [UInt8])] = [
+        (" .", "."), (" ?", "?"), (" !", "!"), (" ,", ","), (" ' ", "'"), (" n't", "n't"), (" 'm", "'m"), (" do not", " don't"), (" 's", "'s"),
+        (" 've", "'ve"), (" 're", "'re"),
+    ].map { (Array($0.0.utf8), Array($0.1.utf8)) }
+
+    /// What one piece contributes, without the trimming at the start of a text.
+    func bytes(of piece: ArraySlice<UInt8>) -> [UInt8] {
+        switch self {
+        case .sequence(let decoders):
+            return decoders.reduce(Array(piece)) { $1.bytes(of: $0[...]) }
+        case .byteLevel:
+            var bytes: [UInt8] = []
+            ByteAlphabet.appendBytes(of: piece, to: &bytes)
+            return bytes
+        case .byteFallback: return byteSpelled(piece).map { [$0] } ?? Array(piece)
+        case .replace: return decode([piece])
+        case .suffix(let suffix): return Array(replacing(suffix, in: piece, by: [UInt8(ascii: " ")]))
+        case .metaspace(let replacement, _): return Array(replacing(replacement, in: piece, by: [UInt8(ascii: " ")]))
+        case .wordPiece: return decode([[], piece])
+        case .none, .fuse, .strip: return Array(piece)
         }
     }
 }
@@ -94,64 +135,4 @@ func replacing(_ wanted: [UInt8], in text: ArraySlice<UInt8>, by content: [UInt8
         }
     }
     return output[...]
-}
-
-/// What SentencePiece's `DecodeIds` does: control tokens are invisible, the unknown token prints as ` ⁇ `, the first space is the dummy prefix.
-///
-/// Source: google/sentencepiece `src/sentencepiece_processor.cc`.
-struct ScoredPairDecoder: Sendable {
-    enum Kind: Sendable { case text, control, unknown, byte(UInt8) }
-    let kinds: [Kind]  // [vocabulary]
-    let dropsDummyPrefix: Bool
-
-    func decode(_ ids: [Int32], piece: (Int32) -> ArraySlice<UInt8>?) -> [UInt8] {
-        var text: [UInt8] = []
-        var bytes: [UInt8] = []
-        var expectsPrefix = dropsDummyPrefix
-        var sawPrefix = false
-        func flush() {
-            text.append(contentsOf: repairedBytewise(bytes))
-            bytes = []
-        }
-        for id in ids {
-            guard id >= 0, Int(id) < kinds.count else { continue }
-            if case .byte(let byte) = kinds[Int(id)] {
-                bytes.append(byte)
-                continue
-            }
-            flush()
-            if sawPrefix || !text.isEmpty { expectsPrefix = false }
-            switch kinds[Int(id)] {
-            case .control, .byte: sawPrefix = false
-            case .unknown:
-                text.append(contentsOf: " \u{2047} ".utf8)
-                sawPrefix = false
-            case .text:
-                var piece = piece(id) ?? []
-                sawPrefix = expectsPrefix && piece.starts(with: metaspace)
-                if sawPrefix { piece = piece.dropFirst(metaspace.count) }
-                text.append(contentsOf: replacing(metaspace, in: piece, by: [UInt8(ascii: " ")]))
-            }
-        }
-        flush()
-        return text
-    }
-
-    /// U+FFFD for every byte that is not part of a well-formed character.
-    private func repairedBytewise(_ bytes: [UInt8]) -> [UInt8] {
-        var output: [UInt8] = []
-        var position = 0
-        while position < bytes.count {
-            let width = (1...4).first { width in
-                position + width <= bytes.count && String(validating: bytes[position..<position + width], as: UTF8.self) != nil
-            }
-            if let width {
-                output.append(contentsOf: bytes[position..<position + width])
-            } else {
-                output.append(contentsOf: replacementCharacter)
-            }
-            position += width ?? 1
-        }
-        return output
-    }
 }

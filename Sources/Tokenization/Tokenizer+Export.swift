@@ -28,32 +28,23 @@ extension Tokenizer {
 
     private func description(_ stages: StageDescriptions) -> JSON {
         func text(_ id: Int32) -> JSON { .string(piece(id) ?? "") }
-        // Two ids with one piece keep only the id that encoding finds: a JSON object cannot hold both.
-        var entries: [(key: String, value: JSON)] = []
-        var seen: Set<[UInt8]> = []
-        entries.reserveCapacity(vocabularySize)
-        for id in Int32(0)..<Int32(vocabularySize) {
-            guard let bytes = pieceBytes(id), let string = piece(id) else { continue }
-            let found = model.vocabulary.id(of: bytes)
-            if found == nil || found == id, seen.insert(Array(bytes)).inserted { entries.append((string, .integer(Int64(id)))) }
+        let model = self.model.description { piece($0) ?? "" }
+        var section = JSONObject([("type", .string(model.type))] + model.settings)
+        if let scores = model.scores {
+            section["vocab"] = .array(scores.indices.map { [text(Int32($0)), .number(scores[$0])] })
+        } else {
+            // Two ids with one piece keep only the id that encoding finds: a JSON object cannot hold both.
+            var entries: [(key: String, value: JSON)] = []
+            var seen: Set<[UInt8]> = []
+            entries.reserveCapacity(vocabularySize)
+            for id in Int32(0)..<Int32(vocabularySize) {
+                guard let bytes = pieceBytes(id), let string = piece(id) else { continue }
+                let found = self.model.vocabulary.id(of: bytes)
+                if found == nil || found == id, seen.insert(Array(bytes)).inserted { entries.append((string, .integer(Int64(id)))) }
+            }
+            section["vocab"] = .object(JSONObject(entries))
         }
-        let pairs: [(left: Int32, right: Int32)]
-        var unknown: JSON = .null
-        var (hasByteFallback, ignoresMerges) = (false, false)
-        switch model {
-        case .bytePairs(let model):
-            pairs = model.merges.inOrder
-            ignoresMerges = model.ignoreMerges
-        case .scoredPairs(let model, _):
-            pairs = model.mergeList
-            unknown = text(model.unknownToken)
-            hasByteFallback = true
-        }
-        let modelSection: JSON = [
-            "type": "BPE", "dropout": .null, "unk_token": unknown, "continuing_subword_prefix": .null, "end_of_word_suffix": .null,
-            "fuse_unk": .bool(hasByteFallback), "byte_fallback": .bool(hasByteFallback), "ignore_merges": .bool(ignoresMerges),
-            "vocab": .object(JSONObject(entries)), "merges": .array(pairs.map { .array([text($0.left), text($0.right)]) }),
-        ]
+        if let merges = model.merges { section["merges"] = .array(merges.map { .array([text($0.left), text($0.right)]) }) }
         let added: [JSON] = addedTokens.tokens.sorted { $0.id < $1.id }.map { token in
             [
                 "id": .integer(Int64(token.id)), "content": .string(String(decoding: token.content, as: UTF8.self)),
@@ -63,7 +54,7 @@ extension Tokenizer {
         }
         return [
             "version": "1.0", "truncation": .null, "padding": .null, "added_tokens": .array(added), "normalizer": stages.normalizer,
-            "pre_tokenizer": stages.preTokenizer, "post_processor": stages.postProcessor, "decoder": stages.decoder, "model": modelSection,
+            "pre_tokenizer": stages.preTokenizer, "post_processor": stages.postProcessor, "decoder": stages.decoder, "model": .object(section),
         ]
     }
 }

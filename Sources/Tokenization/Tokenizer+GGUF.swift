@@ -1,7 +1,8 @@
 import ModelFiles
 
 extension Tokenizer {
-    /// Reads the tokenizer in the metadata of a GGUF file: `tokenizer.ggml.model` `gpt2` (byte-level BPE) or `llama` (SentencePiece BPE).
+    /// Reads the tokenizer in the metadata of a GGUF file: `tokenizer.ggml.model` `gpt2` (byte-level BPE), `llama` (SentencePiece BPE), `t5`
+    /// (SentencePiece Unigram) or `bert` (WordPiece).
     ///
     /// - Throws: `TokenizerError`.
     public convenience init(gguf: GGUFFile) throws {
@@ -14,9 +15,9 @@ extension Tokenizer {
         }
         switch name {
         case "gpt2": try self.init(byteLevel: metadata)
-        case "llama": try self.init(sentencePiece: metadata)
-        case "bert": throw TokenizerError.unsupported(algorithm: "WordPiece", source: metadata.source)
-        case "t5": throw TokenizerError.unsupported(algorithm: "Unigram", source: metadata.source)
+        case "llama": try self.init(sentencePiece: metadata, .bytePairs)
+        case "t5": try self.init(sentencePiece: metadata, .unigram)
+        case "bert": try self.init(wordPiece: metadata)
         default: throw TokenizerError.unsupported(algorithm: "GGUF tokenizer model \(name)", source: metadata.source)
         }
     }
@@ -31,32 +32,25 @@ extension Tokenizer {
         guard let list = metadata["merges"]?.strings else { throw metadata.malformed("merges", "missing, or not a list of strings") }
         var merges = MergeTable(count: list.count)
         for (rank, entry) in list.enumerated() {
-            let utf8 = entry.utf8
-            guard let space = utf8.firstIndex(of: UInt8(ascii: " ")) else { throw metadata.malformed("merges[\(rank)]", "'\(entry)' is not two pieces") }
-            try merges.insert(utf8[..<space], utf8[utf8.index(after: space)...], rank: rank, vocabulary: vocabulary) {
+            let parts = Array(entry.utf8).split(separator: UInt8(ascii: " "), maxSplits: 1, omittingEmptySubsequences: false)
+            guard parts.count == 2 else { throw metadata.malformed("merges[\(rank)]", "'\(entry)' is not two pieces") }
+            try merges.insert(Array(parts[0]), Array(parts[1]), rank: rank, vocabulary: vocabulary) {
                 metadata.malformed("merges[\(rank)]", $0)
             }
         }
         let roles = try metadata.roles(count: tokens.count)
         let descriptions = StageDescriptions(
             normalizer: settings.normalizer, preTokenizer: settings.preTokenizer,
-            postProcessor: try metadata.postProcessor(roles, tokens: tokens, addsBOS: settings.addsBOS) ?? byteLevelStage(addPrefixSpace: true, trimOffsets: false),
+            postProcessor: metadata.postProcessor(roles, tokens: tokens, addsBOS: settings.addsBOS, repeatsBOS: settings.repeatsBOS)
+                ?? byteLevelStage(addPrefixSpace: true),
             decoder: byteLevelStage(addPrefixSpace: true))
         self.init(
-            model: .bytePairs(BytePairEncoding(vocabulary: vocabulary, merges: merges, ignoreMerges: settings.ignoreMerges)),
+            model: BytePairEncoding(vocabulary: vocabulary, merges: merges, settings: .init(ignoresMerges: settings.ignoreMerges)),
             addedTokens: metadata.addedTokens(tokens, types), stages: try descriptions.stages(source: metadata.source), roles: roles,
             chatTemplate: metadata.chatTemplate, origin: .described(descriptions))
     }
 
-    private convenience init(sentencePiece metadata: GGUFTokenizerMetadata) throws {
-        for key in ["remove_extra_whitespaces", "escape_whitespaces", "treat_whitespace_as_suffix"] {
-            if let value = metadata[key]?.bool, value != (key == "escape_whitespaces") {
-                throw TokenizerError.unsupported(algorithm: "SentencePiece BPE with \(key) = \(value)", source: metadata.source)
-            }
-        }
-        if metadata["precompiled_charsmap"] != nil {
-            throw TokenizerError.unsupported(algorithm: "normalizer Precompiled", source: metadata.source)
-        }
+    private convenience init(sentencePiece metadata: GGUFTokenizerMetadata, _ algorithm: SentencePieceModel.Algorithm) throws {
         let tokens = try metadata.tokens()
         let types = try metadata.tokenTypes(count: tokens.count)
         guard let scores = metadata["scores"]?.floats, scores.count == tokens.count else {
@@ -64,40 +58,74 @@ extension Tokenizer {
         }
         if let place = scores.firstIndex(where: { !$0.isFinite }) { throw metadata.malformed("scores[\(place)]", "not a finite number") }
         let roles = try metadata.roles(count: tokens.count)
-        guard let unknown = roles.unknown else { throw metadata.malformed("unknown_token_id", "missing") }
+        guard roles.unknown != nil else { throw metadata.malformed("unknown_token_id", "missing") }
 
-        var vocabulary = Vocabulary(count: tokens.count)
-        var byteTokens = [Int32](repeating: -1, count: 256)
-        var kinds: [ScoredPairDecoder.Kind] = []
-        kinds.reserveCapacity(tokens.count)
-        for (id, token) in tokens.enumerated() {
-            let type = types[id]
-            vocabulary.insert(token.utf8, id: id, isFindable: type == .normal || type == .userDefined)
-            if type == .byte {
-                guard let byte = byteSpelled(Array(token.utf8)[...]) else {
-                    throw metadata.malformed("tokens[\(id)]", "'\(token)' has the type of a byte, but is not written like <0x0A>")
-                }
-                byteTokens[Int(byte)] = Int32(id)
-                kinds.append(.byte(byte))
-            } else {
-                kinds.append(Int32(id) == unknown ? .unknown : type == .control ? .control : .text)
+        var model = SentencePieceModel(algorithm: algorithm)
+        model.pieces = tokens.indices.map { SentencePieceModel.Piece(text: tokens[$0], score: scores[$0], kind: types[$0].kind(tokens[$0])) }
+        let added = metadata.addedTokens(tokens, types)
+        for token in added where token.isSpecial && types[Int(token.id)] == .userDefined { model.pieces[Int(token.id)].kind = .control }
+        model.hasByteFallback = types.contains(.byte) && algorithm == .bytePairs
+        let isUnigram = algorithm == .unigram
+        model.normalizer.addsDummyPrefix = metadata["add_space_prefix"]?.bool ?? true
+        model.normalizer.removesExtraWhitespace = metadata["remove_extra_whitespaces"]?.bool ?? isUnigram
+        model.normalizer.escapesWhitespace = metadata["escape_whitespaces"]?.bool ?? true
+        model.normalizer.treatsWhitespaceAsSuffix = metadata["treat_whitespace_as_suffix"]?.bool ?? false
+        if let map = metadata["precompiled_charsmap"] {
+            guard let bytes = map.bytes ?? map.ints?.map({ UInt8(truncatingIfNeeded: $0) }) else {
+                throw metadata.malformed("precompiled_charsmap", "not a list of bytes")
+            }
+            do throws(CharacterMapError) {
+                model.normalizer.characterMap = try CharacterMap(bytes)
+            } catch {
+                throw metadata.malformed("precompiled_charsmap", error.problem)
             }
         }
-        let addsSpace = metadata["add_space_prefix"]?.bool ?? true
-        let replace: JSON = ["type": "Replace", "pattern": ["String": " "], "content": "\u{2581}"]
-        let prepend: JSON = ["type": "Prepend", "prepend": "\u{2581}"]
-        let strip: JSON = ["type": "Strip", "content": " ", "start": 1, "stop": 0]
-        let decoders: [JSON] = [
-            ["type": "Replace", "pattern": ["String": "\u{2581}"], "content": " "], ["type": "ByteFallback"], ["type": "Fuse"],
-        ]
+        try self.init(
+            sentencePiece: model, source: metadata.source, chatTemplate: metadata.chatTemplate, roles: roles, addedTokens: added,
+            postProcessor: metadata.postProcessor(roles, tokens: tokens, addsBOS: !isUnigram, addsEOS: isUnigram) ?? .null)
+    }
+
+    /// In the file, a piece that starts a word is written with U+2581 before it, and one inside a word without a mark.
+    private convenience init(wordPiece metadata: GGUFTokenizerMetadata) throws {
+        let tokens = try metadata.tokens()
+        let types = try metadata.tokenTypes(count: tokens.count)
+        let roles = try metadata.roles(count: tokens.count)
+        var vocabulary = Vocabulary(count: tokens.count)
+        for (id, token) in tokens.enumerated() {
+            let bytes = Array(token.utf8)
+            let isBare = types[id] != .normal || bytes.first == UInt8(ascii: "[") && bytes.last == UInt8(ascii: "]")
+            let startsWord = bytes.starts(with: metaspace)
+            let spelling = isBare ? bytes : startsWord ? Array(bytes.dropFirst(metaspace.count)) : Array("##".utf8) + bytes
+            vocabulary.insert(spelling, id: id)
+        }
+        guard let unknown = roles.unknown else { throw metadata.malformed("unknown_token_id", "missing") }
+        let cls = try metadata.id("cls_token_id", count: tokens.count) ?? roles.bos
+        let sep = try metadata.id("seperator_token_id", count: tokens.count) ?? roles.eos.first  // the format's spelling
+        guard let cls, let sep else { throw metadata.malformed("cls_token_id", "this or seperator_token_id is missing") }
+        // The file does not say whether text is lower-cased first; a vocabulary with capital letters is not made of such text.
+        let isCased = tokens.indices.contains { id in
+            types[id] == .normal && tokens[id].utf8.first != UInt8(ascii: "[") && tokens[id].utf8.contains { 0x41...0x5A ~= $0 }
+        }
+        func special(_ id: Int32, type: Int64) -> JSON { ["SpecialToken": ["id": .string(tokens[Int(id)]), "type_id": .integer(type)]] }
+        func text(_ name: String, type: Int64) -> JSON { ["Sequence": ["id": .string(name), "type_id": .integer(type)]] }
+        var definitions = JSONObject()
+        for id in [cls, sep] {
+            let name = tokens[Int(id)]
+            definitions[name] = ["id": .string(name), "ids": [.integer(Int64(id))], "tokens": [.string(name)]]
+        }
+        let single = [special(cls, type: 0), text("A", type: 0), special(sep, type: 0)]
         let descriptions = StageDescriptions(
-            normalizer: ["type": "Sequence", "normalizers": .array(addsSpace ? [prepend, replace] : [replace])],
-            postProcessor: try metadata.postProcessor(roles, tokens: tokens, addsBOS: true) ?? .null,
-            decoder: ["type": "Sequence", "decoders": .array(addsSpace ? decoders + [strip] : decoders)])
+            normalizer: [
+                "type": "BertNormalizer", "clean_text": true, "handle_chinese_chars": true, "strip_accents": .null, "lowercase": .bool(!isCased),
+            ],
+            preTokenizer: ["type": "BertPreTokenizer"],
+            postProcessor: [
+                "type": "TemplateProcessing", "single": .array(single), "pair": .array(single + [text("B", type: 1), special(sep, type: 1)]),
+                "special_tokens": .object(definitions),
+            ],
+            decoder: ["type": "WordPiece", "prefix": "##", "cleanup": true])
         self.init(
-            model: .scoredPairs(
-                ScoredPairEncoding(vocabulary: vocabulary, scores: scores, byteTokens: byteTokens, unknownToken: unknown),
-                ScoredPairDecoder(kinds: kinds, dropsDummyPrefix: addsSpace)),
+            model: WordPiece(vocabulary: vocabulary, unknownToken: unknown, continuingPrefix: Array("##".utf8), longestWord: 100),
             addedTokens: metadata.addedTokens(tokens, types), stages: try descriptions.stages(source: metadata.source), roles: roles,
             chatTemplate: metadata.chatTemplate, origin: .described(descriptions))
     }
@@ -109,39 +137,62 @@ private struct ByteLevelSettings {
     var preTokenizer: JSON
     var ignoreMerges = false
     var addsBOS = false
+    var repeatsBOS = false  // before the second of two texts
 
     init(pre: String, source: String) throws {
         let gpt2 = byteLevelStage(addPrefixSpace: false)
         let plain = byteLevelStage(addPrefixSpace: false, usesPattern: false)
         switch pre {
-        case "gpt-2", "gpt2", "default": preTokenizer = gpt2  // files without the key, such as GPT-NeoX, have GPT-2's split
-        case "smollm", "starcoder": preTokenizer = sequence([digits(individual: true), gpt2])
+        case "gpt-2", "gpt2", "phi-2", "olmo", "mpt", "roberta-bpe", "jina-es", "jina-de", "default":
+            preTokenizer = gpt2  // files without the key, such as GPT-NeoX, have GPT-2's split
+        case "smollm", "starcoder", "refact", "command-r", "codeshell", "exaone": preTokenizer = sequence([digits(individual: true), gpt2])
         case "llama-bpe", "llama3", "llama-v3":
             preTokenizer = sequence([split(.llama3), plain])
             ignoreMerges = true
             addsBOS = true
-        case "qwen2", "deepseek-r1-qwen":
+            repeatsBOS = true
+        case "qwen2", "deepseek-r1-qwen", "stablelm2":
             normalizer = ["type": "NFC"]
             preTokenizer = sequence([split(.qwen2), plain])
         case "falcon":
             preTokenizer = sequence([["type": "Punctuation", "behavior": "Contiguous"], gpt2, digits(individual: false), split(.threeDigits)])
         case "deepseek-coder":
             preTokenizer = sequence([
-                split(.lineEnd), split(.spacedLetters), split(.spacedPunctuation), split(.deepseekIdeographs), digits(individual: true), plain,
+                split(.lineEnd), split(.spacedLetters), split(.spacedPunctuation), run(deepseekIdeographs), digits(individual: true), plain,
+            ])
+        case "deepseek-llm":
+            preTokenizer = sequence([
+                split(.lineEnd), run(deepseekLetters), run(deepseekPunctuation), split(.trailingSpace), run(deepseekIdeographs),
+                digits(individual: true), plain,
             ])
         case "deepseek-v3":
             preTokenizer = sequence([split(.deepseekV3Digits), split(.deepseekV3Ideographs), split(.deepseekV3Words), plain])
-        case "gpt-4o": preTokenizer = sequence([split(.o200k), plain])
+        case "gpt-4o", "llama4": preTokenizer = sequence([split(.o200k), plain])
         default: throw TokenizerError.unsupported(algorithm: "GGUF pre-tokenizer \(pre)", source: source)
         }
 
         func sequence(_ stages: [JSON]) -> JSON { ["type": "Sequence", "pretokenizers": .array(stages)] }
         func digits(individual: Bool) -> JSON { ["type": "Digits", "individual_digits": .bool(individual)] }
-        func split(_ pattern: SplitPattern) -> JSON {
-            ["type": "Split", "pattern": ["Regex": .string(pattern.regexText!)], "behavior": "Isolated", "invert": false]
-        }
+        func split(_ pattern: SplitPattern) -> JSON { run(pattern.regexText!) }
+        func run(_ regex: String) -> JSON { ["type": "Split", "pattern": ["Regex": .string(regex)], "behavior": "Isolated", "invert": false] }
     }
 }
+
+private let deepseekIdeographs = #"[\x{4E00}-\x{9FA5}\x{800}-\x{4E00}\x{AC00}-\x{D7FF}]+"#
+private let deepseekPunctuation = #"\s?[!-/:-~\x{FF01}-\x{FF0F}\x{FF1A}-\x{FF5E}\x{2018}-\x{201F}\x{3000}-\x{3002}]+"#
+/// The letters that DeepSeek's first tokenizer listed one by one: those with a case.
+private let deepseekLetters =
+    #"\s?[A-Za-z\x{B5}\x{C0}-\x{D6}\x{D8}-\x{F6}\x{F8}-\x{1BA}\x{1BC}-\x{1BF}\x{1C4}-\x{293}\x{295}-\x{2AF}\x{370}-\x{373}"#
+    + #"\x{376}\x{377}\x{37B}-\x{37D}\x{37F}\x{386}\x{388}-\x{38A}\x{38C}\x{38E}-\x{3A1}\x{3A3}-\x{3F5}\x{3F7}-\x{481}"#
+    + #"\x{48A}-\x{52F}\x{531}-\x{556}\x{10A0}-\x{10C5}\x{13A0}-\x{13F5}\x{13F8}-\x{13FD}\x{1C90}-\x{1CBA}\x{1CBD}-\x{1CBF}"#
+    + #"\x{1D00}-\x{1D2B}\x{1D6B}-\x{1D77}\x{1D79}-\x{1D9A}\x{1E00}-\x{1F15}\x{1F18}-\x{1F1D}\x{1F20}-\x{1F45}"#
+    + #"\x{1F48}-\x{1F4D}\x{1F50}-\x{1F57}\x{1F59}\x{1F5B}\x{1F5D}\x{1F5F}-\x{1F7D}\x{1F80}-\x{1FB4}\x{1FB6}-\x{1FBC}\x{1FBE}"#
+    + #"\x{1FC2}-\x{1FC4}\x{1FC6}-\x{1FCC}\x{1FD0}-\x{1FD3}\x{1FD6}-\x{1FDB}\x{1FE0}-\x{1FEC}\x{1FF2}-\x{1FF4}"#
+    + #"\x{1FF6}-\x{1FFC}\x{2102}\x{2107}\x{210A}-\x{2113}\x{2115}\x{2119}-\x{211D}\x{2124}\x{2126}\x{2128}\x{212A}-\x{212D}"#
+    + #"\x{212F}-\x{2134}\x{2139}\x{213C}-\x{213F}\x{2145}-\x{2149}\x{214E}\x{2183}\x{2184}\x{2C00}-\x{2C7B}\x{2C7E}-\x{2CE4}"#
+    + #"\x{2CEB}-\x{2CEE}\x{2CF2}\x{2CF3}\x{A640}-\x{A66D}\x{A680}-\x{A69B}\x{A722}-\x{A76F}\x{A771}-\x{A787}\x{A78B}-\x{A78E}"#
+    + #"\x{AB70}-\x{ABBF}\x{FB00}-\x{FB06}\x{FB13}-\x{FB17}\x{FF21}-\x{FF3A}\x{FF41}-\x{FF5A}\x{10400}-\x{1044F}"#
+    + #"\x{104B0}-\x{104D3}\x{104D8}-\x{104FB}\x{10C80}-\x{10CB2}\x{10CC0}-\x{10CF2}\x{118A0}-\x{118DF}\x{1E900}-\x{1E943}]+"#
 
 /// The stage `ByteLevel` as huggingface/tokenizers writes it, whether as pre-tokenizer, post-processor or decoder.
 func byteLevelStage(addPrefixSpace: Bool, trimOffsets: Bool = true, usesPattern: Bool = true) -> JSON {
@@ -153,7 +204,20 @@ func byteLevelStage(addPrefixSpace: Bool, trimOffsets: Bool = true, usesPattern:
 
 /// The keys under `tokenizer.ggml.` (and `tokenizer.chat_template`).
 private struct GGUFTokenizerMetadata {
-    enum TokenType: Int64 { case normal = 1, unknown, control, userDefined, unused, byte }
+    enum TokenType: Int64 {
+        case normal = 1, unknown, control, userDefined, unused, byte
+
+        func kind(_ token: String) -> PieceKind {
+            switch self {
+            case .normal: token.isEmpty ? .unused : .normal
+            case .unknown: .control  // the unknown token itself is named by its id
+            case .control: .control
+            case .userDefined: .userDefined
+            case .unused: .unused
+            case .byte: .byte
+            }
+        }
+    }
 
     let file: GGUFFile
     var source: String { file.path }
@@ -183,51 +247,44 @@ private struct GGUFTokenizerMetadata {
     /// Control and user-defined tokens; without the `[PAD7]` that converters write where a model has more rows than tokens.
     func addedTokens(_ tokens: [String], _ types: [TokenType]) -> [AddedToken] {
         let unknown = self["unknown_token_id"]?.int.map { Int($0) }
+        let isPhi3 = file["general.architecture"]?.string == "phi3" && self["model"]?.string == "llama"
         return types.indices.compactMap { id in
-            let isSpecial = types[id] == .control || types[id] == .unknown && id == unknown
+            // Some files call the end of a sequence user-defined.
+            let isSpecial = types[id] == .control || types[id] == .unknown && id == unknown || types[id] == .userDefined && tokens[id] == "</s>"
             guard isSpecial || types[id] == .userDefined, !tokens[id].isEmpty else { return nil }
             let content = Array(tokens[id].utf8)
             if !isSpecial || types[id] == .unknown, content == Array("[PAD\(id)]".utf8) { return nil }
-            return AddedToken(id: Int32(id), content: content, isSpecial: isSpecial)
+            // The format has no place for it, but Phi-3's markers take the white space after them.
+            let rstrip = isPhi3 && isSpecial && !["<unk>", "<s>", "<|endoftext|>"].contains(tokens[id])
+            return AddedToken(id: Int32(id), content: content, isSpecial: isSpecial, rstrip: rstrip)
         }
     }
 
+    func id(_ key: String, count: Int) throws -> Int32? {
+        guard let value = self[key] else { return nil }
+        guard let id = value.int, id >= 0, id < count else { throw malformed(key, "not the id of one of the \(count) tokens") }
+        return Int32(id)
+    }
+
     func roles(count: Int) throws -> Tokenizer.Roles {
-        func id(_ key: String) throws -> Int32? {
-            guard let value = self[key] else { return nil }
-            guard let id = value.int, id >= 0, id < count else { throw malformed(key, "not the id of one of the \(count) tokens") }
-            return Int32(id)
-        }
         var roles = Tokenizer.Roles()
-        roles.bos = try id("bos_token_id")
+        roles.bos = try id("bos_token_id", count: count)
         for key in ["eos_token_id", "eot_token_id", "eom_token_id"] {
-            if let id = try id(key), !roles.eos.contains(id) { roles.eos.append(id) }
+            if let id = try id(key, count: count), !roles.eos.contains(id) { roles.eos.append(id) }
         }
-        roles.unknown = try id("unknown_token_id")
-        roles.padding = try id("padding_token_id")
+        roles.unknown = try id("unknown_token_id", count: count)
+        roles.padding = try id("padding_token_id", count: count)
         return roles
     }
 
     /// A template with BOS and EOS, as far as the file asks for them; nil when it does not.
-    /// - Parameter addsBOS: what holds when the file does not say.
-    func postProcessor(_ roles: Tokenizer.Roles, tokens: [String], addsBOS: Bool) throws -> JSON? {
+    /// - Parameters:
+    ///   - addsBOS: what holds when the file does not say.
+    ///   - addsEOS: likewise.
+    ///   - repeatsBOS: whether the second of two texts has one of its own.
+    func postProcessor(_ roles: Tokenizer.Roles, tokens: [String], addsBOS: Bool, addsEOS: Bool = false, repeatsBOS: Bool = true) -> JSON? {
         let bos = self["add_bos_token"]?.bool ?? addsBOS ? roles.bos : nil
-        let eos = self["add_eos_token"]?.bool ?? false ? roles.eos.first : nil
-        if bos == nil && eos == nil { return nil }
-        func special(_ id: Int32?, type: Int64) -> [JSON] {
-            id.map { [["SpecialToken": ["id": .string(tokens[Int($0)]), "type_id": .integer(type)]]] } ?? []
-        }
-        func text(_ name: String, type: Int64) -> [JSON] {
-            special(bos, type: type) + [["Sequence": ["id": .string(name), "type_id": .integer(type)]]] + special(eos, type: type)
-        }
-        var definitions = JSONObject()
-        for id in [bos, eos].compactMap({ $0 }) {
-            let name = tokens[Int(id)]
-            definitions[name] = ["id": .string(name), "ids": [.integer(Int64(id))], "tokens": [.string(name)]]
-        }
-        return [
-            "type": "TemplateProcessing", "single": .array(text("A", type: 0)), "pair": .array(text("A", type: 0) + text("B", type: 1)),
-            "special_tokens": .object(definitions),
-        ]
+        let eos = self["add_eos_token"]?.bool ?? addsEOS ? roles.eos.first : nil
+        return bos == nil && eos == nil ? nil : Tokenizer.template(bos: bos, eos: eos, repeatsBOS: repeatsBOS) { tokens[Int($0)] }
     }
 }

@@ -14,7 +14,7 @@ extension Tokenizer {
     /// Reads a `tokenizer.json` as huggingface/tokenizers writes it.
     ///
     /// - Parameters:
-    ///   - tokenizerJSON: the whole file; its model must be byte-pair encoding.
+    ///   - tokenizerJSON: the whole file; its model is BPE, Unigram, WordPiece or WordLevel.
     ///   - tokenizerConfig: the `tokenizer_config.json` beside it, which names BOS and EOS and may hold the chat template.
     ///   - source: the file, for error messages.
     /// - Throws: `TokenizerError`.
@@ -22,8 +22,8 @@ extension Tokenizer {
         let reader = StageReader(source: source)
         guard let root = tokenizerJSON.object else { throw reader.malformed("the file", "not a JSON object") }
         guard let modelObject = root["model"]?.object else { throw reader.malformed("model", "missing, or not an object") }
-        let bytePairs = try BytePairEncoding(modelObject, reader: reader)
-        let tokens = try reader.addedTokens(root["added_tokens"], vocabulary: bytePairs.vocabulary)
+        let model = try reader.model(modelObject)
+        let tokens = try reader.addedTokens(root["added_tokens"], vocabulary: model.vocabulary)
         let stages = try StageDescriptions(
             normalizer: root["normalizer"] ?? .null, preTokenizer: root["pre_tokenizer"] ?? .null,
             postProcessor: root["post_processor"] ?? .null, decoder: root["decoder"] ?? .null
@@ -34,7 +34,7 @@ extension Tokenizer {
         func role(_ key: String, isRequired: Bool) throws -> Int32? {
             guard let value = config?[key], let name = value.string ?? value["content"]?.string else { return nil }
             let bytes = Array(name.utf8)
-            if let id = tokens.first(where: { $0.content == bytes })?.id ?? bytePairs.vocabulary.id(of: bytes) { return id }
+            if let id = tokens.first(where: { $0.content == bytes })?.id ?? model.vocabulary.id(of: bytes) { return id }
             guard isRequired else { return nil }
             throw reader.malformed(
                 "tokenizer_config.json: \(key)", "'\(name)' is not in the vocabulary",
@@ -42,15 +42,15 @@ extension Tokenizer {
         }
         let roles = try Roles(
             bos: role("bos_token", isRequired: true), eos: role("eos_token", isRequired: true).map { [$0] } ?? [],
-            unknown: role("unk_token", isRequired: false) ?? bytePairs.unknownToken, padding: role("pad_token", isRequired: false))
+            unknown: role("unk_token", isRequired: false) ?? model.unknownToken, padding: role("pad_token", isRequired: false))
         self.init(
-            model: .bytePairs(bytePairs), addedTokens: tokens, stages: stages, roles: roles,
+            model: model, addedTokens: tokens, stages: stages, roles: roles,
             chatTemplate: Tokenizer.chatTemplate(config?["chat_template"]),
             origin: .files(tokenizerJSON: tokenizerJSON, tokenizerConfig: tokenizerConfig))
     }
 
-    /// Reads a folder with `tokenizer.json` (and, where present, `tokenizer_config.json` and `chat_template.jinja`),
-    /// a `tokenizer.json` in such a folder, or a GGUF file.
+    /// Reads a folder with `tokenizer.json` (and, where present, `tokenizer_config.json` and `chat_template.jinja`), or with a SentencePiece
+    /// `tokenizer.model`; one of these files; or a GGUF file.
     ///
     /// - Throws: `TokenizerError`; for an unreadable GGUF file, what its reader throws.
     public convenience init(path: String) throws {
@@ -62,28 +62,35 @@ extension Tokenizer {
             try self.init(gguf: GGUFFile(path: path))
             return
         }
-        if path.hasSuffix(".model") { throw TokenizerError.unsupported(algorithm: "SentencePiece model file", source: path) }
         let folder = isFolder.boolValue ? URL(fileURLWithPath: path) : URL(fileURLWithPath: path).deletingLastPathComponent()
-        let file = isFolder.boolValue ? folder.appendingPathComponent("tokenizer.json").path : path
-        guard FileManager.default.fileExists(atPath: file) else {
-            let model = folder.appendingPathComponent("tokenizer.model").path
-            if FileManager.default.fileExists(atPath: model) {
-                throw TokenizerError.unsupported(algorithm: "SentencePiece model file", source: model)
+        var file = isFolder.boolValue ? folder.appendingPathComponent("tokenizer.json").path : path
+        if !FileManager.default.fileExists(atPath: file) {
+            let names = ["tokenizer.model", "spiece.model", "sentencepiece.bpe.model"].map { folder.appendingPathComponent($0).path }
+            guard let model = names.first(where: FileManager.default.fileExists) else {
+                throw TokenizerError.unreadable(path: file, reason: "no such file")
             }
-            throw TokenizerError.unreadable(path: file, reason: "no such file")
+            file = model
         }
+        let config = try Tokenizer.readConfiguration(in: folder)
+        if file.hasSuffix(".model") {
+            try self.init(sentencePiece: SentencePieceModel(path: file), tokenizerConfig: config, source: file)
+        } else {
+            try self.init(tokenizerJSON: Tokenizer.readJSON(file), tokenizerConfig: config, source: file)
+        }
+    }
+
+    /// `tokenizer_config.json`, with the template of a `chat_template.jinja` beside it.
+    private static func readConfiguration(in folder: URL) throws -> JSON? {
         let configFile = folder.appendingPathComponent("tokenizer_config.json").path
-        var config = FileManager.default.fileExists(atPath: configFile) ? try Tokenizer.readJSON(configFile) : nil
+        let config = FileManager.default.fileExists(atPath: configFile) ? try readJSON(configFile) : nil
         let templateFile = folder.appendingPathComponent("chat_template.jinja").path
-        if let data = FileManager.default.contents(atPath: templateFile) {
-            guard let template = String(validating: data, as: UTF8.self) else {
-                throw TokenizerError.unreadable(path: templateFile, reason: "not UTF-8")
-            }
-            var object = config?.object ?? JSONObject()
-            object["chat_template"] = .string(template)
-            config = .object(object)
+        guard let data = FileManager.default.contents(atPath: templateFile) else { return config }
+        guard let template = String(validating: data, as: UTF8.self) else {
+            throw TokenizerError.unreadable(path: templateFile, reason: "not UTF-8")
         }
-        try self.init(tokenizerJSON: Tokenizer.readJSON(file), tokenizerConfig: config, source: file)
+        var object = config?.object ?? JSONObject()
+        object["chat_template"] = .string(template)
+        return .object(object)
     }
 
     private static func readJSON(_ path: String) throws -> JSON {
@@ -100,81 +107,8 @@ extension Tokenizer {
     }
 
     /// A string, or a list of named templates of which `default` counts.
-    private static func chatTemplate(_ json: JSON?) -> String? {
+    static func chatTemplate(_ json: JSON?) -> String? {
         json?.string ?? json?.array?.first { $0["name"]?.string == "default" }?["template"]?.string
-    }
-}
-
-extension BytePairEncoding {
-    /// - Parameter object: the section `model` of a `tokenizer.json`.
-    fileprivate init(_ object: JSONObject, reader: StageReader) throws {
-        let type = object["type"]?.string ?? (object["merges"] == nil ? "" : "BPE")
-        switch type {
-        case "BPE": break
-        case "WordPiece", "Unigram", "WordLevel": throw TokenizerError.unsupported(algorithm: type, source: reader.source)
-        default: throw reader.malformed("model.type", "'\(type)' is not a known model", "The supported model is BPE.")
-        }
-        for key in ["continuing_subword_prefix", "end_of_word_suffix"] where object[key]?.string?.isEmpty == false {
-            throw TokenizerError.unsupported(algorithm: "BPE with \(key)", source: reader.source)
-        }
-        if let dropout = object["dropout"]?.double, dropout != 0 {
-            throw TokenizerError.unsupported(algorithm: "BPE with dropout", source: reader.source)
-        }
-        guard let entries = object["vocab"]?.object else { throw reader.malformed("model.vocab", "missing, or not an object") }
-        guard let list = object["merges"]?.array else { throw reader.malformed("model.merges", "missing, or not a list") }
-
-        var largest = -1
-        for (key, value) in entries.members { largest = max(largest, Int(try reader.tokenID(value, at: "model.vocab['\(key)']"))) }
-        guard largest < 16 * entries.count + 65_536 else {
-            throw reader.malformed("model.vocab", "id \(largest) is far above the number of pieces, \(entries.count)")
-        }
-        var vocabulary = Vocabulary(count: largest + 1, pieces: entries.count)
-        for (key, value) in entries.members { vocabulary.insert(key.utf8, id: value.int!) }
-
-        var merges = MergeTable(count: list.count)
-        for (rank, entry) in list.enumerated() {
-            let parts: [String]
-            if let text = entry.string {
-                if text.hasPrefix("#version") { continue }
-                parts = text.utf8.split(separator: UInt8(ascii: " "), omittingEmptySubsequences: false).map { String(Substring($0)) }
-            } else {
-                parts = entry.array?.compactMap(\.string) ?? []
-            }
-            guard parts.count == 2, entry.array.map({ $0.count == 2 }) ?? true else {
-                throw reader.malformed("model.merges[\(rank)]", "not two pieces")
-            }
-            try merges.insert(parts[0].utf8, parts[1].utf8, rank: rank, vocabulary: vocabulary) { problem in
-                reader.malformed("model.merges[\(rank)]", problem)
-            }
-        }
-
-        var unknown: Int32?
-        if let name = object["unk_token"]?.string {
-            unknown = vocabulary.id(of: name.utf8)
-            if unknown == nil { throw reader.malformed("model.unk_token", "'\(name)' is not in the vocabulary") }
-        }
-        self.init(
-            vocabulary: vocabulary, merges: merges, unknownToken: unknown,
-            fuseUnknown: try reader.flag(object, "fuse_unk", default: false, at: "model"),
-            byteFallback: try reader.flag(object, "byte_fallback", default: false, at: "model"),
-            ignoreMerges: try reader.flag(object, "ignore_merges", default: false, at: "model"))
-    }
-}
-
-extension MergeTable {
-    /// Enters the merge of two pieces; all three pieces must be in the vocabulary.
-    mutating func insert(
-        _ left: some Collection<UInt8>, _ right: some Collection<UInt8>, rank: Int, vocabulary: Vocabulary, error: (String) -> TokenizerError
-    ) throws {
-        func text(_ bytes: some Collection<UInt8>) -> String { String(decoding: bytes, as: UTF8.self) }
-        guard let leftID = vocabulary.id(of: left) else { throw error("'\(text(left))' is not in the vocabulary") }
-        guard let rightID = vocabulary.id(of: right) else { throw error("'\(text(right))' is not in the vocabulary") }
-        var whole: [UInt8] = []
-        whole.reserveCapacity(left.count + right.count)
-        whole.append(contentsOf: left)
-        whole.append(contentsOf: right)
-        guard let id = vocabulary.id(of: whole) else { throw error("the merged piece '\(text(whole))' is not in the vocabulary") }
-        insert(left: leftID, right: rightID, rank: rank, id: id)
     }
 }
 

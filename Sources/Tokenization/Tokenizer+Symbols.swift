@@ -33,7 +33,7 @@ extension Tokenizer {
             preTokenizer: byteLevelStage(addPrefixSpace: false, usesPattern: false), decoder: byteLevelStage(addPrefixSpace: true))
         let eos = specialBytes.compactMap { vocabulary.id(of: $0) }
         return Tokenizer(
-            model: .bytePairs(BytePairEncoding(vocabulary: vocabulary, merges: MergeTable(count: 0))), addedTokens: added,
+            model: BytePairEncoding(vocabulary: vocabulary, merges: MergeTable(count: 0)), addedTokens: added,
             stages: try descriptions.stages(source: source), roles: Roles(eos: eos), chatTemplate: nil, origin: .described(descriptions))
     }
 }

@@ -10,7 +10,7 @@ public enum TokenizerError: Error, Equatable, CustomStringConvertible {
         switch self {
         case .unsupported(let algorithm, let source):
             "\(source): the tokenizer needs '\(algorithm)', which is not supported. "
-                + "Supported are BPE tokenizers (byte-level, or with byte fallback); use a model that has one."
+                + "Supported are BPE, Unigram, WordPiece, WordLevel and SentencePiece tokenizers with the stages of well-known models; use one of these."
         case .malformed(let source, let location, let problem, let fix):
             "\(source): \(location): \(problem). \(fix)"
         case .unreadable(let path, let reason):

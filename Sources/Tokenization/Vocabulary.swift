@@ -27,27 +27,31 @@ struct Vocabulary: Sendable {
     }
 
     /// Gives `id` its piece. With `isFindable` false the piece can be read but not looked up (control tokens in SentencePiece models).
-    mutating func insert(_ piece: some Collection<UInt8>, id: Int, isFindable: Bool = true) {
+    mutating func insert(_ piece: some Sequence<UInt8>, id: Int, isFindable: Bool = true) {
         starts[id] = bytes.count
-        lengths[id] = piece.count
         bytes.append(contentsOf: piece)
+        lengths[id] = bytes.count - starts[id]
         guard isFindable else { return }
-        var slot = Vocabulary.hash(piece) & mask
-        while slots[slot] >= 0 {
-            if holds(Int(slots[slot]), piece) { break }  // the same piece again: the last id wins
-            slot = (slot + 1) & mask
-        }
-        slots[slot] = Int32(id)
+        let place = slot(of: bytes.span.extracting(starts[id]...))
+        slots[place] = Int32(id)  // of equal pieces, the last id wins
     }
 
-    func id(of piece: some Collection<UInt8>) -> Int32? {
-        var slot = Vocabulary.hash(piece) & mask
-        while slots[slot] >= 0 {
-            if holds(Int(slots[slot]), piece) { return slots[slot] }
-            slot = (slot + 1) & mask
-        }
-        return nil
+    func id(of piece: Span<UInt8>) -> Int32? {
+        let id = slots[slot(of: piece)]
+        return id < 0 ? nil : id
     }
+
+    /// Where the id of a piece stands, or would stand.
+    private func slot(of piece: Span<UInt8>) -> Int {
+        var slot = Vocabulary.hash(piece) & mask
+        while slots[slot] >= 0, !holds(Int(slots[slot]), piece) { slot = (slot + 1) & mask }
+        return slot
+    }
+
+    func id(of piece: some Sequence<UInt8>) -> Int32? { id(of: Array(piece).span) }
+
+    /// The ids that looking up their piece gives, ascending.
+    var findableIDs: [Int32] { slots.filter { $0 >= 0 }.sorted() }
 
     /// The bytes of a piece as written in the file; nil when the id has none.
     func piece(_ id: Int) -> ArraySlice<UInt8>? {
@@ -55,20 +59,12 @@ struct Vocabulary: Sendable {
         return bytes[starts[id]..<starts[id] + lengths[id]]
     }
 
-    private func holds(_ id: Int, _ piece: some Collection<UInt8>) -> Bool {
-        var position = starts[id]
-        let end = position + lengths[id]
-        for byte in piece {
-            guard position < end, bytes[position] == byte else { return false }
-            position += 1
-        }
-        return position == end
+    private func holds(_ id: Int, _ piece: Span<UInt8>) -> Bool {
+        guard lengths[id] == piece.count else { return false }
+        let start = starts[id]
+        for place in 0..<piece.count where bytes[start + place] != piece[place] { return false }
+        return true
     }
 
-    /// FNV-1a, folded.
-    private static func hash(_ piece: some Collection<UInt8>) -> Int {
-        var hash: UInt64 = 0xcbf2_9ce4_8422_2325
-        for byte in piece { hash = (hash ^ UInt64(byte)) &* 0x0000_0100_0000_01b3 }
-        return Int(truncatingIfNeeded: (hash ^ (hash >> 29)) & 0x7FFF_FFFF_FFFF_FFFF)
-    }
+    private static func hash(_ piece: Span<UInt8>) -> Int { Int(truncatingIfNeeded: WordCache.hash(piece) >> 8) }
 }

@@ -21,22 +21,22 @@ struct TokenizerGoldenTests {
         }
         let (found, compared) = try golden.differences(tokenizer)
         #expect(found.isEmpty, "\(found.count) of \(compared) answers differ; first: \(found.prefix(3))")
-        let hasCases = Fixtures.has("tokenizers/\(golden)/cases.jsonl")
-        #expect(compared > 0 || !hasCases, "nothing was compared")
+        #expect(compared > 300, "only \(compared) answers were compared")
     }
 
-    @Test("the exported tokenizer.json gives the same ids", .enabled(if: isPresent, absence), arguments: TokenizerGolden.all)
+    @Test("the exported tokenizer.json gives the same ids, as far as the format can say it", .enabled(if: isPresent, absence), arguments: TokenizerGolden.all)
     func exportKeepsIdsGolden(golden: TokenizerGolden) throws {
         do {
             let tokenizer = try golden.load()
-            let found = try golden.exportDifferences(tokenizer)
-            #expect(found.isEmpty, "\(found.count) differences; first: \(found.prefix(3))")
+            let (found, compared) = try golden.exportDifferences(tokenizer)
+            #expect(Double(found.count) <= golden.exportAllowance * Double(compared), "\(found.count) of \(compared) answers differ; first: \(found.prefix(3))")
         } catch TokenizerError.unsupported {}  // judged above
     }
 
     @Test("every documented gap still exists", .enabled(if: isPresent, absence))
     func documentedGapsExistGolden() throws {
         var refused: [String] = []
+        if try documented().isEmpty { return }
         for golden in TokenizerGolden.all {
             do { _ = try golden.load() } catch TokenizerError.unsupported(let algorithm, _) { refused.append(algorithm) }
         }
@@ -64,7 +64,7 @@ struct TokenizerGoldenTests {
 @Suite("Malformed tokenizer files")
 struct MalformedTokenizerGoldenTests {
     static let folder = "quant/malformed"
-    static let files = Fixtures.names(folder).filter { $0.hasPrefix("tok_") && $0.hasSuffix(".json") }
+    static let files = Fixtures.names(folder).filter { $0.hasPrefix("tok_") && $0.hasSuffix(".json") || $0.hasPrefix("spm_") && $0.hasSuffix(".model") }
 
     @Test(
         "each is refused with what, where and how to fix it",

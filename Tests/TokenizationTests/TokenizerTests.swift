@@ -1,3 +1,4 @@
+import Foundation
 import ModelFiles
 import Testing
 
@@ -157,6 +158,72 @@ struct TokenizerTests {
         #expect(pieces("<m>x") == ["<m>x"])
         #expect(pieces("<s>  a") == ["<s>", "a"])
         #expect(pieces("<s>a", parseSpecial: false) == ["<", "s", ">", "a"])
+    }
+
+    @Test("offsets are in scalars of the original text, whatever normalization does to it")
+    func offsets() throws {
+        let json: JSON = [
+            "added_tokens": [["id": 0, "content": "[UNK]", "special": true], ["id": 5, "content": "[X]", "special": true, "lstrip": true]],
+            "normalizer": ["type": "BertNormalizer", "clean_text": true, "handle_chinese_chars": true, "strip_accents": .null, "lowercase": true],
+            "pre_tokenizer": ["type": "BertPreTokenizer"], "decoder": ["type": "WordPiece", "prefix": "##", "cleanup": true],
+            "post_processor": ["type": "BertProcessing", "sep": ["b", 3], "cls": ["a", 1]],
+            "model": [
+                "type": "WordPiece", "unk_token": "[UNK]", "continuing_subword_prefix": "##", "max_input_chars_per_word": 4,
+                "vocab": ["[UNK]": 0, "a": 1, "##e": 2, "b": 3, "\u{6708}": 4],
+            ],
+        ]
+        let tokenizer = try Tokenizer(tokenizerJSON: json, source: "test")
+        let first = tokenizer.encodeWithOffsets("\u{1} A\u{301}\u{C9}\u{6708} [X]aeeee aeeeee", and: "b", addSpecialTokens: false)
+        #expect(first.ids == [1, 2, 4, 5, 0, 0, 3])
+        #expect(first.tokens == ["a", "##e", "\u{6708}", " [X]", "[UNK]", "[UNK]", "b"])
+        #expect(first.offsets == [2..<3, 4..<5, 5..<6, 6..<10, 10..<15, 16..<22, 0..<1])
+        #expect(first.wordIDs == [0, 0, 1, 2, 3, 4, 0])
+        #expect((first.sequenceIDs, first.typeIDs) == ([0, 0, 0, 0, 0, 0, 1], [0, 0, 0, 0, 0, 0, 1]))
+        let pair = tokenizer.encodeWithOffsets("a", and: "b")
+        #expect((pair.ids, pair.typeIDs) == ([1, 1, 3, 3, 3], [0, 0, 0, 1, 1]))
+        #expect(pair.isAddedSpecial == [true, false, true, false, true])
+        #expect(tokenizer.encode("ae \u{6708}b") == [1, 2, 4, 3] && tokenizer.decode([1, 2, 4, 3]) == "ae \u{6708} b")
+    }
+
+    @Test("the likeliest pieces are found, in short and in long texts alike", arguments: [1, 3, 1000])
+    func unigram(repetitions: Int) throws {
+        let json: JSON = [
+            "added_tokens": [], "normalizer": .null, "pre_tokenizer": .null, "post_processor": .null, "decoder": .null,
+            "model": [
+                "type": "Unigram", "unk_id": 0, "byte_fallback": false,
+                "vocab": [["<unk>", 0], ["a", -2], ["b", -2], ["ab", -3], ["ba", -2.5], ["abab", -7]],
+            ],
+        ]
+        let tokenizer = try Tokenizer(tokenizerJSON: json, source: "test")
+        // abab: a + ba + b = −6.5 against ab + ab = −6 and abab = −7; unknown neighbours are one token.
+        let ids = tokenizer.encode(String(repeating: "ababxy", count: repetitions))
+        #expect(ids == Array(repeatElement([3, 3, 0], count: repetitions).joined()))
+        #expect(tokenizer.encodeWithOffsets("ababxya").offsets == [0..<2, 2..<4, 4..<6, 6..<7])
+    }
+
+    @Test("a tokenizer encodes on several threads at once")
+    func threads() async throws {
+        let tokenizer = try byteLevel(merges: [("b", "c"), ("a", "b")])
+        let expected = (0..<100).map { tokenizer.encode("abc \($0) bc") }
+        await withTaskGroup(of: Bool.self) { group in
+            for _ in 0..<8 { group.addTask { (0..<100).allSatisfy { tokenizer.encode("abc \($0) bc") == expected[$0] } } }
+            for await isEqual in group { #expect(isEqual) }
+        }
+    }
+
+    @Test(
+        "damaged SentencePiece models are refused with the place",
+        arguments: [[UInt8]]([[0x0A, 0x02, 0x0A], [0x0A, 0x03, 0x18, 0x07, 0x00], [0x0A, 0x04, 0x0A, 0x02, 0xC3, 0x28]]))
+    func damagedModel(bytes: [UInt8]) throws {
+        let file = FileManager.default.temporaryDirectory.appendingPathComponent("damaged-\(UUID().uuidString).model")
+        try Data(bytes).write(to: file)
+        defer { try? FileManager.default.removeItem(at: file) }
+        #expect {
+            try Tokenizer(path: file.path)
+        } throws: { error in
+            guard case TokenizerError.malformed(_, let location, _, _)? = error as? TokenizerError else { return false }
+            return location.hasPrefix("byte ")
+        }
     }
 
     @Test("an unknown split pattern is refused by its text")
