@@ -54,13 +54,13 @@ public final class Model {
             throw FileError(file: path, problem: "the tokenizer has \(tokens) tokens, but the model only \(rows) rows", advice: "Check that tokenizer and weights come from the same model.")
         }
         try decoder.load(weights, former: configuration == former ? nil : former, key: task?.key ?? RandomKey(seed: 0))
-        let stops = Self.stops(decoder.configuration, tokenizer, gguf == nil ? try folder.generationConfig() : nil)
+        let stops = Self.stops(decoder.configuration.eosTokenIDs, tokenizer, gguf == nil ? try folder.generationConfig() : nil)
         self.init(transformer: decoder, tokenizer: tokenizer, stopTokens: stops, source: path)
     }
 
     /// What ends a completion: the configuration's end tokens, the generation configuration's, the tokenizer's own.
-    private static func stops(_ c: TransformerConfiguration, _ tokenizer: Tokenizer, _ generation: JSONObject?) -> [Int32] {
-        var stops = c.eosTokenIDs + tokenizer.eosTokens
+    static func stops(_ configured: [Int32], _ tokenizer: Tokenizer, _ generation: JSONObject?) -> [Int32] {
+        var stops = configured + tokenizer.eosTokens
         if let eos = generation?["eos_token_id"] { stops += (eos.array ?? [eos]).compactMap { $0.int.flatMap { Int32(exactly: $0) } } }
         // ChatML models end a turn with <|im_end|> and a text with <|endoftext|>.
         for name in ["<|im_end|>", "<|endoftext|>", "<|eot_id|>"] { if let id = tokenizer.id(of: name), tokenizer.isSpecial(id) { stops.append(id) } }
@@ -74,13 +74,17 @@ public final class Model {
     }
 
     private func part(_ text: String, addSpecialTokens: Bool) throws -> [Int32] {
+        try refuseUnknown(text)
+        return tokenizer.encode(text, addSpecialTokens: addSpecialTokens)
+    }
+
+    private func refuseUnknown(_ text: String) throws {
         let missing = tokenizer.partsWithoutToken(of: text)
         guard missing.isEmpty else {
             throw FileError(
                 file: source ?? "the model",
                 problem: "has no token for \(missing.map { "'\($0)'" }.joined(separator: ", "))", advice: "Write the text without it, or choose a model that knows these characters.")
         }
-        return tokenizer.encode(text, addSpecialTokens: addSpecialTokens)
     }
 
     /// The tokens of a text with the special tokens around it, the text itself cut where it would be longer than `limit`.
@@ -97,8 +101,11 @@ public final class Model {
     ///
     /// What is too long loses the end of its longer text.
     public func encode(_ text: String, pair: String?, limit: Int) throws -> (tokens: [Int32], segments: [Int32]?) {
-        guard let pair else { return (try encode(text, limit: limit), nil) }
-        throw FileError(file: source ?? "the model", problem: "takes no pairs yet: '\(pair.prefix(40))'", advice: "Leave out --pair-field.")
+        if case .twoStream = transformer.configuration.mechanism {} else if pair == nil { return (try encode(text, limit: limit), nil) }
+        try refuseUnknown(text + (pair ?? ""))
+        let (encoding, segments) = encodeWithOffsets(text, pair: pair, limit: limit)
+        let soft = transformer.softPromptTokens
+        return (soft + encoding.ids, segments.map { soft.map { _ in 0 } + $0 })
     }
 
     /// The token that stands for a word to be filled in.
@@ -124,12 +131,7 @@ public final class Model {
     }
 
     private func rendered(_ messages: [(role: String, content: String)]) throws -> String {
-        guard let template = tokenizer.chatTemplate else {
-            throw FileError(file: source ?? "the model", problem: "has no chat template", advice: "Use a plain text prompt, or an instruction-tuned model.")
-        }
-        return try ChatTemplate(template).render(
-            messages: messages, addGenerationPrompt: true, bosToken: tokenizer.bosToken.flatMap { tokenizer.piece($0) },
-            eosToken: tokenizer.eosToken.flatMap { tokenizer.piece($0) })
+        try conversations.text(messages.map { ["role": .string($0.role), "content": .string($0.content)] })
     }
 
     /// The same model at a precision.

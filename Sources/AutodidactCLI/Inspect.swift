@@ -41,7 +41,7 @@ struct Inspect: AsyncParsableCommand {
         func gigabytes(_ bytes: Int) -> String { String(format: "%.2f GB", Double(bytes) / 1e9) }
         let c = configuration
         printLine("""
-            family      \(c.modelType)\(c.labelCount.map { ", classifies into \($0) labels" } ?? "")
+            family      \(c.modelType)\(c.labels.isEmpty ? "" : ", classifies into \(c.labels.joined(separator: ", "))")
             parameters  \(decoder.parameterCount) (\(dtypes.sorted { $0.key < $1.key }.map { "\($0.value) tensors \($0.key)" }.joined(separator: ", ")))
             shape       \(c.numHiddenLayers) layers, hidden \(c.hiddenSize), MLP \(c.intermediateSize), \(c.numAttentionHeads) heads on \(c.numKeyValueHeads) key/value heads of \(c.headDim)
             context     \(c.maxPositionEmbeddings) tokens

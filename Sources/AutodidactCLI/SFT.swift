@@ -8,16 +8,17 @@ struct SFT: AsyncParsableCommand {
         abstract: "Fine-tune a model on examples: classes, masked words, or answers.",
         discussion: """
             classification trains a head over {"text", "label"}; --method likelihood or mask trains a generative or masked model to say the class's word instead. \
-            mlm masks words of {"text"}. causal trains answers of {"prompt", "completion"}, or whole {"text"}. \
+            tagging trains a head over {"tokens", "tags"}, span one over {"question", "context", "answer", "start"}. mlm masks words of {"text"}. \
+            causal trains answers of {"prompt", "completion"} or {"messages"}, or whole {"text"}. \
             All weights are trained, or with --rank or --adapter something small beside them, which leaves quantised weights as they are.
             """)
 
-    enum Objective: String, ExpressibleByArgument, CaseIterable { case classification, mlm, causal }
+    enum Objective: String, ExpressibleByArgument, CaseIterable { case classification, tagging, span, mlm, causal }
 
     @Option(help: "A model folder or a GGUF file.")
     var model: String
 
-    @Option(help: "What is trained: classification, mlm or causal.")
+    @Option(help: "What is trained: classification, tagging, span, mlm or causal.")
     var objective: Objective
 
     @OptionGroup var data: LabelledTextOptions
@@ -93,16 +94,22 @@ struct SFT: AsyncParsableCommand {
         }
         let backend = try engine.backend(), key = RandomKey(seed: seed)
         let texts = try objective == .classification ? data.read(needsLabels: true) : []
-        let labels = data.names ?? (objective == .classification ? Set(texts.compactMap(\.label)).sorted() : nil)
-        let trainsHead = objective == .classification && (method ?? .head) == .head
-        var base = try Model(path: model, as: trainsHead ? Model.Task(.sequenceClassification, labels: labels, key: key) : nil, on: backend)
+        let labels = try data.names ?? (objective == .classification ? Set(texts.compactMap(\.label)).sorted() : objective == .tagging ? SupervisedData.tags(data.input) : nil)
+        let task: Model.Task? =
+            switch objective {
+            case .classification: (method ?? .head) == .head ? Model.Task(.sequenceClassification, labels: labels, key: key) : nil
+            case .tagging: Model.Task(.tokenClassification, labels: labels, key: key)
+            case .span: Model.Task(.span, key: key)
+            case .mlm, .causal: nil
+            }
+        var base = try Model(path: model, as: task, on: backend)
         if let kind {
             var choices = AdapterChoices()
             let rank = rank ?? 8
             choices.kind = kind
             (choices.rank, choices.alpha, choices.isRankStable, choices.learnsMagnitudes) = (rank, alpha ?? 2 * Double(rank), rslora, dora)
             choices.targets = targets.map(split) ?? []
-            choices.whole = trainsHead ? base.transformer.headModules : []
+            choices.whole = task == nil ? [] : base.transformer.headModules
             base = base.with(try base.transformer.adapted(choices, key: key.folding("adapter")))
         } else {
             base = base.with(base.transformer.copy(expanding: true))
@@ -126,7 +133,7 @@ struct SFT: AsyncParsableCommand {
             printLine("update \(result.step) of \(total): loss \(String(format: "%.4f", loss / Double(count))), \(Int(left)) s left")
             (last, loss, count) = (Date(), 0, 0)
         }, onEpoch: { epoch in
-            if let held, let labels { try report(model, held, labels, epoch) }
+            if let held, let labels, objective == .classification { try report(model, held, labels, epoch) }
         })
         if kind != nil {
             try model.saveAdapter(to: output, base: self.model)
@@ -161,14 +168,17 @@ struct SFT: AsyncParsableCommand {
             let classes = try LabelledText.classes(texts, names: labels!, file: data.input).map { $0! }
             let all: [Example]
             if (method ?? .head) == .head {
-                all = try zip(texts, classes).map { text, label in
-                    let (tokens, segments) = try model.encode(text.text, pair: text.pair, limit: limit)
-                    return Example(tokens: tokens, segments: segments, labels: .init(targets: [Int32(label)]))
-                }
+                all = try SupervisedData.classification(texts, classes: classes, model, limit: limit)
             } else {
                 let classifier = try classifier(model, labels!)
                 all = try zip(texts, classes).map { try classifier.example(($0.text, $0.pair), class: $1) }
             }
+            return (all.count, { _ in all })
+        case .tagging:
+            let all = try SupervisedData.tagging(data.input, labels: labels!, model, limit: limit)
+            return (all.count, { _ in all })
+        case .span:
+            let all = try SupervisedData.spans(data.input, model, limit: limit)
             return (all.count, { _ in all })
         case .mlm:
             let filler = try MaskFiller(model)
@@ -176,19 +186,10 @@ struct SFT: AsyncParsableCommand {
             let masking = filler.masking, key = RandomKey(seed: seed).folding("masks")
             return (inputs.count, { epoch in inputs.enumerated().compactMap { masking.example($1, key: key.folding(epoch).folding($0)) } })
         case .causal:
-            let all = try JSONL.objects(path: data.input).map { line, object in
-                func refuse(_ problem: String) -> FileError {
-                    FileError(file: data.input, problem: "line \(line) \(problem)", advice: "Write {\"prompt\": …, \"completion\": …}, or {\"text\": …}.")
-                }
-                if let prompt = object["prompt"]?.string, let completion = object["completion"]?.string {
-                    var example = try Classifier.example(model, prompt: prompt, word: completion)
-                    if let stop = model.stopTokens.first { example = Example(promptTokens: example.promptTokens, completionTokens: example.completionTokens + [model.tokenizer.eosToken ?? stop]) }
-                    return example
-                }
-                guard let text = object[data.textField]?.string else { throw refuse("has neither 'prompt' and 'completion' nor '\(data.textField)'") }
-                let tokens = try model.encode(text, limit: limit)
-                guard tokens.count(where: { $0 >= 0 }) > 1 else { throw refuse("has fewer than two tokens") }
-                return Example(text: tokens)
+            var unfinished = 0
+            let all = try SupervisedData.answers(data.input, textField: data.textField, model, limit: limit) { _ in unfinished += 1 }
+            if unfinished > 0 {
+                printError("warning: in \(unfinished) of \(all.count) lines an assistant's turn does not end with a token that ends a turn; the model may not learn to stop. 'autodidact template --show-mask' shows what is trained.")
             }
             return (all.count, { _ in all })
         }

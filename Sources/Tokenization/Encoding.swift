@@ -35,6 +35,15 @@ public struct Encoding: Sendable, Equatable {
         isAddedSpecial.append(true)
     }
 
+    /// Some of the tokens, by their numbers.
+    public func taking(_ tokens: [Int]) -> Encoding {
+        func pick<Value>(_ values: [Value]) -> [Value] { tokens.map { values[$0] } }
+        var part = Encoding()
+        (part.ids, part.tokens, part.offsets, part.typeIDs) = (pick(ids), pick(self.tokens), pick(offsets), pick(typeIDs))
+        (part.wordIDs, part.sequenceIDs, part.isAddedSpecial) = (pick(wordIDs), pick(sequenceIDs), pick(isAddedSpecial))
+        return part
+    }
+
     mutating func append(_ other: Encoding, typeID: Int, sequenceID: Int) {
         ids += other.ids
         tokens += other.tokens
