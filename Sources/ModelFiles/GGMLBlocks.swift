@@ -163,6 +163,13 @@ func halfFromFloat(_ value: Float) -> UInt16 {
     return sign | UInt16(truncatingIfNeeded: (magnitude &- (112 << 23) &+ 0xFFF &+ odd) >> 13)
 }
 
+/// binary32 to its upper half (bfloat16), to nearest, ties to even.
+func bfloatFromFloat(_ value: Float) -> UInt16 {
+    let bits = value.bitPattern
+    if value.isNaN { return UInt16(truncatingIfNeeded: bits >> 16) | 0x40 }  // never an infinity
+    return UInt16(truncatingIfNeeded: (bits &+ 0x7FFF &+ (bits >> 16 & 1)) >> 16)
+}
+
 /// The 8-bit float with 4 exponent bits and no infinities (OCP 8-bit floating point, E4M3).
 private func floatFromE4M3(_ bits: UInt8) -> Float {
     let (exponent, fraction) = (Int(bits >> 3 & 15), Float(bits & 7))

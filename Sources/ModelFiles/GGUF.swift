@@ -11,6 +11,11 @@ public final class GGUFFile: TensorFile {
     public let metadata: [(key: String, value: GGUFValue)]
     public let tensors: [TensorInfo]
 
+    /// ggml's limits (`GGML_MAX_DIMS`, and `GGML_MAX_NAME` without its terminating zero).
+    static let axisLimit = 4, nameLimit = 63
+    /// Arrays of arrays deeper than this are refused, so that a hostile file cannot exhaust the stack.
+    static let nestingLimit = 16
+
     private let file: MappedFile
     private let names: TensorNames
     private let metadataPlaces: [UTF8Key: Int]
@@ -23,8 +28,8 @@ public final class GGUFFile: TensorFile {
         version = header.version
         let (entries, places) = try reader.readMetadata(count: header.metadataCount)
         (metadata, metadataPlaces) = (entries, places)
-        let alignment = try GGUFReader.alignment(
-            places[UTF8Key("general.alignment")].map { entries[$0].value }, path: path)
+        let alignment = try GGUFFile.alignment(
+            places[UTF8Key("general.alignment")].map { entries[$0].value }, path: path, advice: "Convert the model again.")
         (tensors, names) = try reader.readTensors(count: header.tensorCount, alignment: alignment)
     }
 
@@ -39,14 +44,20 @@ public final class GGUFFile: TensorFile {
     }
 }
 
+extension GGUFFile {
+    /// The value of `general.alignment`, checked; 32 where there is none.
+    static func alignment(_ value: GGUFValue?, path: String, advice: String) throws -> Int {
+        guard let value else { return 32 }
+        guard case .uint(let stored) = value, stored >= 8, stored <= 1 << 30, stored.nonzeroBitCount == 1 else {
+            throw FileError(
+                file: path, problem: "general.alignment is \(value); it must be a power of two from 8 to 2^30", advice: advice)
+        }
+        return Int(stored)
+    }
+}
+
 /// A place in the bytes of a GGUF file that moves forward and never past the end.
 private struct GGUFReader {
-    /// ggml's limits (`GGML_MAX_DIMS`, and `GGML_MAX_NAME` without its terminating zero).
-    static let axisLimit = 4, nameLimit = 63
-    static let defaultAlignment = 32
-    /// Arrays of arrays deeper than this are refused, so that a hostile file cannot exhaust the stack.
-    static let nestingLimit = 16
-
     private let bytes: UnsafeRawBufferPointer
     private let path: String
     private var position = 0
@@ -142,8 +153,8 @@ private struct GGUFReader {
     }
 
     private mutating func readArray(_ key: String, depth: Int) throws -> GGUFValue {
-        guard depth <= Self.nestingLimit else {
-            throw broken("'\(key)' nests arrays more than \(Self.nestingLimit) deep")
+        guard depth <= GGUFFile.nestingLimit else {
+            throw broken("'\(key)' nests arrays more than \(GGUFFile.nestingLimit) deep")
         }
         let type = try readInteger(UInt32.self, key)
         let announced = try readInteger(UInt64.self, key)
@@ -179,17 +190,6 @@ private struct GGUFReader {
         case 11: return .ints(try readIntegers(Int64.self, count, key) { $0 })
         default: return .floats(try readIntegers(UInt64.self, count, key) { Double(bitPattern: $0) })
         }
-    }
-
-    /// The value of `general.alignment`, checked.
-    static func alignment(_ value: GGUFValue?, path: String) throws -> Int {
-        guard let value else { return defaultAlignment }
-        guard case .uint(let stored) = value, stored >= 8, stored <= 1 << 30, stored.nonzeroBitCount == 1 else {
-            throw FileError(
-                file: path, problem: "general.alignment is \(value); it must be a power of two from 8 to 2^30",
-                advice: "Convert the model again.")
-        }
-        return Int(stored)
     }
 
     // MARK: Tensors
@@ -236,12 +236,12 @@ private struct GGUFReader {
         _ place: Int
     ) throws -> (name: String, dtype: DType, shape: [Int], offset: UInt64, byteCount: Int) {
         let name = try readString { "the name of tensor \(place)" }
-        guard name.utf8.count <= Self.nameLimit else {
-            throw broken("the name of tensor \(place) has \(name.utf8.count) bytes; the limit is \(Self.nameLimit)")
+        guard name.utf8.count <= GGUFFile.nameLimit else {
+            throw broken("the name of tensor \(place) has \(name.utf8.count) bytes; the limit is \(GGUFFile.nameLimit)")
         }
         let axes = try readInteger(UInt32.self, name)
-        guard axes <= UInt32(Self.axisLimit) else {
-            throw broken("'\(name)' has \(axes) dimensions; the limit is \(Self.axisLimit)")
+        guard axes <= UInt32(GGUFFile.axisLimit) else {
+            throw broken("'\(name)' has \(axes) dimensions; the limit is \(GGUFFile.axisLimit)")
         }
         var sizes: [Int] = []  // fastest-varying first
         for _ in 0..<axes {

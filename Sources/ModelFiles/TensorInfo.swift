@@ -106,6 +106,9 @@ public enum DType: String, Sendable, CaseIterable {
         }
     }
 
+    /// The number of this type in GGUF; `nil` for types the format does not know.
+    public var ggmlNumber: UInt32? { (0...40).first { DType(ggml: $0) == self } }
+
     /// Bytes taken by a tensor; `nil` when the elements are no whole number of blocks or the size overflows.
     public func byteCount(elements: Int) -> Int? {
         guard elements % blockSize == 0 else { return nil }

@@ -54,6 +54,13 @@ func ownError(_ body: () throws -> Void) -> String? {
     }
 }
 
+func rootMeanSquareError(_ a: [Float], _ b: [Float]) -> Double {
+    precondition(a.count == b.count)
+    var sum = 0.0
+    for (a, b) in zip(a, b) { sum += (Double(a) - Double(b)) * (Double(a) - Double(b)) }
+    return (sum / Double(a.count)).squareRoot()
+}
+
 /// SplitMix64, so that random tests repeat.
 struct SplitMix64: RandomNumberGenerator {
     var state: UInt64

@@ -39,7 +39,7 @@ struct GGUFGoldenTests {
         defer { withExtendedLifetime(file) {} }
         for source in expected.tensors where source.name.hasSuffix(".source") {
             let quantized = try #require(file.info(String(source.name.dropLast(".source".count))))
-            guard quantized.dtype.isQuantizable else { continue }
+            guard quantized.dtype.isQuantizable, quantized.dtype.blockSize == 32 else { continue }  // larger blocks leave the choice of scales open
             #expect(quantized.dtype.quantize(try expected.floats(source.name)) == Array(file.bytes(quantized)))
         }
     }
@@ -70,7 +70,13 @@ struct GGMLQuantizedGoldenTests {
     static let types: [String] = ((try? SafetensorsFile(path: path))?.tensors ?? [])
         .filter { $0.name.hasSuffix(".raw") }.map { String($0.name.dropLast(".raw".count)) }
 
-    @Test("raw blocks expand to what ggml expands them to, and the simple types quantize to the same bytes", arguments: types)
+    /// The root mean square error of ggml's own blocks.
+    static func referenceError(_ type: String) throws -> Double {
+        let report = try JSON.read(path: Fixtures.path("quant/ggml_quantized.json"))
+        return try #require(report["types"]?.object?[type]?["rmse"]?.double)
+    }
+
+    @Test("raw blocks expand to what ggml expands them to; the simple types quantize to the same bytes, the others about as closely", arguments: types)
     func blocks(type: String) throws {
         let file = try SafetensorsFile(path: Self.path)
         defer { withExtendedLifetime(file) {} }
@@ -82,7 +88,17 @@ struct GGMLQuantizedGoldenTests {
         dtype.expand(raw.baseAddress!, count: floats.count, into: &floats)
         let wrong = zip(floats, wanted).filter { !sameBits($0, $1) }.count
         #expect(wrong == 0, "\(wrong) of \(wanted.count) values differ")
-        if dtype.isQuantizable { #expect(dtype.quantize(try file.floats("\(type).source")) == Array(raw)) }
+
+        guard dtype.isQuantizable else { return }
+        let source = try file.floats("\(type).source")
+        let own = dtype.quantize(source)
+        if dtype.blockSize == 32 {
+            #expect(own == Array(raw))
+        } else {
+            own.withUnsafeBytes { dtype.expand($0.baseAddress!, count: floats.count, into: &floats) }
+            let error = rootMeanSquareError(floats, source)
+            #expect(try error <= 1.05 * Self.referenceError(type))
+        }
     }
 }
 

@@ -48,6 +48,30 @@ struct SafetensorsTests {
         }
     }
 
+    @Test("a tensor may be F16 or BF16, rounded to nearest, and says what it cannot hold")
+    func halves() throws {
+        try withTemporaryFolder { folder in
+            let path = folder + "/m.safetensors"
+            let tensors: [(name: String, dtype: DType, shape: [Int])] = [("h", .f16, [3]), ("b", .bf16, [2]), ("f", .f32, [1])]
+            let writer = try SafetensorsWriter(path: path, tensors: tensors)
+            try writer.append([1 + 0x1p-11, 0.1])
+            try writer.append([-.infinity])
+            try writer.append([1 + 0x3p-8, 0.1])
+            try writer.append([0.1])
+            try writer.finish()
+            let file = try SafetensorsFile(path: path)
+            #expect(try file.floats("h") == [1, 0.0999755859375, -.infinity])
+            #expect(try file.floats("b") == [1.015625, 0.10009765625])
+            #expect(try file.floats("f") == [0.1])
+
+            let overflowing = try SafetensorsWriter(path: path, tensors: tensors)
+            try overflowing.append([1])
+            #expect(ownError { try overflowing.append([2, 1e5]) }?.contains("'h' has the value 100000.0 at 2, whose magnitude F16 cannot hold") == true)
+            #expect(try FileManager.default.contentsOfDirectory(atPath: folder) == ["m.safetensors"])
+            #expect(try SafetensorsFile(path: path).floats("f") == [0.1])  // the older file is as it was
+        }
+    }
+
     @Test("an unfinished or incomplete file never takes its name")
     func unfinished() throws {
         try withTemporaryFolder { folder in
@@ -58,6 +82,14 @@ struct SafetensorsTests {
                 #expect(ownError { try writer.finish() }?.contains("4 bytes too few") == true)
             }
             do { _ = try SafetensorsWriter(path: path, tensors: [("a", .f32, [2])]) }
+            do {
+                let writer = try SafetensorsWriter(path: path, tensors: [("a", .f32, [2]), ("b", .i8, [2])])
+                #expect(ownError { try writer.append([1, 2, 3]) }?.contains("3 values for 'a', which has room for 2") == true)
+            }
+            do {
+                let writer = try SafetensorsWriter(path: path, tensors: [("b", .i8, [2])])
+                #expect(ownError { try writer.append([1, 2]) }?.contains("I8 is written only as bytes") == true)
+            }
             #expect(try FileManager.default.contentsOfDirectory(atPath: folder).isEmpty)
             #expect(ownError { _ = try SafetensorsWriter(path: folder + "/no/m", tensors: []) } != nil)
             #expect(ownError { _ = try SafetensorsWriter(path: path, tensors: [("a", .f32, []), ("a", .f32, [])]) } != nil)
@@ -115,7 +147,7 @@ struct SafetensorsTests {
             let writer = try SafetensorsWriter(
                 path: path, tensors: [("a", .f32, [2, 2]), ("b", .i16, [3]), ("c", .bool, [2])], metadata: ["k": "v"])
             try writer.append([1, 2, 3, 4])
-            try [UInt8](repeating: 1, count: 8).withUnsafeBytes { try writer.append($0) }
+            for count in [6, 2] { try [UInt8](repeating: 1, count: count).withUnsafeBytes { try writer.append($0) } }
             try writer.finish()
             let valid = [UInt8](try Data(contentsOf: URL(fileURLWithPath: path)))
             var generator = SplitMix64(state: 5)
