@@ -6,10 +6,10 @@ extension Tokenizer {
     ///
     /// - Throws: `TokenizerError`.
     public convenience init(gguf: GGUFFile) throws {
-        try self.init(metadata: GGUFTokenizerMetadata(file: gguf))
+        try self.init(metadata: GGUFTokenizerMetadata(source: gguf.path) { gguf[$0] })
     }
 
-    private convenience init(metadata: GGUFTokenizerMetadata) throws {
+    fileprivate convenience init(metadata: GGUFTokenizerMetadata) throws {
         guard let name = metadata["model"]?.string else {
             throw metadata.malformed("model", "missing", "Convert the model again, together with its tokenizer.")
         }
@@ -219,11 +219,11 @@ private struct GGUFTokenizerMetadata {
         }
     }
 
-    let file: GGUFFile
-    var source: String { file.path }
+    let source: String
+    let value: (String) -> GGUFValue?
 
-    subscript(_ key: String) -> GGUFValue? { file["tokenizer.ggml.\(key)"] }
-    var chatTemplate: String? { file["tokenizer.chat_template"]?.string }
+    subscript(_ key: String) -> GGUFValue? { value("tokenizer.ggml.\(key)") }
+    var chatTemplate: String? { value("tokenizer.chat_template")?.string }
 
     func malformed(_ key: String, _ problem: String, _ fix: String = "Download the file again, or convert the model again.") -> TokenizerError {
         .malformed(source: source, location: "tokenizer.ggml.\(key)", problem: problem, fix: fix)
@@ -247,7 +247,7 @@ private struct GGUFTokenizerMetadata {
     /// Control and user-defined tokens; without the `[PAD7]` that converters write where a model has more rows than tokens.
     func addedTokens(_ tokens: [String], _ types: [TokenType]) -> [AddedToken] {
         let unknown = self["unknown_token_id"]?.int.map { Int($0) }
-        let isPhi3 = file["general.architecture"]?.string == "phi3" && self["model"]?.string == "llama"
+        let isPhi3 = value("general.architecture")?.string == "phi3" && self["model"]?.string == "llama"
         return types.indices.compactMap { id in
             // Some files call the end of a sequence user-defined.
             let isSpecial = types[id] == .control || types[id] == .unknown && id == unknown || types[id] == .userDefined && tokens[id] == "</s>"
@@ -287,4 +287,100 @@ private struct GGUFTokenizerMetadata {
         let eos = self["add_eos_token"]?.bool ?? addsEOS ? roles.eos.first : nil
         return bos == nil && eos == nil ? nil : Tokenizer.template(bos: bos, eos: eos, repeatsBOS: repeatsBOS) { tokens[Int($0)] }
     }
+}
+
+// MARK: Writing
+
+extension Tokenizer {
+    /// The tokenizer as metadata of a GGUF file, with the chat template.
+    ///
+    /// The format names the cut of a text into words instead of describing it. Each name that could be meant is tried: what would be read again must give
+    /// this tokenizer's ids on texts of many kinds.
+    /// - Parameter rows: of the model's table; what is beyond the vocabulary is filled up.
+    /// - Throws: `TokenizerError` for a tokenizer that the format cannot hold.
+    public func ggufMetadata(rows: Int, source: String) throws -> [(key: String, value: GGUFValue)] {
+        let description = model.description { piece($0) ?? "" }
+        var tokens: [String] = [], types: [Int64] = []
+        for id in Int32(0)..<Int32(max(rows, vocabularySize)) {
+            let added = addedTokens.tokens.first { $0.id == id }
+            let text = piece(id)
+            tokens.append(text ?? "[PAD\(id)]")
+            types.append(text == nil ? 5 : added.map { $0.isSpecial ? 3 : 4 } ?? (id == roles.unknown ? 2 : 1))
+        }
+        var shared: [(key: String, value: GGUFValue)] = [("tokenizer.ggml.token_type", .ints(types))]
+        for (key, id) in [("bos_token_id", roles.bos), ("eos_token_id", roles.eos.first), ("unknown_token_id", roles.unknown), ("padding_token_id", roles.padding)] {
+            if let id { shared.append(("tokenizer.ggml.\(key)", .uint(UInt64(id)))) }
+        }
+        let around = encode("a", addSpecialTokens: true)
+        if let bos = roles.bos { shared.append(("tokenizer.ggml.add_bos_token", .bool(around.first == bos))) }
+        if let eos = roles.eos.first, description.type != "WordPiece" { shared.append(("tokenizer.ggml.add_eos_token", .bool(around.last == eos))) }
+        if let chatTemplate { shared.append(("tokenizer.chat_template", .string(chatTemplate))) }
+
+        for candidate in candidates(description, tokens, types) {
+            let all = candidate + shared.filter { own in !candidate.contains { $0.key == own.key } }
+            let values = Dictionary(all.map { ($0.key, $0.value) }, uniquingKeysWith: { $1 })
+            guard let again = try? Tokenizer(metadata: GGUFTokenizerMetadata(source: source) { values[$0] }) else { continue }
+            let isSame = Self.probes.allSatisfy { encode($0) == again.encode($0) && encode($0, addSpecialTokens: true) == again.encode($0, addSpecialTokens: true) }
+            if isSame { return all }
+        }
+        throw TokenizerError.unsupported(algorithm: "\(description.type) of this kind in a GGUF file", source: source)
+    }
+
+    /// What the vocabulary could be in a GGUF file, most likely first.
+    private func candidates(_ description: ModelDescription, _ tokens: [String], _ types: [Int64]) -> [[(key: String, value: GGUFValue)]] {
+        func name(_ model: String) -> (key: String, value: GGUFValue) { ("tokenizer.ggml.model", .string(model)) }
+        let plain: (key: String, value: GGUFValue) = ("tokenizer.ggml.tokens", .strings(tokens))
+        switch description.type {
+        case "BPE":
+            let merges = description.merges ?? []
+            let lines = merges.map { "\(tokens[Int($0.left)]) \(tokens[Int($0.right)])" }
+            let splits = ["smollm", "gpt-2", "llama-bpe", "qwen2", "gpt-4o", "deepseek-v3", "deepseek-llm", "deepseek-coder", "falcon"]
+            let byteLevel: [[(key: String, value: GGUFValue)]] = splits.map {
+                [name("gpt2"), ("tokenizer.ggml.pre", .string($0)), plain, ("tokenizer.ggml.merges", .strings(lines))]
+            }
+            // SentencePiece merges by scores: those of the merges' order.
+            var scores = [Double](repeating: 0, count: tokens.count)
+            for (rank, merge) in merges.enumerated() {
+                if let id = model.vocabulary.id(of: Array((tokens[Int(merge.left)] + tokens[Int(merge.right)]).utf8)) { scores[Int(id)] = -Double(rank) }
+            }
+            let bytes = tokens.indices.map { types[$0] == 1 && byteSpelled(Array(tokens[$0].utf8)[...]) != nil ? 6 : types[$0] }
+            let pieces = [true, false].map { prefix -> [(key: String, value: GGUFValue)] in
+                [
+                    name("llama"), ("tokenizer.ggml.pre", .string("default")), plain, ("tokenizer.ggml.scores", .floats(scores)), ("tokenizer.ggml.token_type", .ints(bytes)),
+                    ("tokenizer.ggml.add_space_prefix", .bool(prefix)),
+                ]
+            }
+            return byteLevel + pieces
+        case "WordPiece":
+            let spelled = tokens.indices.map { id -> String in
+                let token = tokens[id], isBare = types[id] != 1 || token.hasPrefix("[") && token.hasSuffix("]")
+                return isBare ? token : token.hasPrefix("##") ? String(token.dropFirst(2)) : "\u{2581}\(token)"
+            }
+            var values: [(key: String, value: GGUFValue)] = [name("bert"), ("tokenizer.ggml.pre", .string("default")), ("tokenizer.ggml.tokens", .strings(spelled))]
+            let around = encode("a", addSpecialTokens: true)
+            if around.count > 2 {
+                values += [("tokenizer.ggml.cls_token_id", .uint(UInt64(around[0]))), ("tokenizer.ggml.seperator_token_id", .uint(UInt64(around[around.count - 1])))]
+                values += [("tokenizer.ggml.bos_token_id", .uint(UInt64(around[0]))), ("tokenizer.ggml.eos_token_id", .uint(UInt64(around[around.count - 1])))]
+            }
+            return [values]
+        case "Unigram":
+            let bytes = tokens.indices.map { types[$0] == 1 && byteSpelled(Array(tokens[$0].utf8)[...]) != nil ? 6 : types[$0] }
+            return [true, false].flatMap { prefix in
+                [true, false].map { removes in
+                    [
+                        name("t5"), ("tokenizer.ggml.pre", .string("default")), plain, ("tokenizer.ggml.scores", .floats(description.scores ?? [])),
+                        ("tokenizer.ggml.token_type", .ints(bytes)), ("tokenizer.ggml.add_space_prefix", .bool(prefix)), ("tokenizer.ggml.remove_extra_whitespaces", .bool(removes)),
+                    ]
+                }
+            }
+        default: return []
+        }
+    }
+
+    /// Texts on which tokenizers differ: digits, contractions, spaces, line ends, marks, scripts.
+    private static let probes = [
+        "Hello, world!", " two  spaces   three", "line\nend\n\n  indented\r\n", "it's WE'LL don't I'Ve", "1234567890 12 3.14 1,000", "snake_case CamelCase x=1;y+=2",
+        "naïve café Größe", "Привет мир", "你好，世界。日本語のテキスト", "한국어 문장", "😀👍🏽 emoji", "a\u{301}e\u{308} ﬁ ½", "''quotes'' \"x\"", "tab\there", "   ", "!!!???...", "http://example.com/a?b=c#d",
+        "العربية", "हिन्दी", "<html>&amp;</html>", "\u{00A0}nbsp\u{2003}em", "x\u{200B}y",
+    ]
 }
