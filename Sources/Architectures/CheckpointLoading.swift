@@ -59,8 +59,14 @@ extension Transformer {
             if former != nil { initialize(key) { !found.contains($0.name) } }
         }
         parameters.allocate(expanding ? [:] : formats(plan))
-        for (parameter, info, place) in plan {
+        for (parameter, whole, place) in plan {
+            // Experts lie together: one after the other in rows.
+            let info = place?.expert == nil ? whole : whole.reshaped([whole.shape[0] * whole.shape[1], whole.shape[2]])
             if !parameter.isMatrix {
+                if let place, place.shift != 0, let own = (file as? GGUFFile)?[TransformerConfiguration.ggufExactKey + parameter.name]?.floats, own.count == parameter.shape[0] {
+                    try parameters.fill(parameter) { _, values in for index in own.indices { values[index] = Float(own[index]) } }
+                    continue
+                }
                 let stored = try file.floats(info.name), order = place?.order ?? .same, shift = place?.shift ?? 0
                 try parameters.fill(parameter) { rows, values in for row in rows { values[row] = stored[order.source(row)] - shift } }
                 continue

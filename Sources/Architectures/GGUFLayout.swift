@@ -11,6 +11,18 @@ public struct GGUFLayout: Sendable {
     public var shiftsNorms = false
     /// Settings beside the usual ones: key, after the architecture, and the field of config.json.
     public var fields: [(key: String, field: String)] = []
+    /// Settings that a tensor's presence stands for.
+    public var flags: [(tensor: String, field: String)] = []
+    /// The field of the share of each head that turns, in families of which some turn only a part.
+    public var share: String?
+    /// Layers whose number is a multiple of it see beyond the window; llama.cpp takes it from the architecture.
+    public var period: Int?
+    /// Layers whose number is a multiple of it know no positions.
+    public var unrotatedPeriod: Int?
+    /// Queries and keys are normalised.
+    public var normsQueries = false
+    /// Attention has biases.
+    public var needsBiases = false
     /// Modules whose names differ from those usual for their role.
     public var names: [String: String] = [:]
 
@@ -100,6 +112,8 @@ extension TransformerConfiguration {
 
     /// Where this engine keeps the configuration of a model that it converted, whole.
     static let ggufConfigKey = "autodidact.config_json"
+    /// Before the name of a weight that the file holds shifted, and so rounded: its own values.
+    static let ggufExactKey = "autodidact.exact."
 
     /// GGUF metadata under the names of `config.json`, so that one reader checks both.
     static func configJSON(_ gguf: GGUFFile, _ architecture: String, _ family: any ModelFamily, _ layout: GGUFLayout) throws -> JSONObject {
@@ -136,20 +150,22 @@ extension TransformerConfiguration {
         copy("attention.layer_norm_rms_epsilon", as: n.epsilon)
         copy("attention.layer_norm_epsilon", as: n.epsilon)
         copy("rope.freq_base", as: family.modelType == "gpt_neox" ? "rotary_emb_base" : "rope_theta")
+        for (tensor, field) in layout.flags { members.append((field, .bool(gguf.info(tensor) != nil))) }
         for (name, field) in layout.fields { copy(name, as: field) }
         for name in ["rope_freqs.weight", "rope_factors_long.weight"] where gguf.info(name) != nil {
             throw refuse("'\(name)' stretches the rotary frequencies, which is not supported from GGUF")
         }
         if let kind = key("rope.scaling.type")?.string, kind != "none" {
-            guard kind == "linear", let factor = key("rope.scaling.factor")?.double else { throw refuse("rope scaling '\(kind)' is not supported from GGUF") }
-            members.append(("rope_scaling", .object(JSONObject([("rope_type", .string("linear")), ("factor", .number(factor))]))))
+            guard ["linear", "yarn"].contains(kind), let factor = key("rope.scaling.factor")?.double else { throw refuse("rope scaling '\(kind)' is not supported from GGUF") }
+            let length = key("rope.scaling.original_context_length")?.int.map { [("original_max_position_embeddings", JSON.integer(Int64($0)))] } ?? []
+            members.append(("rope_scaling", .object(JSONObject([("rope_type", .string(kind)), ("factor", .number(factor))] + length))))
         }
         if let hidden = key("embedding_length")?.int, let heads = key("attention.head_count")?.int, heads > 0 {
             let size = key("attention.key_length")?.int ?? hidden / heads
             if let value = key("attention.value_length")?.int, value != size { throw refuse("'\(architecture).attention.value_length' is \(value), but heads have size \(size)") }
-            if let turning = key("rope.dimension_count")?.int, turning != size {
-                // Only families that turn a part of each head may say so.
-                members.append((family.modelType == "gpt_neox" ? "rotary_pct" : "partial_rotary_factor", .number(Double(turning) / Double(size))))
+            if let turning = key("rope.dimension_count")?.int {
+                if let share = layout.share { members.append((share, .number(Double(turning) / Double(size)))) }
+                if layout.share == nil, turning != size { throw refuse("'\(architecture).rope.dimension_count' is \(turning), but heads have size \(size)") }
             }
         }
         let known = Set(layout.fields.map(\.key))
@@ -174,7 +190,7 @@ extension TransformerConfiguration {
 
     /// The settings that llama.cpp reads, and the configuration whole.
     /// - Throws: `FileError` for what llama.cpp would compute otherwise.
-    func ggufMetadata(file: String) throws -> [(key: String, value: GGUFValue)] {
+    public func ggufMetadata(file: String) throws -> [(key: String, value: GGUFValue)] {
         guard let layout = ggufLayout, purpose == .languageModel || purpose == .base else {
             throw FileError(file: file, problem: "is of type '\(modelType)', for which llama.cpp has no layout here", advice: "docs/models.md lists the families that have one.")
         }
@@ -186,8 +202,15 @@ extension TransformerConfiguration {
         if scalesByLayer { throw refuse("scores divided by the number of the layer") }
         if residualAfterNorm { throw refuse("residuals after norms") }
         if let attentionScale, norm == .rmsPlusOne, attentionScale != Float(1 / Double(headDim).squareRoot()) { throw refuse("scores scaled otherwise than by the size of heads") }
+        if let period = layout.period, localLayers != Set((0..<numHiddenLayers).filter { ($0 + 1) % period != 0 }) { throw refuse("windows in other layers than usual") }
+        if let localRope, layout.period == 6, localRope != RotaryScaling(base: 10_000) { throw refuse("other rotary positions in local layers") }
+        if layout.needsBiases, !attentionBias { throw refuse("no biases in attention") }
+        if case .alibi = positionBias, modelType != "bloom" { throw refuse("biases by distance") }
         if slidingWindow != nil, !takesWindow { throw refuse("a sliding window") }
-        if !unrotatedLayers.isEmpty, modelType != "smollm3" { throw refuse("layers without positions") }
+        if unrotatedLayers != Set((0..<numHiddenLayers).filter { layer in layout.unrotatedPeriod.map { (layer + 1) % $0 == 0 } ?? false }) {
+            throw refuse("other layers without positions")
+        }
+        if layout.normsQueries != (queryKeyNorm != nil) { throw refuse(layout.normsQueries ? "no norms on queries and keys" : "norms on queries and keys") }
         var values: [(key: String, value: GGUFValue)] = [
             ("general.architecture", .string(a)), ("\(a).context_length", .uint(UInt64(maxPositionEmbeddings))), ("\(a).embedding_length", .uint(UInt64(hiddenSize))),
             ("\(a).feed_forward_length", .uint(UInt64(intermediateSize))), ("\(a).block_count", .uint(UInt64(numHiddenLayers))),
@@ -210,7 +233,7 @@ extension TransformerConfiguration {
             case .llama3, .longrope: throw refuse("rotary positions of this kind without further tables")
             }
         }
-        for (key, field) in layout.fields {
+        for (key, field) in layout.fields where !values.contains(where: { $0.key == "\(a).\(key)" }) {
             switch source?[field] {
             case .bool(let value)?: values.append(("\(a).\(key)", .bool(value)))
             case let value? where value.int != nil: values.append(("\(a).\(key)", .uint(UInt64(clamping: value.int!))))

@@ -54,7 +54,10 @@ extension Transformer {
             let own = isSmall || !dtype.isQuantizable && dtype.blockSize > 1 ? .f32 : fallbacks.first { parameter.shape.last! % $0.blockSize == 0 } ?? .f32
             tensors.append((place.tensor, own, count + parameter.shape, [(parameter, place)]))
         }
-        let writer = try GGUFWriter(path: path, tensors: tensors.map { ($0.name, $0.dtype, $0.shape) }, metadata: metadata)
+        let shifted = tensors.flatMap(\.parts).filter { $0.1.shift != 0 }.map { part -> (key: String, value: GGUFValue) in
+            (TransformerConfiguration.ggufExactKey + part.0.name, .floats(parameters.read(part.0).map { Double($0) }))
+        }
+        let writer = try GGUFWriter(path: path, tensors: tensors.map { ($0.name, $0.dtype, $0.shape) }, metadata: metadata + shifted)
         for tensor in tensors {
             for (parameter, place) in tensor.parts { try append(parameter, place, to: writer) }
         }

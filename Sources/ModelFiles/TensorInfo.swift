@@ -142,6 +142,12 @@ public struct TensorInfo: Sendable, Equatable {
         elementCount = elements
     }
 
+    /// The same values under other axes.
+    public func reshaped(_ shape: [Int]) -> TensorInfo {
+        precondition(shape.reduce(1, *) == elementCount, "'\(name)' of shape \(self.shape) is not of shape \(shape)")
+        return TensorInfo(name: name, dtype: dtype, shape: shape, byteOffset: byteOffset, byteCount: byteCount)
+    }
+
     /// The product of a shape; `nil` when it is negative somewhere or overflows.
     static func elementCount(_ shape: [Int]) -> Int? {
         guard shape.allSatisfy({ $0 >= 0 }) else { return nil }

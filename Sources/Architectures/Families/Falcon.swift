@@ -5,6 +5,8 @@ struct Falcon: ModelFamily {
     let modelType = "falcon", classPrefix = "Falcon"
     var gguf: GGUFLayout? {
         var layout = GGUFLayout("falcon")
+        layout.fields = [("attention.head_count_kv", "num_kv_heads")]
+        layout.flags = [("blk.0.attn_norm_2.weight", "new_decoder_architecture")]
         layout.names = ["ln_attn": "attn_norm_2", "ln_mlp": "attn_norm"]
         return layout
     }

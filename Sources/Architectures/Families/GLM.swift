@@ -10,7 +10,12 @@ struct GLM: ModelFamily {
 /// GLM-4-0414: the same with norms on what the sublayers give.
 struct GLM4: ModelFamily {
     let modelType = "glm4", classPrefix = "Glm4"
-    var gguf: GGUFLayout? { GGUFLayout("glm4") }
+    var gguf: GGUFLayout? {
+        var layout = GGUFLayout("glm4")
+        layout.flags = [("blk.0.attn_q.bias", "attention_bias")]
+        layout.share = "partial_rotary_factor"
+        return layout
+    }
 
     func configuration(_ fields: ConfigFields) throws -> TransformerConfiguration {
         var c = try glm(fields)

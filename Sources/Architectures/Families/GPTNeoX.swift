@@ -6,6 +6,8 @@ struct GPTNeoX: ModelFamily {
     var gguf: GGUFLayout? {
         var layout = GGUFLayout("gptneox")
         layout.fields = [("use_parallel_residual", "use_parallel_residual")]
+        layout.share = "rotary_pct"
+        layout.needsBiases = true
         return layout
     }
     var fieldNames: FieldNames {

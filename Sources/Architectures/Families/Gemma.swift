@@ -11,7 +11,7 @@ struct Gemma: ModelFamily {
 /// Gemma 2: norms around both sublayers, caps on scores and logits, a window in every other layer. Source: Gemma Team 2024, arXiv:2408.00118.
 struct Gemma2: ModelFamily {
     let modelType = "gemma2", classPrefix = "Gemma2"
-    var gguf: GGUFLayout? { .gemma("gemma2", caps: true) }
+    var gguf: GGUFLayout? { .gemma("gemma2", period: 2) }
 
     func configuration(_ fields: ConfigFields) throws -> TransformerConfiguration {
         try gemmaWithWindow(fields, window: 4096) { $0 % 2 == 0 }
@@ -22,7 +22,7 @@ struct Gemma2: ModelFamily {
 /// Source: Gemma Team 2025, arXiv:2503.19786.
 struct Gemma3: ModelFamily {
     let modelType = "gemma3_text", classPrefix = "Gemma3"
-    var gguf: GGUFLayout? { .gemma("gemma3", caps: true) }
+    var gguf: GGUFLayout? { .gemma("gemma3", period: 6) }
 
     func configuration(_ fields: ConfigFields) throws -> TransformerConfiguration {
         // Today's files have `layer_types`, and the pattern as a leftover under the other name.
@@ -64,10 +64,12 @@ extension ModelFamily {
 }
 
 extension GGUFLayout {
-    fileprivate static func gemma(_ architecture: String, caps: Bool = false) -> GGUFLayout {
+    fileprivate static func gemma(_ architecture: String, period: Int? = nil) -> GGUFLayout {
         var layout = GGUFLayout(architecture)
         layout.shiftsNorms = true
-        if caps {
+        layout.period = period
+        layout.normsQueries = architecture == "gemma3"
+        if period != nil {
             layout.fields = [
                 ("attention.sliding_window", "sliding_window"), ("attn_logit_softcapping", "attn_logit_softcapping"), ("final_logit_softcapping", "final_logit_softcapping"),
             ]

@@ -3,7 +3,11 @@ import ModelFiles
 /// Phi-1, 1.5 and 2: attention and MLP read one layer norm side by side, and a part of each head turns. Source: Li et al. 2023, arXiv:2309.05463.
 struct Phi: ModelFamily {
     let modelType = "phi", classPrefix = "Phi"
-    var gguf: GGUFLayout? { GGUFLayout("phi2") }
+    var gguf: GGUFLayout? {
+        var layout = GGUFLayout("phi2")
+        layout.share = "partial_rotary_factor"
+        return layout
+    }
     var fieldNames: FieldNames {
         var n = FieldNames()
         (n.epsilon, n.headDim) = ("layer_norm_eps", nil)
@@ -13,6 +17,7 @@ struct Phi: ModelFamily {
     func configuration(_ fields: ConfigFields) throws -> TransformerConfiguration {
         var c = try sizes(fields, epsilon: 1e-5)
         c.useLayerNormsAndBiases()
+        if !fields.has("hidden_act") { c.activation = .geluTanh }
         c.rope = try rotary(fields, &c, share: 0.5)
         c.isParallel = true
         c.headBias = true
@@ -31,7 +36,7 @@ struct Phi3: ModelFamily {
     let modelType = "phi3", classPrefix = "Phi3"
     var gguf: GGUFLayout? {
         var layout = GGUFLayout("phi3")
-        layout.fields = [("attention.sliding_window", "sliding_window")]
+        layout.share = "partial_rotary_factor"
         return layout
     }
 

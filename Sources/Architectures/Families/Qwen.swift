@@ -18,7 +18,11 @@ struct Qwen2: ModelFamily {
 /// Qwen 3: no biases, each head of queries and keys normalised. Source: Yang et al. 2025, arXiv:2505.09388.
 struct Qwen3: ModelFamily {
     let modelType = "qwen3", classPrefix = "Qwen3"
-    var gguf: GGUFLayout? { GGUFLayout("qwen3") }
+    var gguf: GGUFLayout? {
+        var layout = GGUFLayout("qwen3")
+        layout.normsQueries = true
+        return layout
+    }
 
     func configuration(_ fields: ConfigFields) throws -> TransformerConfiguration { try qwen3(fields) }
 }

@@ -1,0 +1,74 @@
+import Architectures
+import Foundation
+import ModelFiles
+import Tensors
+import Testing
+
+/// Golden models as GGUF files and back.
+@Suite("Conversion to GGUF", .enabled(if: !Fixtures.folders("models").isEmpty, "no model fixtures: set AUTODIDACT_FIXTURES"))
+struct GGUFConversionTests {
+    private func model(_ name: String) throws -> Transformer {
+        let path = "\(Fixtures.root)/models/\(name)"
+        let object = try #require(try JSON.read(path: "\(path)/config.json").object)
+        let model = Transformer(try TransformerConfiguration(ConfigFields(object, file: path)), on: try CPUBackend(threads: 2))
+        try model.load(try SafetensorsFile(path: "\(path)/model.safetensors"))
+        return model
+    }
+
+    private func bits(_ model: Transformer) -> [String: [UInt32]] {
+        Dictionary(uniqueKeysWithValues: model.parameters.parameters.map { ($0.name, model.parameters.read($0).map(\.bitPattern)) })
+    }
+
+    /// What llama.cpp has no layout for.
+    private static let refused: Set<String> = [
+        "mistral", "mixtral_aux", "gpt2_options", "bloom_six_heads", "gemma2", "gemma3_text", "llama_rope_llama3", "phi3", "phi3_longrope", "qwen2_window", "phi_qk_norm", "gpt_neox_sequential", "falcon_alibi", "smollm3",
+    ]
+
+    @Test("every weight and the configuration come back bit for bit, also from the settings that llama.cpp reads", arguments: Fixtures.folders("models"))
+    func roundTrip(name: String) throws {
+        let object = try #require(try JSON.read(path: "\(Fixtures.root)/models/\(name)/config.json").object)
+        let c = try TransformerConfiguration(ConfigFields(object, file: name))
+        guard FamilySupport.all.contains(where: { $0.modelType == c.modelType && $0.gguf != nil }), c.purpose == .languageModel, c.isCausal else { return }
+        let model = try model(name)
+        let path = FileManager.default.temporaryDirectory.appendingPathComponent("gguf-\(UUID().uuidString).gguf").path
+        defer { try? FileManager.default.removeItem(atPath: path) }
+        guard let metadata = try? c.ggufMetadata(file: path) else {
+            #expect(Self.refused.contains(name), "\(name) is refused")
+            return
+        }
+        let input = RaggedBatch([(0..<12).map { Int32(7 + 11 * $0) }])
+        let expected = model.hiddenStates(input).read().map(\.bitPattern)
+        for isForeign in [false, true] {
+            try model.writeGGUF(to: path, as: .f32, metadata: metadata.filter { !isForeign || !$0.key.hasPrefix("autodidact.") })
+            let file = try GGUFFile(path: path)
+            let again = Transformer(try TransformerConfiguration(file), on: model.backend)
+            try again.load(file)
+            #expect(bits(again) == bits(model), "\(name)")
+            if !isForeign { #expect(again.configuration.configJSON() == c.configJSON()) }
+            #expect(again.hiddenStates(input).read().map(\.bitPattern) == expected, "\(name), \(isForeign ? "from llama.cpp's settings" : "whole")")
+        }
+        // For llama.cpp to be compared with the references: it takes a model without a vocabulary.
+        if let folder = ProcessInfo.processInfo.environment["AUTODIDACT_GGUF_OUT"] {
+            try model.writeGGUF(to: "\(folder)/\(name).gguf", as: .f32, metadata: metadata + [("tokenizer.ggml.model", .string("no_vocab"))])
+        }
+    }
+
+    @Test("16-bit weights come back as they were", arguments: [DType.f16, .bf16])
+    func halves(dtype: DType) throws {
+        let model = try model("llama")
+        let folder = FileManager.default.temporaryDirectory.appendingPathComponent("gguf-\(UUID().uuidString)").path
+        try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
+        defer { try? FileManager.default.removeItem(atPath: folder) }
+        func copy(_ file: any TensorFile) throws -> Transformer {
+            let copy = Transformer(model.configuration, on: model.backend)
+            try copy.load(file)
+            return copy
+        }
+        let metadata = try model.configuration.ggufMetadata(file: folder)
+        try model.writeGGUF(to: "\(folder)/a.gguf", as: dtype, metadata: metadata)
+        let first = try copy(GGUFFile(path: "\(folder)/a.gguf"))
+        try first.writeGGUF(to: "\(folder)/b.gguf", as: dtype, metadata: metadata)
+        #expect(bits(try copy(GGUFFile(path: "\(folder)/b.gguf"))) == bits(first))
+        #expect(try Data(contentsOf: URL(fileURLWithPath: "\(folder)/a.gguf")) == Data(contentsOf: URL(fileURLWithPath: "\(folder)/b.gguf")))
+    }
+}
