@@ -241,7 +241,12 @@ extension TransformerConfiguration {
             default: break
             }
         }
-        if !isCausal { values.append(("\(a).attention.causal", .bool(false))) }
+        if !isCausal {
+            values.append(("\(a).attention.causal", .bool(false)))
+            // What llama.cpp makes of all tokens when it is asked for one vector: their mean.
+            values.append(("\(a).pooling_type", .uint(1)))
+        }
+        if segmentCount > 0 { values.append(("tokenizer.ggml.token_type_count", .uint(UInt64(segmentCount)))) }
         values.append((Self.ggufConfigKey, .string(JSON.object(configJSON()).text())))
         return values
     }

@@ -10,10 +10,12 @@ extension Model {
 
     /// Writes a GGUF file with tokenizer, chat template and configuration.
     /// - Throws: `FileError` for what llama.cpp computes otherwise or a type cannot hold, `TokenizerError`.
-    public func saveGGUF(to path: String, as dtype: DType) throws {
+    /// - Returns: weights for which the format has no place: the pooler of a bare masked model.
+    @discardableResult
+    public func saveGGUF(to path: String, as dtype: DType) throws -> [String] {
         let c = transformer.configuration
         let metadata = try c.ggufMetadata(file: path) + tokenizer.ggufMetadata(rows: c.vocabularySize, source: path)
-        try transformer.writeGGUF(to: path, as: dtype, metadata: metadata)
+        return try transformer.writeGGUF(to: path, as: dtype, metadata: metadata)
     }
 
     /// Writes a Hugging Face folder with weights in a floating-point type.
@@ -35,10 +37,17 @@ extension Model {
 
 extension Transformer {
     /// Writes the weights under llama.cpp's names, in its order of rows.
-    public func writeGGUF(to path: String, as dtype: DType, metadata: [(key: String, value: GGUFValue)]) throws {
+    /// - Returns: weights for which the format has no place.
+    @discardableResult
+    public func writeGGUF(to path: String, as dtype: DType, metadata: [(key: String, value: GGUFValue)]) throws -> [String] {
+        var left: [String] = []
         // Experts lie together in one tensor.
         var tensors: [(name: String, dtype: DType, shape: [Int], parts: [(Parameter, GGUFPlace)])] = []
         for parameter in parameters.parameters where !parameter.name.contains(".lora_") {
+            if configuration.purpose == .base, parameter.segment.name == Self.taskSegment {
+                left.append(parameter.name)
+                continue
+            }
             guard let place = configuration.ggufPlace(parameter) else {
                 throw FileError(file: path, problem: "has no place for '\(parameter.name)'", advice: "llama.cpp does not keep this part of the model: convert another class of it.")
             }
@@ -62,6 +71,7 @@ extension Transformer {
             for (parameter, place) in tensor.parts { try append(parameter, place, to: writer) }
         }
         try writer.finish()
+        return left
     }
 
     private func append(_ parameter: Parameter, _ place: GGUFPlace, to writer: GGUFWriter) throws {

@@ -32,7 +32,8 @@ struct Convert: AsyncParsableCommand {
         let source = try Model(path: model, on: try engine.backend())
         let dtype = try chosen(isGGUF)
         if isGGUF {
-            try source.saveGGUF(to: output, as: dtype)
+            let left = try source.saveGGUF(to: output, as: dtype)
+            if !left.isEmpty { printError("left out, because GGUF files have no place for it: \(left.joined(separator: ", "))") }
         } else {
             try FileManager.default.createDirectory(atPath: output, withIntermediateDirectories: true)
             try source.save(to: output, as: dtype)
