@@ -16,7 +16,7 @@ while read -r map; do maps+=(-Xcc "-fmodule-map-file=$map"); done < <(
     xargs -0 grep -lE '^module (CAutodidact|CYaml|GRDBSQLite|CCrypto|CXKCP)')
 
 archives=()
-for module in Tensors ModelFiles Tokenization Architectures Sampling Tasks Training Evaluation Recipes Runs; do
+for module in Tensors ModelFiles ModelHub Tokenization Architectures Sampling Tasks Training Evaluation Recipes Runs; do
   mkdir -p "$work/$module"
   swift symbolgraph-extract -module-name $module -target "$target" -I $build/Modules "${maps[@]}" -minimum-access-level public -output-dir "$work/$module"
   rm -f "$work/$module/$module@"*  # what it adds to others' types would become pages of their own

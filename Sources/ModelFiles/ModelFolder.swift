@@ -27,7 +27,7 @@ public struct ModelFolder: Sendable {
         guard FileManager.default.fileExists(atPath: path, isDirectory: &isFolder) else {
             throw FileError(
                 file: path, problem: "does not exist",
-                advice: "Give the path of a model folder or a .gguf file; models are not fetched by name.")
+                advice: "Give the path of a model folder or a .gguf file; 'autodidact pull ORG/NAME' fetches one from a model hub.")
         }
         if isFolder.boolValue {
             folder = path

