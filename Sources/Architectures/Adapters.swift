@@ -226,6 +226,28 @@ extension Model {
         return with(adapted)
     }
 
+    /// What a model must be opened for, for an adapter of a folder to fit: one that was trained with a head needs the head.
+    /// - Throws: `FileError` for a folder that holds no adapter.
+    public static func task(ofAdapter folder: String) throws -> Task? {
+        let path = "\(folder)/adapter_config.json"
+        guard FileManager.default.fileExists(atPath: path) else {
+            throw FileError(file: folder, problem: "holds no adapter_config.json", advice: "Give the folder that 'autodidact sft' or PEFT has written.")
+        }
+        let purposes: [String: Purpose] = ["SEQ_CLS": .sequenceClassification, "TOKEN_CLS": .tokenClassification, "QUESTION_ANS": .span]
+        guard let purpose = try JSON.read(path: path)["task_type"]?.string.flatMap({ purposes[$0] }) else { return nil }
+        if purpose == .span { return Task(.span) }
+        if FileManager.default.fileExists(atPath: "\(folder)/\(labelsFile)") {
+            return Task(purpose, labels: try JSON.read(path: "\(folder)/\(labelsFile)").array?.compactMap(\.string))
+        }
+        // PEFT does not keep the names: as many classes as the last layer of the head has rows.
+        let file = try SafetensorsFile(path: "\(folder)/adapter_model.safetensors")
+        let head = file.tensors.filter { $0.name.hasSuffix(".weight") && !$0.name.contains("lora_") && $0.shape.count == 2 }.min { $0.shape[0] < $1.shape[0] }
+        return Task(purpose, labels: (0..<(head?.shape[0] ?? 2)).map { "LABEL_\($0)" })
+    }
+
+    /// Beside an adapter with a head of classes: their names.
+    private static let labelsFile = "labels.json"
+
     /// Writes the adapter alone, as a folder that the PEFT library opens.
     /// - Parameter base: where the model lies that it belongs to.
     /// - Throws: `AdapterError` for a model without an adapter, `FileError`.
@@ -242,6 +264,7 @@ extension Model {
         for parameter in kept { try writer.append(transformer.parameters.readFileOrder(parameter)) }
         try writer.finish()
         let c = transformer.configuration
+        if !c.labels.isEmpty { try writeDurably(JSON.array(c.labels.map { .string($0) }).text() + "\n", to: "\(folder)/\(Self.labelsFile)") }
         try writeDurably(JSON.object(choices.peftJSON(c, modules: transformer.modules(choices), base: base)).text(pretty: true) + "\n", to: "\(folder)/adapter_config.json")
     }
 }

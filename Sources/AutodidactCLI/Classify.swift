@@ -109,8 +109,8 @@ struct LabelledTextOptions: ParsableArguments {
 func split(_ list: String) -> [String] { list.split(separator: ",", omittingEmptySubsequences: false).map { $0.trimmingCharacters(in: .whitespaces) } }
 
 /// A model, with an adapter over it where one is named.
-func openModel(_ path: String, as task: Model.Task? = nil, adapter: String? = nil, on backend: any Backend) throws -> Model {
-    let model = try Model(path: path, as: task, on: backend)
+func openModel(_ path: String, adapter: String? = nil, on backend: any Backend) throws -> Model {
+    let model = try Model(path: path, as: adapter.flatMap { try Model.task(ofAdapter: $0) }, on: backend)
     return try adapter.map { try model.with(adapter: $0) } ?? model
 }
 

@@ -219,7 +219,7 @@ struct MergeAdapter: AsyncParsableCommand {
         guard !FileManager.default.fileExists(atPath: output) else {
             throw FileError(file: output, problem: "exists already", advice: "Choose another folder for --output, or remove it.")
         }
-        let adapted = try Model(path: model, on: try engine.backend()).with(adapter: adapter)
+        let adapted = try openModel(model, adapter: adapter, on: try engine.backend())
         let merged = try adapted.transformer.merged()
         try FileManager.default.createDirectory(atPath: output, withIntermediateDirectories: true)
         try adapted.with(merged).save(to: output)
