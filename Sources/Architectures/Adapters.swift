@@ -33,6 +33,7 @@ public struct AdapterChoices: Sendable, Equatable, Codable {
     public var scale: Float { Float(isRankStable ? alpha / Double(rank).squareRoot() : alpha / Double(rank)) }
 
     func matches(_ module: String, _ c: TransformerConfiguration) -> Bool {
+        if whole.contains(where: { module == $0 || module.hasSuffix("." + $0) }) { return false }
         if targets.isEmpty {
             let stacks = [c.names, c.encoderNames].compactMap { $0 }
             // Tables of biases and of segments are looked up, not multiplied.
@@ -50,6 +51,7 @@ public enum AdapterError: Error, Equatable, CustomStringConvertible {
     case twice(AdapterChoices.Kind)
     case notMergeable(AdapterChoices.Kind)
     case noMemory(module: String)
+    case notAdaptable(module: String)
 
     public var description: String {
         switch self {
@@ -57,7 +59,8 @@ public enum AdapterError: Error, Equatable, CustomStringConvertible {
         case .noAdapter(let what): "\(what) has no adapter."
         case .twice(let kind): "the model has an adapter of the kind \(kind.rawValue) already. Only bottlenecks can be stacked."
         case .notMergeable(let kind): "an adapter of the kind \(kind.rawValue) is no change of weights and cannot be merged into them. Keep it beside the model."
-        case .noMemory(let module): "'\(module)' is to be trained whole, but lies as codes in memory. Use a model in float32, float16 or bfloat16."
+        case .noMemory(let module): "'\(module)' is to be trained whole, but does not lie in float32. Convert the model first: 'autodidact convert --type f32'."
+        case .notAdaptable(let module): "'\(module)' is a table or the vocabulary's head, which LoRA does not change here. Name matrices of the blocks with --targets."
         }
     }
 }
@@ -65,10 +68,12 @@ public enum AdapterError: Error, Equatable, CustomStringConvertible {
 extension Transformer {
     private static let adapterSegment = "adapter"
 
-    /// The modules of the model's blocks that an adapter may change.
-    public func modules(_ choices: AdapterChoices = AdapterChoices()) -> [String] {
+    /// The modules of the model that an adapter may change.
+    public func modules(_ choices: AdapterChoices = AdapterChoices()) -> [String] { allModules.filter { choices.matches($0, configuration) } }
+
+    /// Every module with a matrix.
+    var allModules: [String] {
         parameters.parameters.filter { $0.isMatrix && !$0.segment.name.hasPrefix(Self.adapterSegment) }.map { $0.name.hasSuffix(".weight") ? String($0.name.dropLast(".weight".count)) : $0.name }
-            .filter { choices.matches($0, configuration) }
     }
 
     /// The same model, its values shared, with an adapter that changes nothing yet.
@@ -141,6 +146,8 @@ extension Transformer {
         guard !modules.isEmpty else { throw AdapterError.noTargets(choices.targets) }
         let matched = choices.targets.filter { target in !modules.contains { $0 == target || $0.hasSuffix("." + target) } }
         guard matched.isEmpty else { throw AdapterError.noTargets(matched) }
+        let n = configuration.names, tables = [n.base + n.embedding, n.base + n.positions, n.base + n.segments, n.head]
+        if let table = modules.first(where: tables.contains) { throw AdapterError.notAdaptable(module: table) }
         parameters.append(segment: "\(Self.adapterSegment) \(adapters.count)") {
             for module in modules {
                 let weight = weight(of: module)
@@ -260,12 +267,12 @@ extension Model {
             Transformer.adapterMarks.contains { parameter.name.contains($0) } || wholes.contains { parameter.name.hasPrefix($0) || parameter.name.contains("." + $0) }
         }
         let writer = try SafetensorsWriter(
-            path: "\(folder)/adapter_model.safetensors", tensors: kept.map { (choices.kind == .softPrompt ? $0.name : "base_model.model.\($0.name)", .f32, $0.fileShape) }, metadata: ["format": "pt"])
+            path: "\(folder)/adapter_model.safetensors", tensors: kept.map { ($0.name == Transformer.softPromptName ? $0.name : "base_model.model.\($0.name)", .f32, $0.fileShape) }, metadata: ["format": "pt"])
         for parameter in kept { try writer.append(transformer.parameters.readFileOrder(parameter)) }
         try writer.finish()
         let c = transformer.configuration
         if !c.labels.isEmpty { try writeDurably(JSON.array(c.labels.map { .string($0) }).text() + "\n", to: "\(folder)/\(Self.labelsFile)") }
-        try writeDurably(JSON.object(choices.peftJSON(c, modules: transformer.modules(choices), base: base)).text(pretty: true) + "\n", to: "\(folder)/adapter_config.json")
+        try writeDurably(JSON.object(choices.peftJSON(c, modules: transformer.modules(choices), of: transformer.allModules, base: base)).text(pretty: true) + "\n", to: "\(folder)/adapter_config.json")
     }
 }
 
@@ -278,10 +285,11 @@ extension AdapterChoices {
         case "PROMPT_TUNING":
             kind = .softPrompt
             rank = try fields.int("num_virtual_tokens", range: 1...4096)
+            whole = try fields.optionalStrings("modules_to_save") ?? []
             // How training began, and sizes that the model knows.
             try fields.refuseUnread(except: [
                 "auto_mapping", "base_model_name_or_path", "revision", "task_type", "inference_mode", "peft_version", "num_attention_heads", "num_layers", "num_transformer_submodules",
-                "prompt_tuning_init", "prompt_tuning_init_text", "token_dim", "tokenizer_kwargs", "tokenizer_name_or_path", "modules_to_save", "prompt_tuning_init_state_dict_path",
+                "prompt_tuning_init", "prompt_tuning_init_text", "token_dim", "tokenizer_kwargs", "tokenizer_name_or_path", "prompt_tuning_init_state_dict_path",
             ])
             return
         case "BOTTLENECK":
@@ -303,6 +311,11 @@ extension AdapterChoices {
         }
         whole = try fields.optionalStrings("modules_to_save") ?? []
         _ = try fields.optionalString("bias", oneOf: ["none"])
+        // Some ways to begin change the base too, whenever the adapter is loaded.
+        if let start = fields.json("init_lora_weights")?.string, !["gaussian", "orthogonal", "eva"].contains(start) {
+            throw fields.error("init_lora_weights", "is '\(start)', which changes the base and is not supported")
+        }
+        if fields.json("loftq_config")?.object?.members.isEmpty == false { throw fields.error("loftq_config", "is not empty, which is not supported") }
         // Other methods and choices: null, or an empty list or object, where they are not used.
         let others = [
             "layers_to_transform", "layers_pattern", "megatron_config", "eva_config", "corda_config", "kasa_config", "monteclora_config", "velora_config", "arrow_config",
@@ -316,15 +329,25 @@ extension AdapterChoices {
         for name in ["lora_bias", "use_qalora", "use_bdlora"] where fields.json(name)?.bool == true { throw fields.error(name, "is true, which is not supported") }
         // Training, loading and bookkeeping; files of GPT-2 say that its matrices lie transposed, which this engine knows.
         try fields.refuseUnread(except: [
-            "auto_mapping", "base_model_name_or_path", "revision", "task_type", "inference_mode", "lora_dropout", "fan_in_fan_out", "init_lora_weights", "loftq_config", "peft_version",
+            "auto_mapping", "base_model_name_or_path", "revision", "task_type", "inference_mode", "lora_dropout", "fan_in_fan_out", "peft_version",
             "qalora_group_size", "runtime_config", "ensure_weight_tying", "lora_ga_config", "megatron_core",
         ])
     }
 
+    private func shortestEnd(_ module: String, among others: [String]) -> String {
+        let parts = module.split(separator: ".")
+        for count in 1..<max(2, parts.count) {
+            let end = parts.suffix(count).joined(separator: ".")
+            if !others.contains(where: { $0 == end || $0.hasSuffix("." + end) }) { return end }
+        }
+        return module
+    }
+
     /// As the PEFT library writes it.
-    func peftJSON(_ c: TransformerConfiguration, modules: [String], base: String) -> JSONObject {
-        // Names of modules that end alike are written once.
-        let ends = targets.isEmpty ? Set(modules.map { String($0.split(separator: ".").last!) }).sorted() : targets
+    func peftJSON(_ c: TransformerConfiguration, modules: [String], of all: [String], base: String) -> JSONObject {
+        // Names of modules that end alike are written once, by as much of their ends as no other module shares.
+        let others = all.filter { !modules.contains($0) }
+        let ends = targets.isEmpty ? Set(modules.map { shortestEnd($0, among: others) }).sorted() : targets
         let task =
             switch c.purpose {
             case .sequenceClassification: "SEQ_CLS"
@@ -338,7 +361,7 @@ extension AdapterChoices {
         case .softPrompt:
             return JSONObject([
                 ("base_model_name_or_path", .string(base)), ("inference_mode", .bool(true)), ("num_attention_heads", .integer(Int64(c.numAttentionHeads))),
-                ("num_layers", .integer(Int64(c.numHiddenLayers))), ("num_transformer_submodules", 1), ("num_virtual_tokens", .integer(Int64(rank))),
+                ("modules_to_save", whole), ("num_layers", .integer(Int64(c.numHiddenLayers))), ("num_transformer_submodules", 1), ("num_virtual_tokens", .integer(Int64(rank))),
                 ("peft_type", "PROMPT_TUNING"), ("prompt_tuning_init", "RANDOM"), ("task_type", .string(task)), ("token_dim", .integer(Int64(c.embeddingSize ?? c.hiddenSize))),
             ])
         case .bottleneck:

@@ -147,6 +147,11 @@ extension Transformer {
         var copies = [configuration.names.head + ".bias"]
         if configuration.tieWordEmbeddings { copies.append(configuration.names.head + ".weight") }
         if configuration.encoderLayers != nil { copies += ["encoder.embed_tokens.weight", "decoder.embed_tokens.weight"] }
+        // Heads of the family's other classes: a pretrained BERT comes with its pooler and with the head for the next sentence.
+        let family = modelFamilies.first { $0.modelType == configuration.modelType }
+        for purpose in [Purpose.pretraining, .base, .sequenceClassification] {
+            for layer in family?.head(purpose, labels: 2, configuration)?.layers ?? [] { copies += [layer.name + ".weight", layer.name + ".bias"].flatMap { configuration.spellings($0) } }
+        }
         if let former {
             let old = Transformer(former, on: backend).parameters.parameters.map(\.name)
             copies += (isGGUF ? [] : old.flatMap { former.spellings($0) }) + [former.names.head + ".weight", former.names.head + ".bias"]

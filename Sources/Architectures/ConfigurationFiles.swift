@@ -40,7 +40,8 @@ extension TransformerConfiguration {
         if let id = padTokenID { json["pad_token_id"] = .integer(Int64(id)) }
         if !labels.isEmpty {
             json["id2label"] = .object(JSONObject(labels.enumerated().map { ("\($0)", .string($1)) }))
-            json["label2id"] = .object(JSONObject(labels.enumerated().map { ($1, .integer(Int64($0))) }))
+            // Published files may name two classes alike.
+            json["label2id"] = .object(JSONObject(labels.enumerated().filter { labels.firstIndex(of: $1) == $0 }.map { ($1, .integer(Int64($0))) }))
             json["num_labels"] = .integer(Int64(labels.count))
         }
         return JSONObject(json.members.sorted { $0.key < $1.key })

@@ -168,10 +168,16 @@ extension TransformerConfiguration {
                 if layout.share == nil, turning != size { throw refuse("'\(architecture).rope.dimension_count' is \(turning), but heads have size \(size)") }
             }
         }
+        // llama.cpp works the scale of the largest Gemmas out from their sizes.
+        if let hidden = key("embedding_length")?.int, let heads = key("attention.head_count")?.int, heads > 0, let layers = key("block_count")?.int,
+            (architecture, layers) == ("gemma2", 46) || (architecture, layers) == ("gemma3", 62) {
+            members.append(("query_pre_attn_scalar", .number(Double(hidden) / Double(heads))))
+        }
+        if family.kind == .generative, key("attention.causal")?.bool == false { throw refuse("'\(architecture).attention.causal' is false, which is not supported") }
         let known = Set(layout.fields.map(\.key))
         let changing = [
             "attention.sliding_window", "attention.scale", "logit_scale", "residual_scale", "embedding_scale", "attention.clamp_kqv", "attn_logit_softcapping",
-            "final_logit_softcapping", "expert_count",
+            "final_logit_softcapping", "expert_count", "rope.scale_linear",
         ]
         for name in changing where !known.contains(name) {
             guard let value = key(name), value.int != 0 else { continue }

@@ -88,13 +88,24 @@ public final class Model {
     }
 
     /// The tokens of a text with the special tokens around it, the text itself cut where it would be longer than `limit`.
+    /// - Throws: `FileError` for a text without tokens, or a limit that leaves no room for any.
     public func encode(_ text: String, limit: Int) throws -> [Int32] {
-        let whole = try encode(text)
-        guard whole.count > limit else { return whole }
+        let soft = transformer.softPromptTokens, whole = try part(text, addSpecialTokens: true), room = try room(limit)
+        guard !whole.isEmpty else { throw FileError(file: source ?? "the model", problem: "got a text without tokens", advice: "Leave out empty texts.") }
+        guard whole.count > room else { return soft + whole }
         let own = tokenizer.encode(text)
         // What stands around the text stays: [CLS] before it, [SEP] after it.
         let start = whole.firstRange(of: own)?.lowerBound ?? 0, around = whole.count - own.count
-        return Array(whole[..<start] + own.prefix(max(0, limit - around)) + whole[(start + own.count)...])
+        return soft + whole[..<start] + own.prefix(max(0, room - around)) + whole[(start + own.count)...]
+    }
+
+    /// What a soft prompt leaves of a limit.
+    public func room(_ limit: Int) throws -> Int {
+        let soft = transformer.softPromptTokens.count
+        guard limit > soft + 2 else {
+            throw FileError(file: source ?? "the model", problem: "has \(limit) tokens for a text, of which a soft prompt takes \(soft)", advice: "Allow more with --max-tokens.")
+        }
+        return limit - soft
     }
 
     /// One or two texts for a masked model, with the segment of each token where there are two.
@@ -103,7 +114,7 @@ public final class Model {
     public func encode(_ text: String, pair: String?, limit: Int) throws -> (tokens: [Int32], segments: [Int32]?) {
         if case .twoStream = transformer.configuration.mechanism {} else if pair == nil { return (try encode(text, limit: limit), nil) }
         try refuseUnknown(text + (pair ?? ""))
-        let (encoding, segments) = encodeWithOffsets(text, pair: pair, limit: limit)
+        let (encoding, segments) = encodeWithOffsets(text, pair: pair, limit: try room(limit))
         let soft = transformer.softPromptTokens
         return (soft + encoding.ids, segments.map { soft.map { _ in 0 } + $0 })
     }

@@ -13,6 +13,7 @@ extension Model {
     /// - Returns: weights for which the format has no place: the pooler of a bare masked model.
     @discardableResult
     public func saveGGUF(to path: String, as dtype: DType) throws -> [String] {
+        if !transformer.adapters.isEmpty { return try with(try transformer.merged()).saveGGUF(to: path, as: dtype) }
         let c = transformer.configuration
         let metadata = try c.ggufMetadata(file: path) + tokenizer.ggufMetadata(rows: c.vocabularySize, source: path)
         return try transformer.writeGGUF(to: path, as: dtype, metadata: metadata)
@@ -20,6 +21,7 @@ extension Model {
 
     /// Writes a Hugging Face folder with weights in a floating-point type.
     public func save(to folder: String, as dtype: DType) throws {
+        if !transformer.adapters.isEmpty { return try with(try transformer.merged()).save(to: folder, as: dtype) }
         try save(to: folder)
         guard dtype != .f32 else { return }
         let parameters = transformer.parameters
@@ -43,7 +45,7 @@ extension Transformer {
         var left: [String] = []
         // Experts lie together in one tensor.
         var tensors: [(name: String, dtype: DType, shape: [Int], parts: [(Parameter, GGUFPlace)])] = []
-        for parameter in parameters.parameters where !parameter.name.contains(".lora_") {
+        for parameter in parameters.parameters {
             if configuration.purpose == .base, parameter.segment.name == Self.taskSegment {
                 left.append(parameter.name)
                 continue

@@ -99,12 +99,12 @@ extension ModelFamily {
     var harmlessFields: Set<String> {
         [
             "architectures", "model_type", "transformers_version", "torch_dtype", "dtype", "use_cache", "initializer_range", "attention_dropout", "hidden_dropout",
-            "pretraining_tp", "output_attentions", "output_hidden_states", "return_dict", "torchscript", "id2label", "label2id", "problem_type", "num_labels",
-            "_name_or_path", "_model_name_or_path", "unk_token_id", "is_llama_config", "use_bfloat16", "chunk_size_feed_forward", "is_decoder", "unsloth_version",
+            "pretraining_tp", "output_attentions", "output_hidden_states", "return_dict", "torchscript", "id2label", "label2id", "num_labels",
+            "_name_or_path", "_model_name_or_path", "unk_token_id", "is_llama_config", "use_bfloat16", "chunk_size_feed_forward", "unsloth_version",
             "unsloth_fixed", "quantization_config_was", "pruned_heads", "tokenizer_class", "sep_token_id", "transformers.js_config", "mask_token_id", "cls_token_id",
             "attn_pdrop", "embd_pdrop", "resid_pdrop", "embedding_dropout", "mlp_dropout", "dropout", "layerdrop", "classifier_dropout", "classifier_dropout_prob",
             "hidden_dropout_prob", "attention_probs_dropout_prob", "activation_dropout", "initializer_factor", "init_std", "gradient_checkpointing", "task_specific_params",
-            "finetuning_task", "prefix", "summary_type", "summary_use_proj", "summary_activation", "summary_first_dropout", "summary_last_dropout", "summary_proj_to_labels",
+            "finetuning_task", "prefix", "summary_first_dropout", "summary_last_dropout", "summary_proj_to_labels",
             "reorder_and_upcast_attn", "rescale_every", "pooler_dropout", "qa_dropout", "seq_classif_dropout", "dropout_rate", "auto_map", "seq_length", "n_ctx", "attention_softmax_in_fp32",
             "bias_dropout_fusion", "masked_softmax_fusion", "offset_alibi", "skip_bias_add", "skip_bias_add_qkv",
         ]
@@ -135,6 +135,15 @@ extension ModelFamily {
             throw fields.error(
                 "architectures", "names \(name), which this family does not have", advice: "Known are \(known.map { className($0) }.joined(separator: ", ")).")
         }
+        if let kind = try fields.optionalString("problem_type"), kind != "single_label_classification", purpose == .sequenceClassification {
+            throw fields.error("problem_type", "is '\(kind)', which is not supported", advice: "single_label_classification is.")
+        }
+        // Only some families make heads of these.
+        let summary: [(String, JSON)] = [("summary_type", "last"), ("summary_use_proj", true), ("summary_activation", "tanh")]
+        for (name, value) in summary {
+            if let given = fields.json(name), given != value, modelType == "xlnet", purpose == .sequenceClassification { throw fields.error(name, "is \(given.text()), which is not supported") }
+        }
+        if try fields.optionalBool("is_decoder") ?? false, kind == .masked { throw fields.error("is_decoder", "is true, but models of this family are supported as encoders") }
         let labels = try labelNames(fields)
         c = with(purpose, labels: purpose == .sequenceClassification || purpose == .tokenClassification ? labels : [], c)
         try fields.refuseUnread(except: harmlessFields)
@@ -319,6 +328,9 @@ extension TransformerConfiguration {
         let needsLabels = purpose == .sequenceClassification || purpose == .tokenClassification
         if needsLabels, labels.isEmpty {
             throw FileError(file: file, problem: "names no classes", advice: "Name them: --labels negative,positive.")
+        }
+        guard !needsLabels || Set(labels).count == labels.count else {
+            throw FileError(file: file, problem: "got classes of which two have one name: \(labels.joined(separator: ", "))", advice: "Give each class a name of its own.")
         }
         let isSame = purpose == self.purpose
         // The layers of the vocabulary head are those of the file's own class.

@@ -24,7 +24,7 @@ enum DistanceBias {
 
 /// One slope a head: powers of 2^(-8/n) for n heads where n is a power of two; otherwise those of the next smaller one, and every second of the
 /// next larger. Source: Press et al. 2021, arXiv:2108.12409.
-func alibiSlopes(heads: Int) -> [Float] {
+public func alibiSlopes(heads: Int) -> [Float] {
     func powers(_ n: Int, _ exponents: [Int]) -> [Float] { exponents.map { Float(fixedExp(-8 * Double($0) / Double(n) * fixedLog(2))) } }
     var whole = 1
     while whole * 2 <= heads { whole *= 2 }

@@ -62,7 +62,7 @@ public struct RotaryScaling: Sendable, Equatable {
     /// What cosines and sines are multiplied by.
     public var magnitude: Float {
         switch variant {
-        case .yarn(let factor, _, _, _, let given): Float(given ?? 0.1 * fixedLog(factor) + 1)
+        case .yarn(let factor, _, _, _, let given): Float(given ?? (factor <= 1 ? 1 : 0.1 * fixedLog(factor) + 1))
         case .longrope(_, _, _, let given): Float(given)
         case .none, .linear, .llama3: 1
         }

@@ -44,11 +44,10 @@ public final class Transformer {
         headTransform = Dense.chain(c.headTransform, inputs: c.hiddenSize, c, in: parameters)
         if c.taskHead != nil { parameters.beginSegment(Self.taskSegment) }
         taskHead = Dense.chain(c.taskHead?.layers ?? [], inputs: c.hiddenSize, c, in: parameters)
-        let hasVocabulary = c.purpose == .languageModel || c.purpose == .pretraining && !c.headTransform.isEmpty
         let width = c.headTransform.last?.outputs ?? (c.names.projectOut == nil ? c.hiddenSize : c.embeddingSize ?? c.hiddenSize)
         head = VocabularyHead(
-            weight: hasVocabulary && !c.tieWordEmbeddings ? parameters.declare("\(c.names.head).weight", c.vocabularySize, width) : embedder.words,
-            bias: hasVocabulary && c.headBias ? parameters.declare(c.names.headBias, c.vocabularySize) : nil, cap: c.logitSoftcap)
+            weight: c.hasVocabularyHead && !c.tieWordEmbeddings ? parameters.declare("\(c.names.head).weight", c.vocabularySize, width) : embedder.words,
+            bias: c.hasVocabularyHead && c.headBias ? parameters.declare(c.names.headBias, c.vocabularySize) : nil, cap: c.logitSoftcap)
     }
 
     public var backend: any Backend { parameters.backend }
@@ -248,7 +247,10 @@ private struct Block {
         if isParallel { return add(add(x, mixed), mlpBottlenecks(mlp(mlpNorms.pre?(x) ?? input, context.balance))) }
         var y = add(residualAfterNorm ? input : x, mixed)
         if let norm = attentionNorms.residual { y = norm(y) }
-        if let cross, let encoded = context.encoded { y = add(y, cross.attention(cross.norm(y), encoded)) }
+        if let cross {
+            guard let encoded = context.encoded else { preconditionFailure("a decoder that attends to an encoder is run without the encoder's states") }
+            y = add(y, cross.attention(cross.norm(y), encoded))
+        }
         let inner = mlpNorms.pre?(y) ?? y
         var wide = mlpBottlenecks(mlp(inner, context.balance))
         if let post = mlpNorms.post { wide = post(wide) }

@@ -126,6 +126,9 @@ public struct TransformerConfiguration: Sendable, Equatable {
     /// Classes of the task head; nil where the model has none.
     public var labelCount: Int? { taskHead?.layers.last?.outputs }
 
+    /// Whether it gives laws over the vocabulary.
+    public var hasVocabularyHead: Bool { purpose == .languageModel || purpose == .pretraining && !headTransform.isEmpty }
+
     func isLocal(_ layer: Int) -> Bool { slidingWindow != nil && localLayers?.contains(layer) ?? true }
 
     /// What layers see, with the window or without.

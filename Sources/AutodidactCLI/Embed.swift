@@ -40,7 +40,7 @@ struct Embed: AsyncParsableCommand {
         let texts = try text + (input.map { try LabelledText.read($0, LabelledText.Fields(text: textField), needsLabels: false).map(\.text) } ?? [])
         let own = try TextEmbedder.options(of: model)
         let model = try Model(path: model, on: try engine.backend()).at(precision.value)
-        var options = own ?? TextEmbedder.Options(pooling: model.transformer.configuration.isCausal ? .last : .mean)
+        var options = own ?? TextEmbedder.Options(pooling: model.transformer.configuration.isCausal && model.transformer.configuration.encoderLayers == nil ? .last : .mean)
         switch pooling {
         case .mean: options.pooling = .mean
         case .cls: options.pooling = .first

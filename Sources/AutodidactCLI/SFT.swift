@@ -68,7 +68,7 @@ struct SFT: AsyncParsableCommand {
     @Option(name: .customLong("max-tokens"), help: "Longer texts are cut.")
     var maxTokens: Int = 256
 
-    @Option(name: .customLong("micro-batch-tokens"), help: "Tokens computed at once. The result does not depend on it.")
+    @Option(name: .customLong("micro-batch-tokens"), help: "Tokens computed at once. The result does not depend on it, but for the balance of experts and the last bits of tables of distances.")
     var microBatchTokens: Int = TrainerOptions.defaultMicroBatchTokens
 
     @Option(help: "The same seed gives the same model.")
@@ -81,6 +81,7 @@ struct SFT: AsyncParsableCommand {
             throw ValidationError("--\(name) \(value): must be 1 or more.")
         }
         if let rank, !(1...4096).contains(rank) { throw ValidationError("--rank \(rank): must be 1 to 4096.") }
+        if eval != nil, objective != .classification { throw ValidationError("--eval measures classes: it belongs to --objective classification.") }
         if let learningRate, learningRate <= 0 || !learningRate.isFinite { throw ValidationError("--learning-rate \(learningRate): must be above 0.") }
         if kind != .lora, rslora || dora || targets != nil || alpha != nil { throw ValidationError("--rslora, --dora, --targets and --alpha belong to a LoRA adapter: give --rank.") }
     }
@@ -115,6 +116,8 @@ struct SFT: AsyncParsableCommand {
             base = base.with(base.transformer.copy(expanding: true))
         }
         let model = base, data = try examples(model, texts, labels: labels)
+        guard data.count > 0 else { throw FileError(file: self.data.input, problem: "holds no example that can be trained", advice: "Check its lines, and --max-tokens.") }
+        try FileManager.default.createDirectory(atPath: output, withIntermediateDirectories: true)
         let held = try eval.map { path in try self.data.read(path, needsLabels: objective == .classification) }
         let usualRate = switch kind { case nil: 5e-5; case .softPrompt: 5e-3; case .lora, .bottleneck: 2e-4 }
         var optimizer = AdamWOptions(learningRate: learningRate ?? usualRate, weightDecay: kind == .softPrompt ? 0 : 0.01)
@@ -138,7 +141,6 @@ struct SFT: AsyncParsableCommand {
         if kind != nil {
             try model.saveAdapter(to: output, base: self.model)
         } else {
-            try FileManager.default.createDirectory(atPath: output, withIntermediateDirectories: true)
             try model.save(to: output)
         }
         printLine("wrote \(output) after \(String(format: "%.1f", Date().timeIntervalSince(start))) s, with \(String(format: "%.2f", Double(peakMemory()) / 1e9)) GB at most")
@@ -187,7 +189,10 @@ struct SFT: AsyncParsableCommand {
             return (inputs.count, { epoch in inputs.enumerated().compactMap { masking.example($1, key: key.folding(epoch).folding($0)) } })
         case .causal:
             var unfinished = 0
-            let all = try SupervisedData.answers(data.input, textField: data.textField, model, limit: limit) { _ in unfinished += 1 }
+            var dropped = 0
+            let all = try SupervisedData.answers(
+                data.input, textField: data.textField, model, limit: limit, onUnfinished: { _ in unfinished += 1 }, onDropped: { _ in dropped += 1 })
+            if dropped > 0 { printError("warning: \(dropped) lines are left out, because no answer begins within \(limit) tokens (--max-tokens)") }
             if unfinished > 0 {
                 printError("warning: in \(unfinished) of \(all.count) lines an assistant's turn does not end with a token that ends a turn; the model may not learn to stop. 'autodidact template --show-mask' shows what is trained.")
             }

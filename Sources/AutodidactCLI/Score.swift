@@ -28,6 +28,10 @@ struct Score: AsyncParsableCommand {
             texts.append((line, text))
         }
         let model = try openModel(model, adapter: adapter, on: try engine.backend()).at(precision.value)
+        let c = model.transformer.configuration
+        guard c.isCausal, c.purpose == .languageModel, c.encoderLayers == nil else {
+            throw FileError(file: self.model, problem: "is of type '\(c.modelType)' and of a class that does not go on with a text", advice: "Score texts with a generative language model.")
+        }
         let context = model.transformer.configuration.maxPositionEmbeddings
         let encoded = try texts.map { line, text in
             let ids: [Int32]

@@ -1,5 +1,6 @@
 import Architectures
 import ModelFiles
+import Sampling
 import Tensors
 import Training
 
@@ -50,7 +51,7 @@ public final class Classifier {
             guard names.count == c.labelCount else { throw refuse("has \(c.labelCount!) classes, but \(names.count) were named", "Leave out --labels.") }
             self.template = template ?? Self.slots.text
         case .mask:
-            guard !c.isCausal, c.purpose == .languageModel || c.purpose == .pretraining, !c.headTransform.isEmpty || c.headBias else {
+            guard !c.isCausal, c.hasVocabularyHead else {
                 throw refuse("has no head that fills masks", "Choose a masked language model, or train a head with 'autodidact sft --objective classification'.")
             }
             guard model.maskToken != nil else { throw refuse("has no mask token in its tokenizer", "Check tokenizer_config.json.") }
@@ -71,7 +72,8 @@ public final class Classifier {
             case .mask: try maskScores(texts)
             case .likelihood: try likelihoodScores(texts)
             }
-        return scores.map { row in
+        return try scores.map { row in
+            guard row.allSatisfy(\.isFinite) else { throw SamplingError.notFinite }
             let top = row.max()!, sum = row.reduce(0) { $0 + fixedExp($1 - top) }
             return row.map { $0 - top - fixedLog(sum) }
         }
@@ -105,8 +107,8 @@ public final class Classifier {
     private func likelihoodScores(_ texts: [(text: String, pair: String?)]) throws -> [[Double]] {
         let encoded = try texts.map { try examples(filled($0)) }
         // Classes of different lengths are compared by what the text adds to each.
-        let needsNeutral = Set(encoded.first?.map(\.completionTokens.count) ?? []).count > 1
-        let neutral = needsNeutral ? try total(examples(filled(("N/A", "N/A")))) : Array(repeating: 0, count: words.count)
+        let plain = try examples(filled(("N/A", "N/A")))
+        let neutral = Set(plain.map(\.completionTokens.count)).count > 1 ? total(plain) : Array(repeating: 0, count: words.count)
         return encoded.map { examples in zip(total(examples), neutral).map { $0 - $1 } }
     }
 
@@ -132,8 +134,9 @@ public final class Classifier {
         let start = try model.encode(prompt), whole = try model.encode("\(prompt) \(word)")
         let common = zip(start, whole).prefix { $0 == $1 }.count
         // A text too long for the model loses its beginning: the question stands at its end.
-        let tokens = Array(whole.suffix(context)), dropped = whole.count - tokens.count
-        let split = max(1, min(common, start.count) - dropped)
+        let soft = model.transformer.softPromptTokens, own = whole.dropFirst(soft.count).suffix(try model.room(context))
+        let tokens = soft + own, dropped = whole.count - tokens.count
+        let split = max(soft.count + 1, min(common, start.count) - dropped)
         return Example(promptTokens: Array(tokens[..<split]), completionTokens: Array(tokens[split...]))
     }
 }

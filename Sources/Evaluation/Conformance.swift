@@ -204,7 +204,7 @@ public struct Conformance: Sendable {
         let c = run.model.configuration
         var loss = 0.0
         var seeds: [(of: Tensor, gradient: Tensor)] = []
-        if c.purpose == .languageModel || c.purpose == .pretraining && !c.headTransform.isEmpty {
+        if c.hasVocabularyHead {
             let (places, padded) = r.answers != nil ? (r.answerPlaces, r.answerPadded) : r.streams != nil ? (r.slots, r.slotsPadded) : (r.places, r.padded)
             try compareValues("logits", run.model.logits(run.hidden).read(), r.rows("logits", places, of: padded))
             var rows: [Int32] = [], targets: [Int32] = []

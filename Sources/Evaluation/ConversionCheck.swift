@@ -17,8 +17,9 @@ public struct ConversionCheck: Sendable, CustomStringConvertible {
     /// - Parameter tokens: of each greedy answer.
     public init(_ first: Model, _ second: Model, prompts: [String], tokens: Int) throws {
         self.prompts = prompts.count
-        let encoded = try prompts.map { try first.encode($0) }
-        sameTokens = try zip(prompts, encoded).filter { try second.encode($0) == $1 }.count
+        let limit = max(2, first.transformer.configuration.maxPositionEmbeddings - tokens)
+        let encoded = try prompts.map { try first.encode($0, limit: limit) }
+        sameTokens = try zip(prompts, encoded).filter { try second.encode($0, limit: limit) == $1 }.count
         var largest = 0.0, difference = 0.0, sum = 0.0, rows = 0
         let c = first.transformer.configuration, hasHead = second.transformer.configuration.purpose == .languageModel && c.encoderLayers == nil
         for ids in encoded {

@@ -12,7 +12,7 @@ public struct MaskFiller {
     public init(_ model: Model) throws {
         self.model = model
         let c = model.transformer.configuration
-        guard !c.isCausal, c.purpose == .languageModel || c.purpose == .pretraining, c.headBias, let mask = model.maskToken else {
+        guard !c.isCausal, c.hasVocabularyHead, let mask = model.maskToken else {
             throw FileError(
                 file: model.source ?? "the model", problem: "fills no masks: it is of type '\(c.modelType)'\(model.maskToken == nil ? ", and its tokenizer has no mask token" : "")",
                 advice: "Choose a masked language model, such as a BertForMaskedLM.")

@@ -35,7 +35,12 @@ public final class TextEmbedder {
     /// - Throws: `FileError` for stages that are not supported.
     public static func options(of path: String) throws -> Options? {
         let folder = try ModelFolder(path)
-        guard let file = folder.file("modules.json") else { return nil }
+        guard let file = folder.file("modules.json") else {
+            guard case .gguf(let path)? = try? folder.weights() else { return nil }
+            let gguf = try GGUFFile(path: path), kinds: [Int: HeadChoices.Pooling] = [1: .mean, 2: .first, 3: .last]
+            guard let kind = gguf["\(gguf["general.architecture"]?.string ?? "").pooling_type"]?.int, let pooling = kinds[kind] else { return nil }
+            return Options(pooling: pooling)
+        }
         func refuse(_ problem: String) -> FileError { FileError(file: file, problem: problem, advice: "Pooling by mean, first or last token, and normalising are supported.") }
         guard let modules = try JSON.read(path: file).array else { throw refuse("is no list of modules") }
         var options = Options(pooling: .mean, isNormalised: false)
@@ -73,7 +78,9 @@ public final class TextEmbedder {
         var vectors: [[Float]] = []
         for range in batches(tokens.map(\.count), of: batchTokens) {
             let batch = RaggedBatch(Array(tokens[range]))
-            let rows = pooled(model.transformer.hiddenStates(batch), batch, options.pooling)
+            let transformer = model.transformer
+            let states = transformer.configuration.encoderLayers == nil ? transformer.hiddenStates(batch) : transformer.encode(batch)
+            let rows = pooled(states, batch, options.pooling)
             let values = rows.read(), width = rows.shape[1]
             for row in 0..<range.count {
                 var vector = Array(values[row * width..<(row + 1) * width])

@@ -41,8 +41,8 @@ public enum SupervisedData {
             }
             let encoding = model.tokenizer.encodeWithOffsets(words.joined(separator: " "))
             var places: [Int32] = [], targets: [Int32] = [], seen: Set<Int> = []
-            let soft = Int32(model.transformer.softPromptTokens.count)
-            for (index, range) in encoding.offsets.enumerated().prefix(limit) where !encoding.isAddedSpecial[index] && !range.isEmpty {
+            let soft = Int32(model.transformer.softPromptTokens.count), room = try model.room(limit)
+            for (index, range) in encoding.offsets.enumerated().prefix(room) where !encoding.isAddedSpecial[index] && !range.isEmpty {
                 // A token may begin with the space before its word.
                 guard let word = starts[range.lowerBound] ?? starts[range.lowerBound + 1], seen.insert(word).inserted else { continue }
                 guard let label = labels.firstIndex(of: tags[word]) else {
@@ -51,7 +51,7 @@ public enum SupervisedData {
                 places.append(Int32(index) + soft)
                 targets.append(Int32(label))
             }
-            return Example(tokens: model.transformer.softPromptTokens + encoding.ids.prefix(limit), labels: .init(places: places, targets: targets))
+            return Example(tokens: model.transformer.softPromptTokens + encoding.ids.prefix(room), labels: .init(places: places, targets: targets))
         }
     }
 
@@ -68,7 +68,7 @@ public enum SupervisedData {
             guard start >= 0, end <= scalars.count, scalars[start..<end].elementsEqual(text.unicodeScalars) else {
                 throw refuse("says that '\(text.prefix(30))' begins at character \(start) of the context, where it does not stand")
             }
-            let (encoding, segments) = model.encodeWithOffsets(question, pair: context, limit: limit)
+            let (encoding, segments) = model.encodeWithOffsets(question, pair: context, limit: try model.room(limit))
             let inside = encoding.offsets.indices.filter { encoding.sequenceIDs[$0] == 1 && encoding.offsets[$0].overlaps(start..<max(end, start + 1)) }
             // An answer beyond what the model reads cannot be pointed at.
             guard let first = inside.first, let last = inside.last else { return nil }
@@ -81,8 +81,15 @@ public enum SupervisedData {
 
     /// Answers: of {"prompt", "completion"} the completion and the end of the text, of {"messages"} what assistants say, of {"text"} everything.
     /// - Parameter onUnfinished: lines in which an assistant's turn does not end with a token that ends a turn: a model trained on them may not learn to stop.
-    public static func answers(_ path: String, textField: String, _ model: Model, limit: Int, onUnfinished: (_ line: Int) -> Void) throws -> [Example] {
-        try JSONL.objects(path: path).map { line, object in
+    ///   - onDropped: lines in which nothing is left to train within the limit.
+    public static func answers(
+        _ path: String, textField: String, _ model: Model, limit: Int, onUnfinished: (_ line: Int) -> Void, onDropped: (_ line: Int) -> Void
+    ) throws -> [Example] {
+        let c = model.transformer.configuration
+        guard c.isCausal, c.purpose == .languageModel else {
+            throw FileError(file: model.source ?? "the model", problem: "is of type '\(c.modelType)' and of a class that does not write text", advice: "Train it with another --objective.")
+        }
+        return try JSONL.objects(path: path).compactMap { line, object in
             func refuse(_ problem: String) -> FileError {
                 FileError(file: path, problem: "line \(line) \(problem)", advice: "Write {\"prompt\": …, \"completion\": …}, {\"messages\": [{\"role\", \"content\"}, …]} or {\"text\": …}.")
             }
@@ -91,12 +98,18 @@ public enum SupervisedData {
                 let end = (model.tokenizer.eosToken ?? model.stopTokens.first).map { [$0] } ?? []
                 return Example(promptTokens: example.promptTokens, completionTokens: example.completionTokens + end)
             }
+            if c.encoderLayers != nil { throw refuse("has no 'prompt' and 'completion', which a model with an encoder is trained on") }
             if let messages = object["messages"]?.array {
                 let conversation: MaskedConversation
                 do { conversation = try model.masked(messages, tools: object["tools"]?.array) } catch let error as ChatTemplateError { throw refuse("cannot be written as a conversation: \(error)") }
                 if !conversation.unfinished.isEmpty { onUnfinished(line) }
                 guard conversation.trained.contains(true) else { throw refuse("has no assistant's message to train") }
                 let tokens = Array(conversation.tokens.prefix(limit)), first = max(1, model.transformer.softPromptTokens.count)
+                _ = try model.room(limit)
+                guard conversation.trained[first..<tokens.count].contains(true) else {
+                    onDropped(line)
+                    return nil
+                }
                 return Example(promptTokens: Array(tokens[..<first]), completionTokens: Array(tokens[first...]), trained: Array(conversation.trained[first..<tokens.count]))
             }
             guard let text = object[textField]?.string else { throw refuse("has neither 'prompt' and 'completion' nor 'messages' nor '\(textField)'") }

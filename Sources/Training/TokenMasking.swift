@@ -19,7 +19,7 @@ public struct TokenMasking: Sendable {
     /// - Returns: nil where no token was chosen.
     public func example(_ tokens: [Int32], segments: [Int32]? = nil, key: RandomKey) -> Example? {
         var input = tokens, places: [Int32] = [], targets: [Int32] = []
-        for (index, token) in tokens.enumerated() where !kept.contains(token) {
+        for (index, token) in tokens.enumerated() where token >= 0 && !kept.contains(token) {
             let own = key.folding(index)
             guard own.uniform(0) < share else { continue }
             places.append(Int32(index))

@@ -24,11 +24,13 @@ extension Transformer {
         case .vocabulary:
             let hidden = headInput(hiddenStates(examples, pass))
             let dHidden = head.backward(hidden, targets: examples.targets, groups: examples.ranges, into: tape.gradients, differentiate)
+            pass.balance?.complete()
             tape.backward([(hidden, dHidden)])
         case .classes:
             let logits = classLogits(examples, pass), laws = backend.laws(logits, targets: examples.targets)
             let (logProbability, entropy) = differentiate(examples.ranges.indices, laws)
             backend.headBackward(logits, targets: examples.targets, laws: laws, logProbabilityGradients: logProbability, entropyGradients: entropy)
+            pass.balance?.complete()
             tape.backward([(logits, logits.detached)])
         case .places:
             let logits = classLogits(examples, pass), values = logits.read()
@@ -41,6 +43,7 @@ extension Transformer {
                     slopes[place] = logProbability[index] * ((token == Int(examples.targets[index]) ? 1 : 0) - p) - entropy[index] * p * (log + law.entropy)
                 }
             }
+            pass.balance?.complete()
             tape.backward([(logits, backend.tensor(slopes, shape: logits.shape))])
         }
     }

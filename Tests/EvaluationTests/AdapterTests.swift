@@ -5,6 +5,7 @@ import ModelFiles
 import Recipes
 import Tensors
 import Testing
+import Tokenization
 import Training
 
 @Suite("Adapters", .enabled(if: !Fixtures.folders("models").isEmpty, "no model fixtures: set AUTODIDACT_FIXTURES"))
@@ -138,5 +139,39 @@ struct AdapterTests {
         let examples = examples.map { Example(promptTokens: adapted.softPromptTokens + $0.promptTokens, completionTokens: $0.completionTokens) }
         let losses = try (0..<20).map { _ in try trainer.step(examples).loss }
         #expect(losses.last! < 0.9 * losses[0])
+    }
+
+    @Test("an adapter that is saved computes the same when it is opened again, with its head, over the base it was trained on", arguments: ["llama", "gpt2", "bert", "roberta", "xlnet_plain", "mixtral"])
+    func reload(name: String) throws {
+        let base = try model(name), c = try base.configuration.with(.sequenceClassification, labels: ["no", "yes"], file: name)
+        let headed = Transformer(c, on: base.backend)
+        try headed.load(try SafetensorsFile(path: "\(Fixtures.root)/models/\(name)/model.safetensors"), former: base.configuration)
+        let tokenizer = try Tokenizer.symbols(["a", "b"], special: ["<eos>"])
+        for kind in AdapterChoices.Kind.allCases {
+            let folder = FileManager.default.temporaryDirectory.appendingPathComponent("adapter-\(UUID().uuidString)").path
+            defer { try? FileManager.default.removeItem(atPath: folder) }
+            var choices = AdapterChoices()
+            (choices.kind, choices.rank, choices.whole) = (kind, 4, headed.headModules)
+            let adapted = try headed.adapted(choices)
+            var optimizer = AdamWOptions(learningRate: 0.02)
+            optimizer.groups = [ParameterGroup(patterns: adapted.adapterPatterns), ParameterGroup(patterns: [], learningRateScale: 0)]
+            let trainer = Trainer(adapted, objective: NegativeLogLikelihood(), options: TrainerOptions(optimizer: optimizer), totalSteps: 3)
+            let examples = [0, 1].map { (row: Int32) in Example(tokens: adapted.softPromptTokens + [5, 9 + row, 30], labels: .init(targets: [row])) }
+            for _ in 0..<3 { _ = try trainer.step(examples) }
+            try Model(transformer: adapted, tokenizer: tokenizer, stopTokens: []).saveAdapter(to: folder, base: name)
+            let task = try #require(try Model.task(ofAdapter: folder))
+            #expect(task.purpose == .sequenceClassification && task.labels == ["no", "yes"])
+            let again = try Model(transformer: headed, tokenizer: tokenizer, stopTokens: []).with(adapter: folder).transformer
+            #expect(again.score(examples).map { $0[0].logProbability.bitPattern } == adapted.score(examples).map { $0[0].logProbability.bitPattern }, "\(kind)")
+        }
+    }
+
+    @Test("tables and the vocabulary's head cannot be changed by LoRA, and say so")
+    func tables() throws {
+        var choices = AdapterChoices()
+        choices.targets = ["lm_head"]
+        #expect(throws: AdapterError.notAdaptable(module: "lm_head")) { try model("llama").adapted(choices) }
+        choices.targets = ["embed_tokens"]
+        #expect(throws: AdapterError.notAdaptable(module: "model.embed_tokens")) { try model("llama").adapted(choices) }
     }
 }

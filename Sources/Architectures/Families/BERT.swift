@@ -44,6 +44,7 @@ extension ModelFamily {
         c.isCausal = false
         c.learnedPositions = LearnedPositions(rows: c.maxPositionEmbeddings, offset: firstPosition)
         c.maxPositionEmbeddings -= firstPosition
+        guard c.maxPositionEmbeddings > 0 else { throw fields.error("max_position_embeddings", "leaves no positions: the first \(firstPosition) are the padding's") }
         c.segmentCount = try fields.optionalInt("type_vocab_size", range: 0...1024) ?? 2
         c.headBias = true
         c.names.base = base

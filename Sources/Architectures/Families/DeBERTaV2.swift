@@ -12,6 +12,9 @@ struct DeBERTaV2: ModelFamily {
         let longest = try fields.optionalInt("max_relative_positions", range: -1...(1 << 20)) ?? -1
         let maxDistance = longest < 1 ? c.maxPositionEmbeddings : longest
         let buckets = try fields.optionalInt("position_buckets", range: -1...(1 << 20)) ?? -1
+        guard buckets < 1 || buckets > 1 && maxDistance - 1 > buckets / 2 else {
+            throw fields.error("position_buckets", "is \(buckets), which leaves no distances up to \(maxDistance) to group")
+        }
         // Published files write the kinds as a list or as "p2c|c2p".
         let kinds = try fields.json("pos_att_type")?.string?.split(separator: "|").map { String($0) } ?? fields.optionalStrings("pos_att_type", oneOf: ["c2p", "p2c"]) ?? []
         c.mechanism = .disentangled(DisentangledChoices(

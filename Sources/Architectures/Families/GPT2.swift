@@ -42,7 +42,8 @@ struct GPTJ: ModelFamily {
         (c.attentionBias, c.attentionOutputBias) = (false, false)
         c.isParallel = true
         c.rope = RotaryScaling(base: 10_000)
-        c.rotaryDim = try fields.optionalInt("rotary_dim", range: 2...c.headDim) ?? c.headDim
+        c.rotaryDim = try fields.optionalInt("rotary_dim", range: 2...(1 << 12)) ?? c.headDim
+        guard c.rotaryDim % 2 == 0, c.rotaryDim <= c.headDim else { throw fields.error("rotary_dim", "is \(c.rotaryDim), which is no even part of heads of size \(c.headDim)") }
         c.interleavedRotary = true
         c.headBias = true
         c.names = .openAI

@@ -52,8 +52,8 @@ extension ModelFamily {
     fileprivate func gemmaWithWindow(_ fields: ConfigFields, window: Int, rule: (Int) -> Bool) throws -> TransformerConfiguration {
         var c = try gemma(fields)
         c.attentionScale = Float(1 / (try fields.optionalDouble("query_pre_attn_scalar", range: .positive) ?? Double(c.headDim)).squareRoot())
-        c.attentionSoftcap = try fields.optionalDouble("attn_logit_softcapping", range: .positive).map { Float($0) }
-        c.logitSoftcap = try fields.optionalDouble("final_logit_softcapping", range: .positive).map { Float($0) }
+        c.attentionSoftcap = try fields.optionalDouble("attn_logit_softcapping", range: 1e-6...1e6).map { Float($0) }
+        c.logitSoftcap = try fields.optionalDouble("final_logit_softcapping", range: 1e-6...1e6).map { Float($0) }
         c.slidingWindow = try fields.optionalInt("sliding_window", range: 1...(1 << 27)) ?? window
         c.localLayers = try localLayers(fields, c, rule: rule)
         c.names.attentionPostNorm = "post_attention_layernorm"

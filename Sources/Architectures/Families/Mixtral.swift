@@ -33,6 +33,7 @@ extension ModelFamily {
         let count = try fields.int(name, range: 1...4096)
         let perToken = try fields.int("num_experts_per_tok", range: 1...4096)
         guard perToken <= count else { throw fields.error("num_experts_per_tok", "is \(perToken), but '\(name)' is \(count)") }
+        guard count * layers.count <= 1 << 16 else { throw fields.error(name, "is \(count), in \(layers.count) layers: more than 65536 experts are not supported") }
         let balance = try fields.optionalDouble("router_aux_loss_coef", range: .nonnegative) ?? 0.001
         let isBalanced = try fields.optionalBool("output_router_logits") ?? false
         return ExpertChoices(

@@ -15,6 +15,7 @@ struct XLNet: ModelFamily {
         guard c.headDim * c.numAttentionHeads == c.hiddenSize else {
             throw fields.error("d_head", "is \(c.headDim), which times n_head \(c.numAttentionHeads) is not d_model \(c.hiddenSize)")
         }
+        guard c.hiddenSize % 2 == 0 else { throw fields.error("d_model", "is \(c.hiddenSize); positions in sines need an even size") }
         c.norm = .layer
         (c.mlpBias, c.isGated, c.isCausal) = (true, false, false)
         if !fields.has("ff_activation") { c.activation = .gelu }

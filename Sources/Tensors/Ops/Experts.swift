@@ -34,6 +34,9 @@ public final class LoadBalance {
         return Double(choices.count) * zip(choices, probabilities).reduce(0) { $0 + $1.0 * $1.1 } / (Double(rows) * Double(rows))
     }
 
+    /// From here on no row is counted: blocks that run again in the backward pass are known.
+    public func complete() { isComplete = true }
+
     /// By one row's probability of an expert.
     fileprivate func gradient(_ expert: Int) -> Float {
         _ = loss()
