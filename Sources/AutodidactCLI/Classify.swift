@@ -15,14 +15,7 @@ struct Classify: AsyncParsableCommand {
 
     @OptionGroup var data: LabelledTextOptions
 
-    @Option(help: "Words that stand for the classes, in their order, separated by commas; the names of the classes when left out.")
-    var words: String?
-
-    @Option(help: "What the model reads, with {text}, {pair} and {mask}.")
-    var template: String?
-
-    @Option(help: "head, mask or likelihood; what the model is made for when left out.")
-    var method: Classifier.Method?
+    @OptionGroup var asking: ClassifierOptions
 
     @Option(help: "An adapter (a PEFT folder) over the model.")
     var adapter: String?
@@ -39,7 +32,7 @@ struct Classify: AsyncParsableCommand {
     func run() async throws {
         let texts = try data.read(needsLabels: summary)
         let model = try openModel(model, adapter: adapter, on: try engine.backend()).at(precision.value)
-        let classifier = try Classifier(model, labels: data.names, words: words.map(split), template: template, method: method)
+        let classifier = try asking.classifier(model, labels: data.names)
         let classes = try LabelledText.classes(texts, names: classifier.labels, file: data.input)
         let start = Date()
         var right = 0, labelled = 0
@@ -78,6 +71,22 @@ struct Classify: AsyncParsableCommand {
 
 extension Classifier.Method: ExpressibleByArgument {}
 
+/// How a model is asked for a class.
+struct ClassifierOptions: ParsableArguments {
+    @Option(help: "Words that stand for the classes, in their order, separated by commas; the names of the classes when left out.")
+    var words: String?
+
+    @Option(help: "What the model reads, with {text}, {pair} and {mask}.")
+    var template: String?
+
+    @Option(help: "head, mask or likelihood; what the model is made for when left out.")
+    var method: Classifier.Method?
+
+    func classifier(_ model: Model, labels: [String]?) throws -> Classifier {
+        try Classifier(model, labels: labels, words: words.map(split), template: template, method: method)
+    }
+}
+
 /// A JSONL file of texts, and how to read it.
 struct LabelledTextOptions: ParsableArguments {
     @Option(help: "A JSONL file with one text a line; - is standard input.")
@@ -112,6 +121,12 @@ func split(_ list: String) -> [String] { list.split(separator: ",", omittingEmpt
 func openModel(_ path: String, adapter: String? = nil, on backend: any Backend) throws -> Model {
     let model = try Model(path: path, as: adapter.flatMap { try Model.task(ofAdapter: $0) }, on: backend)
     return try adapter.map { try model.with(adapter: $0) } ?? model
+}
+
+/// - Throws: `FileError` where something would be written over.
+func refuseExisting(_ output: String) throws {
+    guard FileManager.default.fileExists(atPath: output) else { return }
+    throw FileError(file: output, problem: "exists already", advice: "Choose another --output, or remove it.")
 }
 
 /// The most memory that the process has held, in bytes.

@@ -27,7 +27,7 @@ struct Convert: AsyncParsableCommand {
     private static let prompts = ["The capital of France is", "1 + 1 =", "Once upon a time", "def main():", "Dear Sir or Madam,", "In 1969"]
 
     func run() async throws {
-        guard !FileManager.default.fileExists(atPath: output) else { throw FileError(file: output, problem: "exists already", advice: "Choose another --output, or remove it.") }
+        try refuseExisting(output)
         let isGGUF = output.lowercased().hasSuffix(".gguf")
         let source = try Model(path: model, on: try engine.backend())
         let dtype = try chosen(isGGUF)

@@ -29,14 +29,7 @@ struct SFT: AsyncParsableCommand {
     @Option(help: "The folder to write: a model, or a PEFT folder with --rank.")
     var output: String
 
-    @Option(help: "head, mask or likelihood, for classification.")
-    var method: Classifier.Method?
-
-    @Option(help: "Words that stand for the classes, in their order, separated by commas.")
-    var words: String?
-
-    @Option(help: "What the model reads, with {text}, {pair} and {mask}.")
-    var template: String?
+    @OptionGroup var asking: ClassifierOptions
 
     @Option(help: "lora, bottleneck or soft-prompt; lora when only --rank is given, and all weights are trained without either.")
     var adapter: AdapterChoices.Kind?
@@ -90,15 +83,13 @@ struct SFT: AsyncParsableCommand {
     private var kind: AdapterChoices.Kind? { adapter ?? (rank == nil ? nil : .lora) }
 
     func run() async throws {
-        guard !FileManager.default.fileExists(atPath: output) else {
-            throw FileError(file: output, problem: "exists already", advice: "Choose another folder for --output, or remove it.")
-        }
+        try refuseExisting(output)
         let backend = try engine.backend(), key = RandomKey(seed: seed)
         let texts = try objective == .classification ? data.read(needsLabels: true) : []
         let labels = try data.names ?? (objective == .classification ? Set(texts.compactMap(\.label)).sorted() : objective == .tagging ? SupervisedData.tags(data.input) : nil)
         let task: Model.Task? =
             switch objective {
-            case .classification: (method ?? .head) == .head ? Model.Task(.sequenceClassification, labels: labels, key: key) : nil
+            case .classification: trainsHead ? Model.Task(.sequenceClassification, labels: labels, key: key) : nil
             case .tagging: Model.Task(.tokenClassification, labels: labels, key: key)
             case .span: Model.Task(.span, key: key)
             case .mlm, .causal: nil
@@ -151,8 +142,10 @@ struct SFT: AsyncParsableCommand {
         return model.parameters.parameters.filter(optimizer.trains).reduce(0) { $0 + $1.shape.reduce(1, *) }
     }
 
+    private var trainsHead: Bool { (asking.method ?? .head) == .head }
+
     private func classifier(_ model: Model, _ labels: [String]) throws -> Classifier {
-        try Classifier(model, labels: (method ?? .head) == .head ? nil : labels, words: words.map(split), template: template, method: method)
+        try asking.classifier(model, labels: trainsHead ? nil : labels)
     }
 
     private func report(_ model: Model, _ held: [LabelledText], _ labels: [String], _ epoch: Int) throws {
@@ -169,7 +162,7 @@ struct SFT: AsyncParsableCommand {
         case .classification:
             let classes = try LabelledText.classes(texts, names: labels!, file: data.input).map { $0! }
             let all: [Example]
-            if (method ?? .head) == .head {
+            if trainsHead {
                 all = try SupervisedData.classification(texts, classes: classes, model, limit: limit)
             } else {
                 let classifier = try classifier(model, labels!)
@@ -221,9 +214,7 @@ struct MergeAdapter: AsyncParsableCommand {
     @OptionGroup var engine: EngineOptions
 
     func run() async throws {
-        guard !FileManager.default.fileExists(atPath: output) else {
-            throw FileError(file: output, problem: "exists already", advice: "Choose another folder for --output, or remove it.")
-        }
+        try refuseExisting(output)
         let adapted = try openModel(model, adapter: adapter, on: try engine.backend())
         let merged = try adapted.transformer.merged()
         try FileManager.default.createDirectory(atPath: output, withIntermediateDirectories: true)

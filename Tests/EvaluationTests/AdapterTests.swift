@@ -10,13 +10,7 @@ import Training
 
 @Suite("Adapters", .enabled(if: !Fixtures.folders("models").isEmpty, "no model fixtures: set AUTODIDACT_FIXTURES"))
 struct AdapterTests {
-    private func model(_ name: String) throws -> Transformer {
-        let path = "\(Fixtures.root)/models/\(name)"
-        let object = try #require(try JSON.read(path: "\(path)/config.json").object)
-        let model = Transformer(try TransformerConfiguration(ConfigFields(object, file: path)), on: try CPUBackend(threads: 2))
-        try model.load(try SafetensorsFile(path: "\(path)/model.safetensors"))
-        return model
-    }
+    private func model(_ name: String) throws -> Transformer { try Fixtures.model(name) }
 
     private let examples: [Example] = [0, 1, 2].map { (row: Int32) in
         Example(promptTokens: [5, row + 7, 9], completionTokens: [20 + row, 25 + row, 30 + row, 35 + row, 40 + row])

@@ -18,6 +18,15 @@ enum Fixtures {
         }
     }
 
+    /// A golden model with its weights.
+    static func model(_ name: String) throws -> Transformer {
+        let path = "\(root)/models/\(name)"
+        let object = try #require(try JSON.read(path: "\(path)/config.json").object)
+        let model = Transformer(try TransformerConfiguration(ConfigFields(object, file: path)), on: try CPUBackend(threads: 2))
+        try model.load(try SafetensorsFile(path: "\(path)/model.safetensors"))
+        return model
+    }
+
     /// What docs/unsupported.json lists under a key.
     static func unsupported(_ key: String) throws -> Set<String> {
         let path = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent()

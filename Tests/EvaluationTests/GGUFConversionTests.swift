@@ -7,13 +7,7 @@ import Testing
 /// Golden models as GGUF files and back.
 @Suite("Conversion to GGUF", .enabled(if: !Fixtures.folders("models").isEmpty, "no model fixtures: set AUTODIDACT_FIXTURES"))
 struct GGUFConversionTests {
-    private func model(_ name: String) throws -> Transformer {
-        let path = "\(Fixtures.root)/models/\(name)"
-        let object = try #require(try JSON.read(path: "\(path)/config.json").object)
-        let model = Transformer(try TransformerConfiguration(ConfigFields(object, file: path)), on: try CPUBackend(threads: 2))
-        try model.load(try SafetensorsFile(path: "\(path)/model.safetensors"))
-        return model
-    }
+    private func model(_ name: String) throws -> Transformer { try Fixtures.model(name) }
 
     private func bits(_ model: Transformer) -> [String: [UInt32]] {
         Dictionary(uniqueKeysWithValues: model.parameters.parameters.map { ($0.name, model.parameters.read($0).map(\.bitPattern)) })
