@@ -55,7 +55,7 @@ public enum AdapterError: Error, Equatable, CustomStringConvertible {
 
     public var description: String {
         switch self {
-        case .noTargets(let names): "no matrix of the model's blocks is called \(names.joined(separator: ", ")). 'autodidact inspect' shows the names of a model's modules."
+        case .noTargets(let names): "no matrix of the model's blocks is called \(names.joined(separator: ", ")). Modules are called as the weights in the model's file, by the end of the name: q_proj, query, c_attn …"
         case .noAdapter(let what): "\(what) has no adapter."
         case .twice(let kind): "the model has an adapter of the kind \(kind.rawValue) already. Only bottlenecks can be stacked."
         case .notMergeable(let kind): "an adapter of the kind \(kind.rawValue) is no change of weights and cannot be merged into them. Keep it beside the model."
@@ -77,7 +77,9 @@ extension Transformer {
     }
 
     /// The same model, its values shared, with an adapter that changes nothing yet.
-    /// - Parameter key: of the random values of A; B begins at 0.
+    /// - Parameters:
+    ///   - choices: kind, size and places of the adapter.
+    ///   - key: of the random values of A; B begins at 0.
     /// - Throws: `AdapterError` where no module matches.
     public func adapted(_ choices: AdapterChoices, key: RandomKey = RandomKey(seed: 0)) throws -> Transformer {
         let copy = copy()
@@ -209,7 +211,11 @@ extension Model {
         guard let object = try JSON.read(path: path).object else { throw FileError(file: path, problem: "is no JSON object", advice: "Fetch it again.") }
         let choices = try AdapterChoices(ConfigFields(object, file: path))
         let known = Set(transformer.parameters.parameters.map(\.name))
-        let adapted = try transformer.adapted(choices)
+        let base = object["base_model_name_or_path"]?.string ?? "another model"
+        let adapted: Transformer
+        do { adapted = try transformer.adapted(choices) } catch let error as AdapterError {
+            throw FileError(file: folder, problem: "does not fit the model: \(error)", advice: "It was made for \(base).")
+        }
         let file = try SafetensorsFile(path: "\(folder)/adapter_model.safetensors")
         var taken: Set<String> = []
         let wholes = choices.whole.map { $0 + "." }
@@ -219,17 +225,17 @@ extension Model {
             let plain = parameter.name == Transformer.softPromptName ? parameter.name : "base_model.model.\(parameter.name)"
             let names = [plain, plain + ".weight"]
             guard let info = names.lazy.compactMap({ file.info($0) }).first else {
-                throw CheckpointError.missing(parameter: names[0], file: file.path, nearest: nearestName(to: names[0], in: file.tensors.map(\.name)))
+                throw FileError(file: file.path, problem: "holds no '\(names[0])', which this model's adapter has", advice: "It was made for \(base).")
             }
             guard info.shape == parameter.fileShape else {
-                throw CheckpointError.wrongShape(parameter: info.name, file: file.path, expected: parameter.fileShape, found: info.shape)
+                throw FileError(file: file.path, problem: "'\(info.name)' has shape \(info.shape), but in this model it would be \(parameter.fileShape)", advice: "It was made for \(base).")
             }
             taken.insert(info.name)
             let values = parameter.fromFileOrder(try file.floats(info.name))
             values.withUnsafeBufferPointer { adapted.parameters.write($0, to: parameter) }
         }
         let left = file.tensors.map(\.name).filter { !taken.contains($0) }
-        guard left.isEmpty else { throw CheckpointError.unexpected(names: left, file: file.path) }
+        guard left.isEmpty else { throw FileError(file: file.path, problem: "holds '\(left[0])', for which this model has no place", advice: "It was made for \(base).") }
         return with(adapted)
     }
 
@@ -237,6 +243,9 @@ extension Model {
     /// - Throws: `FileError` for a folder that holds no adapter.
     public static func task(ofAdapter folder: String) throws -> Task? {
         let path = "\(folder)/adapter_config.json"
+        guard FileManager.default.fileExists(atPath: folder) else {
+            throw FileError(file: folder, problem: "does not exist", advice: "Give the folder that 'autodidact sft' or PEFT has written.")
+        }
         guard FileManager.default.fileExists(atPath: path) else {
             throw FileError(file: folder, problem: "holds no adapter_config.json", advice: "Give the folder that 'autodidact sft' or PEFT has written.")
         }
@@ -256,7 +265,9 @@ extension Model {
     private static let labelsFile = "labels.json"
 
     /// Writes the adapter alone, as a folder that the PEFT library opens.
-    /// - Parameter base: where the model lies that it belongs to.
+    /// - Parameters:
+    ///   - folder: is made where it is not there.
+    ///   - base: where the model lies that it belongs to.
     /// - Throws: `AdapterError` for a model without an adapter, `FileError`.
     public func saveAdapter(to folder: String, base: String) throws {
         guard transformer.adapters.count < 2 else { throw AdapterError.twice(transformer.adapters[0].kind) }

@@ -48,6 +48,8 @@ extension Transformer {
     /// Reads every weight. Blocks stay codes in memory, and 16-bit values stay 16-bit values; both compute as their exact float32 values. With
     /// `expanding` everything becomes float32, which training needs.
     /// - Parameters:
+    ///   - file: of the family's names, or of llama.cpp's.
+    ///   - expanding: to float32.
     ///   - former: the configuration of the file, where this model has another head: what belongs to the old one is left, and what the file has not of the
     ///     new one is made from `key`.
     ///   - key: of a new head's random values.

@@ -197,7 +197,11 @@ extension TransformerConfiguration {
     /// The settings that llama.cpp reads, and the configuration whole.
     /// - Throws: `FileError` for what llama.cpp would compute otherwise.
     public func ggufMetadata(file: String) throws -> [(key: String, value: GGUFValue)] {
-        guard let layout = ggufLayout, purpose == .languageModel || purpose == .base else {
+        guard ggufLayout == nil || purpose == .languageModel && isCausal || purpose == .base else {
+            throw FileError(
+                file: file, problem: "cannot be written: GGUF files have no place for the head of this '\(modelType)' model", advice: "Keep the Hugging Face folder, or convert the bare model without its head.")
+        }
+        guard let layout = ggufLayout else {
             throw FileError(file: file, problem: "is of type '\(modelType)', for which llama.cpp has no layout here", advice: "docs/models.md lists the families that have one.")
         }
         func refuse(_ what: String) -> FileError { FileError(file: file, problem: "has \(what), which llama.cpp does not compute for '\(layout.architecture)'", advice: "Keep the Hugging Face folder.") }

@@ -36,7 +36,10 @@ public final class Model {
     }
 
     /// Opens a Hugging Face folder or a GGUF file.
-    /// - Parameter task: gives the model another head.
+    /// - Parameters:
+    ///   - path: of the folder or the file.
+    ///   - task: gives the model another head.
+    ///   - backend: holds the weights and computes.
     public convenience init(path: String, as task: Task? = nil, on backend: any Backend) throws {
         let folder = try ModelFolder(path)
         let weights = try folder.openWeights()
@@ -103,7 +106,7 @@ public final class Model {
     public func room(_ limit: Int) throws -> Int {
         let soft = transformer.softPromptTokens.count
         guard limit > soft + 2 else {
-            throw FileError(file: source ?? "the model", problem: "has \(limit) tokens for a text, of which a soft prompt takes \(soft)", advice: "Allow more with --max-tokens.")
+            throw FileError(file: source ?? "the model", problem: "has room for \(limit) tokens of a text\(soft > 0 ? ", of which a soft prompt takes \(soft)" : ""): too few", advice: "Allow more with --max-tokens.")
         }
         return limit - soft
     }

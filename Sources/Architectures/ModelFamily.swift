@@ -171,6 +171,7 @@ extension ModelFamily {
 
     /// The sizes and token ids that nearly every family has, with limits that keep a hostile file from asking for the moon.
     /// - Parameters:
+    ///   - fields: of config.json.
     ///   - epsilon: of norms, where the file gives none.
     ///   - isTied: whether the head is the embedding where the file does not say.
     ///   - inner: width of the MLP where the file gives none, as a multiple of the hidden size.
@@ -319,6 +320,7 @@ extension ModelFamily {
 extension TransformerConfiguration {
     /// The same model with the head of another purpose.
     /// - Parameters:
+    ///   - purpose: what the model is to give.
     ///   - labels: names of the classes; those that it has where nil.
     ///   - file: for errors.
     /// - Throws: `FileError` where the family has no such head, or classes are asked for and none are named.

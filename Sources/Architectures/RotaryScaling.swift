@@ -27,8 +27,7 @@ public struct RotaryScaling: Sendable, Equatable {
         return nil
     }
 
-    /// One frequency per rotated pair.
-    /// - Parameter isStretched: of sequences beyond `switchLength`.
+    /// One frequency per rotated pair; with `isStretched` those of sequences beyond `switchLength`.
     public func frequencies(rotated: Int, isStretched: Bool = false) -> [Float] {
         let plain = rotaryFrequencies(rotated: rotated, base: base)
         switch variant {

@@ -123,8 +123,25 @@ func openModel(_ path: String, adapter: String? = nil, on backend: any Backend) 
     return try adapter.map { try model.with(adapter: $0) } ?? model
 }
 
+/// Makes the folder that is to be written, before the work that fills it, so that a place that cannot be written is known at once.
+/// - Throws: `FileError` where it is there already, or cannot be made.
+func makeFolder(_ output: String) throws {
+    try refuseExisting(output)
+    do {
+        try FileManager.default.createDirectory(atPath: output, withIntermediateDirectories: true)
+    } catch {
+        throw FileError(file: output, problem: "cannot be made (\(((error as NSError).localizedFailureReason ?? error.localizedDescription).trimmingCharacters(in: .punctuationCharacters)))", advice: "Choose an --output in a folder that can be written.")
+    }
+}
+
+/// Takes an empty folder away again after work that failed.
+func removeIfEmpty(_ folder: String) {
+    if (try? FileManager.default.contentsOfDirectory(atPath: folder))?.isEmpty == true { try? FileManager.default.removeItem(atPath: folder) }
+}
+
 /// - Throws: `FileError` where something would be written over.
 func refuseExisting(_ output: String) throws {
+    guard !output.isEmpty else { throw ValidationError("--output: must be a path.") }
     guard FileManager.default.fileExists(atPath: output) else { return }
     throw FileError(file: output, problem: "exists already", advice: "Choose another --output, or remove it.")
 }

@@ -35,7 +35,8 @@ struct Convert: AsyncParsableCommand {
             let left = try source.saveGGUF(to: output, as: dtype)
             if !left.isEmpty { printError("left out, because GGUF files have no place for it: \(left.joined(separator: ", "))") }
         } else {
-            try FileManager.default.createDirectory(atPath: output, withIntermediateDirectories: true)
+            try makeFolder(output)
+            defer { removeIfEmpty(output) }
             try source.save(to: output, as: dtype)
         }
         let written = try Model(path: output, on: try engine.backend())

@@ -10,6 +10,7 @@ struct SFT: AsyncParsableCommand {
             classification trains a head over {"text", "label"}; --method likelihood or mask trains a generative or masked model to say the class's word instead. \
             tagging trains a head over {"tokens", "tags"}, span one over {"question", "context", "answer", "start"}. mlm masks words of {"text"}. \
             causal trains answers of {"prompt", "completion"} or {"messages"}, or whole {"text"}. \
+            Heads of tags and of spans are trained and saved; there is no command yet that prints what they find. \
             All weights are trained, or with --rank or --adapter something small beside them, which leaves quantised weights as they are.
             """)
 
@@ -23,10 +24,10 @@ struct SFT: AsyncParsableCommand {
 
     @OptionGroup var data: LabelledTextOptions
 
-    @Option(help: "A JSONL file that is measured after every epoch and never trained.")
+    @Option(help: "Classes of a JSONL file that are measured after every epoch and never trained.")
     var eval: String?
 
-    @Option(help: "The folder to write: a model, or a PEFT folder with --rank.")
+    @Option(help: "The folder to write: a model, or the adapter as a PEFT folder.")
     var output: String
 
     @OptionGroup var asking: ClassifierOptions
@@ -76,7 +77,7 @@ struct SFT: AsyncParsableCommand {
         if let rank, !(1...4096).contains(rank) { throw ValidationError("--rank \(rank): must be 1 to 4096.") }
         if eval != nil, objective != .classification { throw ValidationError("--eval measures classes: it belongs to --objective classification.") }
         if let learningRate, learningRate <= 0 || !learningRate.isFinite { throw ValidationError("--learning-rate \(learningRate): must be above 0.") }
-        if kind != .lora, rslora || dora || targets != nil || alpha != nil { throw ValidationError("--rslora, --dora, --targets and --alpha belong to a LoRA adapter: give --rank.") }
+        if kind != .lora, rslora || dora || targets != nil || alpha != nil { throw ValidationError("--rslora, --dora, --targets and --alpha belong to a LoRA adapter: give --rank, or --adapter lora.") }
     }
 
     /// What is trained beside the model; nil for the model itself.
@@ -108,8 +109,12 @@ struct SFT: AsyncParsableCommand {
         }
         let model = base, data = try examples(model, texts, labels: labels)
         guard data.count > 0 else { throw FileError(file: self.data.input, problem: "holds no example that can be trained", advice: "Check its lines, and --max-tokens.") }
-        try FileManager.default.createDirectory(atPath: output, withIntermediateDirectories: true)
-        let held = try eval.map { path in try self.data.read(path, needsLabels: objective == .classification) }
+        let held = try eval.map { path in try self.data.read(path, needsLabels: true) }
+        // A label that is none of the classes is found before anything is trained.
+        if let held, let labels { _ = try LabelledText.classes(held, names: labels, file: eval!) }
+        try makeFolder(output)
+        defer { removeIfEmpty(output) }
+        let stop = StopSignal()
         let usualRate = switch kind { case nil: 5e-5; case .softPrompt: 5e-3; case .lora, .bottleneck: 2e-4 }
         var optimizer = AdamWOptions(learningRate: learningRate ?? usualRate, weightDecay: kind == .softPrompt ? 0 : 0.01)
         if kind != nil { optimizer.groups = [ParameterGroup(patterns: model.transformer.adapterPatterns), ParameterGroup(patterns: [], learningRateScale: 0)] }
@@ -127,14 +132,16 @@ struct SFT: AsyncParsableCommand {
             printLine("update \(result.step) of \(total): loss \(String(format: "%.4f", loss / Double(count))), \(Int(left)) s left")
             (last, loss, count) = (Date(), 0, 0)
         }, onEpoch: { epoch in
-            if let held, let labels, objective == .classification { try report(model, held, labels, epoch) }
-        })
+            if let held, let labels { try report(model, held, labels, epoch) }
+        }, isCancelled: { stop.isRequested })
         if kind != nil {
             try model.saveAdapter(to: output, base: self.model)
         } else {
             try model.save(to: output)
         }
+        if stop.isRequested { printError("stopped early: what was learned until then is in \(output)") }
         printLine("wrote \(output) after \(String(format: "%.1f", Date().timeIntervalSince(start))) s, with \(String(format: "%.2f", Double(peakMemory()) / 1e9)) GB at most")
+        if stop.isRequested { throw ExitCode(130) }
     }
 
     private func trainedCount(_ model: Transformer, _ options: AdamWOptions) -> Int {
@@ -200,7 +207,7 @@ struct MergeAdapter: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "merge-adapter",
         abstract: "Write a model whose weights are those that an adapter makes of them.",
-        discussion: "The base must be the one that the adapter was trained over, also in its quantisation. The merged model is in float32; how far its logits are from those of base and adapter is reported.")
+        discussion: "The base should be the one that the adapter was trained over, also in its quantisation: that is not checked. The merged model is in float32; how far its logits are from those of base and adapter is reported.")
 
     @Option(help: "The base model: a folder or a GGUF file.")
     var model: String
@@ -214,10 +221,10 @@ struct MergeAdapter: AsyncParsableCommand {
     @OptionGroup var engine: EngineOptions
 
     func run() async throws {
-        try refuseExisting(output)
         let adapted = try openModel(model, adapter: adapter, on: try engine.backend())
+        try makeFolder(output)
+        defer { removeIfEmpty(output) }
         let merged = try adapted.transformer.merged()
-        try FileManager.default.createDirectory(atPath: output, withIntermediateDirectories: true)
         try adapted.with(merged).save(to: output)
         // Tokens of all kinds, in an order of their own.
         let count = min(64, merged.configuration.maxPositionEmbeddings), key = RandomKey(seed: 0).folding("merge")

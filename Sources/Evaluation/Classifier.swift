@@ -29,6 +29,7 @@ public final class Classifier {
     public static let slots = (text: "{text}", pair: "{pair}", mask: "{mask}")
 
     /// - Parameters:
+    ///   - model: of any kind.
     ///   - labels: names of the classes; those of the model's head where nil.
     ///   - words: what stands for each class; its name where nil.
     ///   - template: with `{text}`; for a masked model also with `{mask}`; for a generative one what stands before the class's words.
@@ -49,6 +50,10 @@ public final class Classifier {
         case .head:
             guard isHead else { throw refuse("has no head of classes", "Train one with 'autodidact sft --objective classification', or leave out --method.") }
             guard names.count == c.labelCount else { throw refuse("has \(c.labelCount!) classes, but \(names.count) were named", "Leave out --labels.") }
+            let isNamed = !c.labels.allSatisfy { $0.hasPrefix("LABEL_") }
+            guard !isNamed || names == c.labels else {
+                throw refuse("was trained for the classes \(c.labels.joined(separator: ", ")), in this order", "Leave out --labels.")
+            }
             self.template = template ?? Self.slots.text
         case .mask:
             guard !c.isCausal, c.hasVocabularyHead else {

@@ -14,7 +14,7 @@ public struct ConversionCheck: Sendable, CustomStringConvertible {
     /// Largest difference of final hidden states over their largest magnitude.
     public var deviation: Double
 
-    /// - Parameter tokens: of each greedy answer.
+    /// Runs both models after the prompts, with greedy answers of `tokens` tokens.
     public init(_ first: Model, _ second: Model, prompts: [String], tokens: Int) throws {
         self.prompts = prompts.count
         let limit = max(2, first.transformer.configuration.maxPositionEmbeddings - tokens)

@@ -14,7 +14,7 @@ public struct MaskFiller {
         let c = model.transformer.configuration
         guard !c.isCausal, c.hasVocabularyHead, let mask = model.maskToken else {
             throw FileError(
-                file: model.source ?? "the model", problem: "fills no masks: it is of type '\(c.modelType)'\(model.maskToken == nil ? ", and its tokenizer has no mask token" : "")",
+                file: model.source ?? "the model", problem: "fills no masks: \(c.isCausal ? "it writes from left to right" : c.hasVocabularyHead ? "its tokenizer has no mask token" : "its file has no head over the vocabulary")",
                 advice: "Choose a masked language model, such as a BertForMaskedLM.")
         }
         self.mask = mask

@@ -13,6 +13,7 @@ extension DType {
     ///
     /// F16 and BF16 are rounded to nearest, ties to even; infinities and NaN stay what they are. Block types are made by `quantize`.
     /// - Parameters:
+    ///   - values: for block types a whole number of blocks.
     ///   - destination: room for exactly the encoded values; does not overlap them.
     ///   - tensor: whose values they are, for the error.
     ///   - offset: how many values of the tensor came before these, for the error.

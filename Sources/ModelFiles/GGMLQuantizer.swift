@@ -33,7 +33,7 @@ extension DType {
     /// Writes the blocks of some finite values. Equal values give equal bytes on every machine.
     ///
     /// Values are not looked at: one beyond `quantizableMagnitude` counts as that, and a NaN becomes some level. `encode` refuses both.
-    /// - Parameter destination: room for exactly these blocks; does not overlap the values.
+    /// `destination` has room for exactly these blocks and does not overlap the values.
     /// - Precondition: `isQuantizable`, and the count is a multiple of `blockSize`, so that a large tensor can be written in pieces.
     public func quantize(_ values: UnsafeBufferPointer<Float>, into destination: UnsafeMutableRawBufferPointer) {
         precondition(isQuantizable, "\(name) is read but not written")

@@ -82,6 +82,10 @@ public struct ModelFolder: Sendable {
                 file: folder, problem: "holds its weights only as '\(pickle)', a pickle, which can run code when it is read",
                 advice: "Use the model's safetensors files, or convert it with safetensors' convert.py in a sandbox.")
         }
+        if names.contains("adapter_config.json") {
+            throw FileError(
+                file: folder, problem: "holds an adapter and no model", advice: "Give the model it was made for with --model, and this folder with --adapter; 'autodidact merge-adapter' makes one model of both.")
+        }
         let other = names.first { $0.hasSuffix(".safetensors") }
         throw FileError(
             file: folder,

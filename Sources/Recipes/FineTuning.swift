@@ -15,6 +15,7 @@ public struct FineTuning: Sendable, Codable, Equatable {
     public init(trainer: TrainerOptions) { self.trainer = trainer }
 
     /// - Parameters:
+    ///   - model: is trained in place.
     ///   - examples: those of an epoch, counted from 0: masks may be drawn anew.
     ///   - count: examples of one epoch.
     ///   - onStep: after every update, with the number of updates in all.

@@ -80,7 +80,12 @@ public enum SupervisedData {
     }
 
     /// Answers: of {"prompt", "completion"} the completion and the end of the text, of {"messages"} what assistants say, of {"text"} everything.
-    /// - Parameter onUnfinished: lines in which an assistant's turn does not end with a token that ends a turn: a model trained on them may not learn to stop.
+    /// - Parameters:
+    ///   - path: of the JSON Lines file.
+    ///   - textField: the field of whole texts.
+    ///   - model: whose tokens they are.
+    ///   - limit: tokens of one example.
+    ///   - onUnfinished: lines in which an assistant's turn does not end with a token that ends a turn: a model trained on them may not learn to stop.
     ///   - onDropped: lines in which nothing is left to train within the limit.
     public static func answers(
         _ path: String, textField: String, _ model: Model, limit: Int, onUnfinished: (_ line: Int) -> Void, onDropped: (_ line: Int) -> Void
@@ -96,7 +101,10 @@ public enum SupervisedData {
             if let prompt = object["prompt"]?.string, let completion = object["completion"]?.string {
                 let example = try Classifier.example(model, prompt: prompt, word: completion)
                 let end = (model.tokenizer.eosToken ?? model.stopTokens.first).map { [$0] } ?? []
-                return Example(promptTokens: example.promptTokens, completionTokens: example.completionTokens + end)
+                // The answer and the end of the prompt matter most.
+                let answer = Array((example.completionTokens + end).prefix(max(1, limit - 1)))
+                let soft = example.promptTokens.prefix { $0 < 0 }, room = max(1, limit - answer.count - soft.count)
+                return Example(promptTokens: soft + example.promptTokens.dropFirst(soft.count).suffix(room), completionTokens: answer)
             }
             if c.encoderLayers != nil { throw refuse("has no 'prompt' and 'completion', which a model with an encoder is trained on") }
             if let messages = object["messages"]?.array {

@@ -22,8 +22,7 @@ public struct LabelledText: Sendable, Equatable {
         }
     }
 
-    /// Reads a file.
-    /// - Parameter needsLabels: whether a line without a label is an error.
+    /// Reads a file; with `needsLabels` a line without a label is an error.
     /// - Throws: `FileError` that names the line and the field, `JSONError`.
     public static func read(_ path: String, _ fields: Fields, needsLabels: Bool) throws -> [LabelledText] {
         try JSONL.objects(path: path).map { line, object in
@@ -40,8 +39,7 @@ public struct LabelledText: Sendable, Equatable {
         }
     }
 
-    /// The class of each text.
-    /// - Parameter names: of the classes; a label may also be the number of one.
+    /// The class of each text; a label is one of the `names`, or the number of one.
     /// - Throws: `FileError` for a label that is neither.
     public static func classes(_ texts: [LabelledText], names: [String], file: String) throws -> [Int?] {
         try texts.map { text in

@@ -101,6 +101,7 @@ public final class ParameterSet {
 
     /// Declares a weight. Layers call this when they are built; values come later.
     /// - Parameters:
+    ///   - name: as in Hugging Face files.
     ///   - shape: `[outputs, inputs]`, or `[n]`.
     ///   - fileShape: other axes for the same values in files.
     ///   - isTransposed: files keep `[inputs, outputs]`.

@@ -153,6 +153,7 @@ public struct AttentionPlan: Sendable {
     /// Queries that stand at some rows of a batch and see only the keys of an earlier order: the query stream of a permutation model.
     /// - Parameters:
     ///   - targets: increasing rows of `batch`, one for each query.
+    ///   - batch: holds the keys.
     ///   - order: one entry for each row of `batch`.
     public init(targets: [Int32], in batch: RaggedBatch, order: [Int32]) {
         sequences = []

@@ -296,7 +296,9 @@ extension Tokenizer {
     ///
     /// The format names the cut of a text into words instead of describing it. Each name that could be meant is tried: what would be read again must give
     /// this tokenizer's ids on texts of many kinds.
-    /// - Parameter rows: of the model's table; what is beyond the vocabulary is filled up.
+    /// - Parameters:
+    ///   - rows: of the model's table; what is beyond the vocabulary is filled up.
+    ///   - source: the file, for errors.
     /// - Throws: `TokenizerError` for a tokenizer that the format cannot hold.
     public func ggufMetadata(rows: Int, source: String) throws -> [(key: String, value: GGUFValue)] {
         let description = model.description { piece($0) ?? "" }

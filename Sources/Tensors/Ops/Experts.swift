@@ -48,7 +48,7 @@ public final class LoadBalance {
 ///
 /// - Parameters:
 ///   - logits: `[N, experts]`.
-///   - perToken: how many experts a row goes to; among equals the first.
+///   - k: how many experts a row goes to; among equals the first.
 ///   - normalised: the chosen probabilities are divided by their sum.
 ///   - balance: counts, and adds its gradient.
 /// - Returns: the experts `[N · perToken]`, and their weights `[N, perToken]`.

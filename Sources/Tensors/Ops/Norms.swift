@@ -1,7 +1,7 @@
 /// `x / sqrt(mean(x²) + ε) · w` over the last axis. Source: Zhang and Sennrich 2019, arXiv:1910.07467.
 ///
 /// The result is cheap to make again, so what follows keeps `x` instead.
-/// - Parameter constant: added to the weights, for models that store them minus one.
+/// `constant` is added to the weights, for models that store them minus one.
 public func rmsNorm(_ x: Tensor, _ weight: Parameter, plus constant: Float = 0, epsilon: Float) -> Tensor {
     let factors = { [backend = x.backend] in
         guard constant != 0 else { return weight.vector }

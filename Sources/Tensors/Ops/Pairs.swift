@@ -21,7 +21,7 @@ public func headProducts(_ a: Tensor, _ b: Tensor) -> Tensor {
 
 /// One entry of `x` for every pair of query and key: `y[h, p] = x[rows[p], h, columns[p]]`.
 ///
-/// - Parameter x: `[N, heads, R]`, as `headProducts` gives it.
+/// `x` is `[N, heads, R]`, as `headProducts` gives it.
 /// - Returns: `[heads, pairs]`, for `AttentionOptions.pairs`.
 public func gatherPairs(_ x: Tensor, rows: [Int32], columns: [Int32]) -> Tensor {
     precondition(rows.count == columns.count, "\(rows.count) rows and \(columns.count) columns")

@@ -38,7 +38,7 @@ extension ChatTemplate {
     /// (its texts, its reasoning, the values in its tool calls), and where these come to lie tells where the message lies. A turn starts where the
     /// generation prompt ends, and ends with the mark that the template writes behind the message, without the white space after the mark.
     /// Where a template rejects or rewrites such words, the text of the messages before and that of the messages up to it are compared instead.
-    /// - Parameter ignoresTags: finds the parts of templates with `{% generation %}` as those of the others.
+    /// `ignoresTags` finds the parts of templates with `{% generation %}` as those of the others.
     /// - Throws: `ChatTemplateError`; `noMask` where a message's part cannot be told.
     public func renderForTraining(_ conversation: Conversation, ignoresTags: Bool = false) throws -> TrainableConversation {
         var conversation = conversation
