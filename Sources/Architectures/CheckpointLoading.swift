@@ -150,7 +150,7 @@ extension Transformer {
         if configuration.tieWordEmbeddings { copies.append(configuration.names.head + ".weight") }
         if configuration.encoderLayers != nil { copies += ["encoder.embed_tokens.weight", "decoder.embed_tokens.weight"] }
         // Heads of the family's other classes: a pretrained BERT comes with its pooler and with the head for the next sentence.
-        let family = modelFamilies.first { $0.modelType == configuration.modelType }
+        let family = configuration.family
         for purpose in [Purpose.pretraining, .base, .sequenceClassification] {
             for layer in family?.head(purpose, labels: 2, configuration)?.layers ?? [] { copies += [layer.name + ".weight", layer.name + ".bias"].flatMap { configuration.spellings($0) } }
         }

@@ -5,7 +5,7 @@ extension TransformerConfiguration {
     /// - Throws: `FileError` that names the field which is missing, out of range or not understood; `UnsupportedFamily`.
     public init(_ fields: ConfigFields) throws {
         let type = try fields.string("model_type")
-        guard let family = modelFamilies.first(where: { $0.modelType == type }) else {
+        guard let family = modelFamily(type) else {
             throw UnsupportedFamily(name: type, file: fields.file)
         }
         self = try family.read(fields)
@@ -27,7 +27,7 @@ extension TransformerConfiguration {
     /// The configuration as `config.json`: the file that was read with what has changed since, or one for the library's Llama classes.
     public func configJSON() -> JSONObject {
         var json = source ?? plainLlama
-        let family = modelFamilies.first { $0.modelType == modelType } ?? Llama()
+        let family = family ?? Llama()
         json["architectures"] = .array([.string(family.className(purpose))])
         json["model_type"] = .string(modelType)
         json[family.fieldNames.vocabulary] = .integer(Int64(vocabularySize))

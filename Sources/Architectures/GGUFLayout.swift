@@ -13,6 +13,12 @@ public struct GGUFLayout: Sendable {
     public var fields: [(key: String, field: String)] = []
     /// Settings that a tensor's presence stands for.
     public var flags: [(tensor: String, field: String)] = []
+    /// The field of the base of rotary positions.
+    public var ropeBase = "rope_theta"
+    /// Scores have fixed biases by distance.
+    public var hasAlibi = false
+    /// The number of layers of the one size whose scores are scaled by hidden size over heads, which its settings do not say.
+    public var widelyScaledLayers: Int?
     /// The field of the share of each head that turns, in families of which some turn only a part.
     public var share: String?
     /// Layers whose number is a multiple of it see beyond the window; llama.cpp takes it from the architecture.
@@ -63,7 +69,7 @@ enum RowOrder: Equatable {
 }
 
 extension TransformerConfiguration {
-    var ggufLayout: GGUFLayout? { modelFamilies.first { $0.modelType == modelType }?.gguf }
+    var ggufLayout: GGUFLayout? { family?.gguf }
 
     /// Where GGUF files keep a weight; nil where they do not.
     func ggufPlace(_ parameter: Parameter) -> GGUFPlace? {
@@ -149,7 +155,7 @@ extension TransformerConfiguration {
         copy("context_length", as: n.positions)
         copy("attention.layer_norm_rms_epsilon", as: n.epsilon)
         copy("attention.layer_norm_epsilon", as: n.epsilon)
-        copy("rope.freq_base", as: family.modelType == "gpt_neox" ? "rotary_emb_base" : "rope_theta")
+        copy("rope.freq_base", as: layout.ropeBase)
         for (tensor, field) in layout.flags { members.append((field, .bool(gguf.info(tensor) != nil))) }
         for (name, field) in layout.fields { copy(name, as: field) }
         for name in ["rope_freqs.weight", "rope_factors_long.weight"] where gguf.info(name) != nil {
@@ -168,9 +174,8 @@ extension TransformerConfiguration {
                 if layout.share == nil, turning != size { throw refuse("'\(architecture).rope.dimension_count' is \(turning), but heads have size \(size)") }
             }
         }
-        // llama.cpp works the scale of the largest Gemmas out from their sizes.
         if let hidden = key("embedding_length")?.int, let heads = key("attention.head_count")?.int, heads > 0, let layers = key("block_count")?.int,
-            (architecture, layers) == ("gemma2", 46) || (architecture, layers) == ("gemma3", 62) {
+            layers == layout.widelyScaledLayers {
             members.append(("query_pre_attn_scalar", .number(Double(hidden) / Double(heads))))
         }
         if family.kind == .generative, key("attention.causal")?.bool == false { throw refuse("'\(architecture).attention.causal' is false, which is not supported") }
@@ -215,7 +220,7 @@ extension TransformerConfiguration {
         if let period = layout.period, localLayers != Set((0..<numHiddenLayers).filter { ($0 + 1) % period != 0 }) { throw refuse("windows in other layers than usual") }
         if let localRope, layout.period == 6, localRope != RotaryScaling(base: 10_000) { throw refuse("other rotary positions in local layers") }
         if layout.needsBiases, !attentionBias { throw refuse("no biases in attention") }
-        if case .alibi = positionBias, modelType != "bloom" { throw refuse("biases by distance") }
+        if case .alibi = positionBias, !layout.hasAlibi { throw refuse("biases by distance") }
         if slidingWindow != nil, !takesWindow { throw refuse("a sliding window") }
         if unrotatedLayers != Set((0..<numHiddenLayers).filter { layer in layout.unrotatedPeriod.map { (layer + 1) % $0 == 0 } ?? false }) {
             throw refuse("other layers without positions")

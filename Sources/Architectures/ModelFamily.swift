@@ -104,7 +104,7 @@ extension ModelFamily {
             "unsloth_fixed", "quantization_config_was", "pruned_heads", "tokenizer_class", "sep_token_id", "transformers.js_config", "mask_token_id", "cls_token_id",
             "attn_pdrop", "embd_pdrop", "resid_pdrop", "embedding_dropout", "mlp_dropout", "dropout", "layerdrop", "classifier_dropout", "classifier_dropout_prob",
             "hidden_dropout_prob", "attention_probs_dropout_prob", "activation_dropout", "initializer_factor", "init_std", "gradient_checkpointing", "task_specific_params",
-            "finetuning_task", "prefix", "summary_first_dropout", "summary_last_dropout", "summary_proj_to_labels",
+            "finetuning_task", "prefix", "summary_type", "summary_use_proj", "summary_activation", "summary_first_dropout", "summary_last_dropout", "summary_proj_to_labels",
             "reorder_and_upcast_attn", "rescale_every", "pooler_dropout", "qa_dropout", "seq_classif_dropout", "dropout_rate", "auto_map", "seq_length", "n_ctx", "attention_softmax_in_fp32",
             "bias_dropout_fusion", "masked_softmax_fusion", "offset_alibi", "skip_bias_add", "skip_bias_add_qkv",
         ]
@@ -137,11 +137,6 @@ extension ModelFamily {
         }
         if let kind = try fields.optionalString("problem_type"), kind != "single_label_classification", purpose == .sequenceClassification {
             throw fields.error("problem_type", "is '\(kind)', which is not supported", advice: "single_label_classification is.")
-        }
-        // Only some families make heads of these.
-        let summary: [(String, JSON)] = [("summary_type", "last"), ("summary_use_proj", true), ("summary_activation", "tanh")]
-        for (name, value) in summary {
-            if let given = fields.json(name), given != value, modelType == "xlnet", purpose == .sequenceClassification { throw fields.error(name, "is \(given.text()), which is not supported") }
         }
         if try fields.optionalBool("is_decoder") ?? false, kind == .masked { throw fields.error("is_decoder", "is true, but models of this family are supported as encoders") }
         let labels = try labelNames(fields)
@@ -218,6 +213,12 @@ extension ModelFamily {
             }
         }
         return c
+    }
+
+    /// `attention_bias` of families in which it stands for all four projections.
+    func readAttentionBias(_ fields: ConfigFields, _ c: inout TransformerConfiguration, default isUsual: Bool = false) throws {
+        c.attentionBias = try fields.optionalBool("attention_bias") ?? isUsual
+        c.attentionOutputBias = c.attentionBias
     }
 
     /// An activation by the name that libraries give it; nil where the field is missing.
@@ -317,7 +318,13 @@ extension ModelFamily {
     }
 }
 
+/// The family of a `model_type`.
+func modelFamily(_ type: String) -> (any ModelFamily)? { modelFamilies.first { $0.modelType == type } }
+
 extension TransformerConfiguration {
+    /// Nil for one that a program has made up.
+    var family: (any ModelFamily)? { modelFamily(modelType) }
+
     /// The same model with the head of another purpose.
     /// - Parameters:
     ///   - purpose: what the model is to give.
@@ -325,7 +332,7 @@ extension TransformerConfiguration {
     ///   - file: for errors.
     /// - Throws: `FileError` where the family has no such head, or classes are asked for and none are named.
     public func with(_ purpose: Purpose, labels: [String]? = nil, file: String) throws -> TransformerConfiguration {
-        guard let family = modelFamilies.first(where: { $0.modelType == modelType }) else { throw UnsupportedFamily(name: modelType, file: file) }
+        guard let family else { throw UnsupportedFamily(name: modelType, file: file) }
         let labels = labels ?? self.labels
         let needsLabels = purpose == .sequenceClassification || purpose == .tokenClassification
         if needsLabels, labels.isEmpty {

@@ -96,8 +96,9 @@ public final class Transformer {
     /// The same model, with its adapter, without values.
     private func bare() -> Transformer {
         let copy = Transformer(configuration, on: backend)
-        // They fitted this model before.
-        for adapter in adapters { try? copy.attach(adapter) }
+        for adapter in adapters {
+            do { try copy.attach(adapter) } catch { preconditionFailure("an adapter that fitted a model does not fit its copy: \(error)") }
+        }
         return copy
     }
 

@@ -33,16 +33,7 @@ public final class DurableFile {
     /// - Precondition: nothing failed before, and the file is not finished.
     public func append(_ bytes: UnsafeRawBufferPointer) throws {
         precondition(!isOver, "\(path) is finished, or failed earlier")
-        var rest = bytes[...]
-        while !rest.isEmpty {
-            let piece = UnsafeRawBufferPointer(rebasing: rest)
-            let count = write(descriptor, piece.baseAddress, min(piece.count, Int(Int32.max)))  // Darwin takes no more at once
-            if count < 0 {
-                if errno == EINTR { continue }
-                throw failure("written")
-            }
-            rest = rest.dropFirst(count)
-        }
+        if !writeAll(bytes, to: descriptor) { throw failure("written") }
     }
 
     /// Brings the file to disk and gives it its name, which then survives a crash too.
@@ -93,4 +84,20 @@ public func syncFolder(_ path: String) {
 public func parentFolder(of path: String) -> String {
     guard let slash = path.lastIndex(of: "/") else { return "." }
     return slash == path.startIndex ? "/" : String(path[..<slash])
+}
+
+/// Writes all bytes at the place where an open file stands.
+/// - Returns: whether the system took them; `errno` says why not.
+public func writeAll(_ bytes: UnsafeRawBufferPointer, to descriptor: Int32) -> Bool {
+    var rest = bytes[...]
+    while !rest.isEmpty {
+        let piece = UnsafeRawBufferPointer(rebasing: rest)
+        let count = write(descriptor, piece.baseAddress, min(piece.count, Int(Int32.max)))  // Darwin takes no more at once
+        if count < 0 {
+            if errno == EINTR { continue }
+            return false
+        }
+        rest = rest.dropFirst(count)
+    }
+    return true
 }

@@ -28,19 +28,11 @@ final class PartialFile: @unchecked Sendable {
     deinit { close(descriptor) }
 
     func append(_ data: Data) throws {
-        try data.withUnsafeBytes { bytes in
-            var rest = bytes[...]
-            while !rest.isEmpty {
-                let piece = UnsafeRawBufferPointer(rebasing: rest)
-                let count = write(descriptor, piece.baseAddress, min(piece.count, Int(Int32.max)))  // Darwin takes no more at once
-                if count < 0 {
-                    if errno == EINTR { continue }
-                    throw FileError(file: path, cannotBe: "written", errno: errno)
-                }
-                rest = rest.dropFirst(count)
-                length += Int64(count)
-            }
-        }
+        let isWritten = data.withUnsafeBytes { writeAll($0, to: descriptor) }
+        // Also after a failure: a part may have been taken.
+        let reason = errno
+        length = Int64(lseek(descriptor, 0, SEEK_END))
+        guard isWritten else { throw FileError(file: path, cannotBe: "written", errno: reason) }
     }
 
     /// Forgets what came so far.

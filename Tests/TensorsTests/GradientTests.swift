@@ -85,6 +85,7 @@ struct GradientTests {
         bench.expectGradients(inputs: x) { x, _ in layerNorm(x[0], bench.parameters["w"]!, bench.parameters["b"]!, epsilon: 1e-5) }
         let rms = try Bench { _ = $0.declare("w", 19) }
         rms.expectGradients(inputs: x) { x, _ in rmsNorm(x[0], rms.parameters["w"]!, epsilon: 1e-5) }
+        rms.expectGradients(inputs: x) { x, _ in rmsNorm(x[0], rms.parameters["w"]!, plus: 1, epsilon: 1e-5) }
     }
 
     @Test("embedding, chosen rows, sums, products, gated SiLU and what is made again in the backward pass")
@@ -102,6 +103,122 @@ struct GradientTests {
             let y = rmsNorm(x, p["norm"]!, epsilon: 1e-5)
             let mixed = linear(gated(.silu, linear(y, p["gate"]!), linear(y, p["up"]!)), p["down"]!)
             return gatherRows(multiply(add(x, mixed), scale(mixed, by: 0.7)), [4, 0, 0, 2])
+        }
+    }
+
+    @Test("activations, alone and as gates", arguments: Activation.allCases)
+    func activations(activation: Activation) throws {
+        let bench = try Bench { _ in }
+        // Away from 0, where the slope of relu jumps.
+        let x = noise(37, seed: 1).map { $0 + ($0 < 0 ? -0.1 : 0.1) }
+        bench.expectGradients(inputs: [(x, [37])]) { x, _ in activate(activation, x[0]) }
+        bench.expectGradients(inputs: [(x, [37]), (noise(37, seed: 2), [37])]) { x, _ in gated(activation, x[0], x[1]) }
+    }
+
+    @Test("activations are their definitions", arguments: [-9, -4.1, -1, -0.9, -0.3, -1e-4, 0, 1e-4, 0.3, 0.7, 1.1, 3.9, 4.2, 12] as [Float])
+    func activationValues(x: Float) throws {
+        let backend = try CPUBackend(threads: 1), d = Double(x)
+        func sigmoid(_ x: Double) -> Double { 1 / (1 + Foundation.exp(-x)) }
+        let expected: [(Activation, Double)] = [
+            (.silu, d * sigmoid(d)), (.gelu, 0.5 * d * (1 + Foundation.erf(d / 2.squareRoot()))),
+            (.geluTanh, 0.5 * d * (1 + Foundation.tanh((2 / Double.pi).squareRoot() * (d + 0.044715 * d * d * d)))), (.quickGELU, d * sigmoid(1.702 * d)), (.relu, max(0, d)),
+            (.tanh, Foundation.tanh(d)),
+        ]
+        for (activation, value) in expected {
+            let y = activate(activation, backend.tensor([x], shape: [1])).read()[0]
+            #expect(abs(Double(y) - value) <= 3e-7 * max(1, abs(d)), "\(activation) of \(x): \(y), not \(value)")
+        }
+    }
+
+    @Test("columns of a fused projection, joined rows, means of rows, transposition, a vector added to rows")
+    func rearrangements() throws {
+        let bench = try Bench { _ = $0.declare("v", 10) }
+        bench.expectGradients(inputs: [(noise(5 * 10, seed: 1), [5, 10]), (noise(2 * 10, seed: 2), [2, 10])]) { x, _ in
+            let shifted = addVector(x[0], bench.parameters["v"]!)
+            let parts = columns(shifted, [[0..<2, 6..<8], [2..<6], [8..<10]])
+            let rows = joinRows(shifted, x[1])
+            // Everything in one row, so that each part has its own weights in the loss.
+            return [meanRows(rows, [0..<3, 4..<7]), transposed(parts[1]), parts[0], parts[2], x[1]].map { $0.reshaped($0.count, 1) }.reduce(rows.reshaped(70, 1)) { joinRows($0, $1) }
+        }
+    }
+
+    @Test("products with vectors of distances, and biases of single pairs in capped attention")
+    func pairs() throws {
+        let bench = try Bench { _ in }
+        let batch = RaggedBatch(tokens: Array(repeating: 0, count: 9), spans: [Span(start: 0, count: 5), Span(start: 5, count: 4)])
+        let plan = AttentionPlan(batch, .bidirectional()), (queries, keys) = plan.pairs
+        let distances = zip(queries, keys).map { batch.positions[Int($0)] - batch.positions[Int($1)] + 4 }
+        #expect(queries.count == 25 + 16)
+        let inputs: [(values: [Float], shape: [Int])] = [
+            (noise(9 * 2 * 6, seed: 1), [9, 2, 6]), (noise(9 * 2 * 6, seed: 2), [9, 2, 6]), (noise(9 * 2 * 6, seed: 3), [9, 2, 6]), (noise(9 * 2 * 6, seed: 4), [9, 2, 6]),
+        ]
+        for cap in [nil, 0.8] as [Float?] {
+            bench.expectGradients(inputs: inputs) { x, _ in
+                let biases = gatherPairs(headProducts(x[0], x[3]), rows: queries, columns: distances)
+                return attention(x[0], x[1], x[2], plan, AttentionOptions(scale: 0.6, cap: cap, pairs: biases))
+            }
+        }
+    }
+
+    @Test("a mixture of experts, with the chosen weights normalised or not", arguments: [true, false])
+    func experts(normalised: Bool) throws {
+        let bench = try Bench { set in for name in ["a", "b", "c"] { _ = set.declare(name, 6, 6) } }
+        let p = bench.parameters, weights = [p["a"]!, p["b"]!, p["c"]!]
+        // The first two experts lead clearly in half of the rows, the last two in the others: no step changes a choice.
+        let small = noise(18, seed: 5)
+        var logits: [Float] = []
+        for row in 0..<6 {
+            for expert in 0..<3 { logits.append(Float(row % 2 == 0 ? 2 - expert : expert) * 0.8 + small[row * 3 + expert] * 0.1) }
+        }
+        bench.expectGradients(inputs: [(noise(36, seed: 1), [6, 6]), (logits, [6, 3])]) { x, _ in
+            let (experts, shares) = route(x[1], perToken: 2, normalised: normalised, balance: nil)
+            return mixture(x[0], experts: experts, weights: shares) { linear($1, weights[$0]) }
+        }
+    }
+
+    @Test("the loss that balances experts is their number per token when they are evenly used, and all of them when one choice takes all")
+    func balance() throws {
+        let backend = try CPUBackend(threads: 1)
+        func loss(_ logits: [Float], rows: Int) -> Double {
+            let balance = LoadBalance(coefficient: 1)
+            _ = route(backend.tensor(logits, shape: [rows, 8]), perToken: 2, normalised: true, balance: balance)
+            return balance.loss()
+        }
+        // Row r prefers experts 2r and 2r + 1, by nothing that shows in the probabilities.
+        let even = (0..<4).flatMap { row in (0..<8).map { Float($0 / 2 == row ? 1e-6 : 0) } }
+        #expect(abs(loss(even, rows: 4) - 2) < 1e-4)
+        let same = (0..<4).flatMap { _ in (0..<8).map { Float($0 < 2 ? 40 : 0) } }
+        #expect(abs(loss(same, rows: 4) - 8) < 1e-4)
+    }
+
+    @Test("weights with an update: low rank, and with learnt lengths", arguments: [false, true])
+    func updates(learnsLengths: Bool) throws {
+        let bench = try Bench { set in
+            _ = set.declare("w", 7, 9)
+            _ = set.declare("bias", 7)
+            _ = set.declare("a", 2, 9)
+            _ = set.declare("b", 7, 2)
+            _ = set.declare("m", 7)
+        }
+        let p = bench.parameters
+        p["w"]!.update = WeightUpdate(a: p["a"]!, b: p["b"]!, scale: 0.5, magnitude: learnsLengths ? p["m"]! : nil)
+        let x: [(values: [Float], shape: [Int])] = [(noise(4 * 9, seed: 1), [4, 9])]
+        if learnsLengths {
+            // The lengths of the sum have no gradient of their own, so only what does not go through them can be compared: x, m and the bias.
+            let fixed = WeightUpdate(a: p["a"]!, b: p["b"]!, scale: 0.5).rowLengths(of: p["w"]!).read()
+            let (w, a, b) = (p.read(p["w"]!), p.read(p["a"]!), p.read(p["b"]!)), (m, bias) = (p.read(p["m"]!), p.read(p["bias"]!))
+            let y = linear(bench.backend.tensor(x[0].values, shape: [4, 9]), p["w"]!, p["bias"]!).read()
+            for row in 0..<4 {
+                for out in 0..<7 {
+                    let changed = (0..<9).map { i in w[out * 9 + i] + 0.5 * (0..<2).reduce(Float(0)) { $0 + b[out * 2 + $1] * a[$1 * 9 + i] } }
+                    let length = changed.reduce(0) { $0 + $1 * $1 }.squareRoot()
+                    #expect(abs(length - fixed[out]) < 1e-5)
+                    let expected = (0..<9).reduce(Float(0)) { $0 + x[0].values[row * 9 + $1] * changed[$1] } * m[out] / length + bias[out]
+                    #expect(abs(expected - y[row * 7 + out]) < 1e-5)
+                }
+            }
+        } else {
+            bench.expectGradients(inputs: x) { x, _ in linear(x[0], p["w"]!, p["bias"]!) }
         }
     }
 

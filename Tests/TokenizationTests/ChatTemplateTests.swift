@@ -145,7 +145,18 @@ struct ChatTemplateTests {
             "'a' | truncate(N)", "'a' | wordwrap(N)", "1.5 | round(N)", "7 | round(N)", "[1] | tojson(indent=N)", "'a'.split('b', N)", "'a'.replace('a', 'b', N)", "'a'.find('a', N)",
             "[1].index(1, N)", "'%*d' % (N, 1)", "'%c' % N", "range(N)", "range(0, N, N)", "'a' | int(0, N)", "N // -1", "N % -1", "2 ** N", "-N", "N | abs",
         ]
-        for use in uses { _ = try? rendered(use.replacingOccurrences(of: "N", with: "(\(number))").withBraces) }
+        var answered = 0
+        for use in uses {
+            let source = use.replacingOccurrences(of: "N", with: "(\(number))").withBraces
+            // A text, or an error of the template's: nothing else, and it takes no more than the limits.
+            do {
+                #expect(try rendered(source).utf8.count <= ChatTemplate.maximumOutputBytes, "\(source)")
+                answered += 1
+            } catch {
+                #expect(error is ChatTemplateError, "\(source): \(error)")
+            }
+        }
+        #expect(answered > 0 && answered <= uses.count)
     }
 
     @Test("a range has at most 100000 numbers")

@@ -3,7 +3,11 @@ import ModelFiles
 /// BLOOM: biases by distance in place of positions, and a norm on the embeddings. Source: BigScience Workshop 2022, arXiv:2211.05100.
 struct BLOOM: ModelFamily {
     let modelType = "bloom", classPrefix = "Bloom"
-    var gguf: GGUFLayout? { GGUFLayout("bloom") }
+    var gguf: GGUFLayout? {
+        var layout = GGUFLayout("bloom")
+        layout.hasAlibi = true
+        return layout
+    }
     var fieldNames: FieldNames {
         var n = FieldNames.openAI
         (n.hidden, n.positions, n.activation) = ("hidden_size", nil, nil)

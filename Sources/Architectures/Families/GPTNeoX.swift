@@ -6,7 +6,7 @@ struct GPTNeoX: ModelFamily {
     var gguf: GGUFLayout? {
         var layout = GGUFLayout("gptneox")
         layout.fields = [("use_parallel_residual", "use_parallel_residual")]
-        layout.share = "rotary_pct"
+        (layout.share, layout.ropeBase) = ("rotary_pct", "rotary_emb_base")
         layout.needsBiases = true
         return layout
     }
@@ -20,8 +20,7 @@ struct GPTNeoX: ModelFamily {
         var c = try sizes(fields, epsilon: 1e-5)
         c.useLayerNormsAndBiases()
         if !fields.has("hidden_act") { c.activation = .gelu }
-        c.attentionBias = try fields.optionalBool("attention_bias") ?? true
-        c.attentionOutputBias = c.attentionBias
+        try readAttentionBias(fields, &c, default: true)
         c.rope = try rotary(fields, &c, share: 0.25, legacyBase: "rotary_emb_base", legacyShare: "rotary_pct")
         c.isParallel = try fields.optionalBool("use_parallel_residual") ?? true
         c.projections = .grouped

@@ -11,7 +11,7 @@ struct Gemma: ModelFamily {
 /// Gemma 2: norms around both sublayers, caps on scores and logits, a window in every other layer. Source: Gemma Team 2024, arXiv:2408.00118.
 struct Gemma2: ModelFamily {
     let modelType = "gemma2", classPrefix = "Gemma2"
-    var gguf: GGUFLayout? { .gemma("gemma2", period: 2) }
+    var gguf: GGUFLayout? { .gemma("gemma2", period: 2, widelyScaledLayers: 46) }
 
     func configuration(_ fields: ConfigFields) throws -> TransformerConfiguration {
         try gemmaWithWindow(fields, window: 4096) { $0 % 2 == 0 }
@@ -22,7 +22,7 @@ struct Gemma2: ModelFamily {
 /// Source: Gemma Team 2025, arXiv:2503.19786.
 struct Gemma3: ModelFamily {
     let modelType = "gemma3_text", classPrefix = "Gemma3"
-    var gguf: GGUFLayout? { .gemma("gemma3", period: 6) }
+    var gguf: GGUFLayout? { .gemma("gemma3", period: 6, widelyScaledLayers: 62) }
 
     func configuration(_ fields: ConfigFields) throws -> TransformerConfiguration {
         // Today's files have `layer_types`, and the pattern as a leftover under the other name.
@@ -43,8 +43,7 @@ extension ModelFamily {
         c.activation = try activation(fields, "hidden_activation") ?? .geluTanh
         c.norm = .rmsPlusOne
         c.embeddingScale = Float(c.hiddenSize).squareRoot()
-        c.attentionBias = try fields.optionalBool("attention_bias") ?? false
-        c.attentionOutputBias = c.attentionBias
+        try readAttentionBias(fields, &c)
         if try !fields.has("rope_parameters") || fields.fields("rope_parameters").has("rope_theta") { c.rope = try rotary(fields, &c) }
         return c
     }
@@ -64,10 +63,10 @@ extension ModelFamily {
 }
 
 extension GGUFLayout {
-    fileprivate static func gemma(_ architecture: String, period: Int? = nil) -> GGUFLayout {
+    fileprivate static func gemma(_ architecture: String, period: Int? = nil, widelyScaledLayers: Int? = nil) -> GGUFLayout {
         var layout = GGUFLayout(architecture)
         layout.shiftsNorms = true
-        layout.period = period
+        (layout.period, layout.widelyScaledLayers) = (period, widelyScaledLayers)
         layout.normsQueries = architecture == "gemma3"
         if period != nil {
             layout.fields = [

@@ -12,8 +12,7 @@ struct Llama: ModelFamily {
     func configuration(_ fields: ConfigFields) throws -> TransformerConfiguration {
         var c = try sizes(fields)
         c.rope = try rotary(fields, &c)
-        c.attentionBias = try fields.optionalBool("attention_bias") ?? false
-        c.attentionOutputBias = c.attentionBias
+        try readAttentionBias(fields, &c)
         c.mlpBias = try fields.optionalBool("mlp_bias") ?? false
         try refuseWindows(fields, c)
         if let parts = try fields.optionalInt("pretraining_tp", range: 1...1024), parts != 1 {

@@ -14,8 +14,7 @@ struct ModernBERT: ModelFamily {
         if !fields.has("hidden_activation") { c.activation = .gelu }
         c.norm = try fields.optionalBool("norm_bias") ?? false ? .layer : .layerWithoutBias
         c.isCausal = false
-        c.attentionBias = try fields.optionalBool("attention_bias") ?? false
-        c.attentionOutputBias = c.attentionBias
+        try readAttentionBias(fields, &c)
         c.mlpBias = try fields.optionalBool("mlp_bias") ?? false
         c.skipsFirstNorm = true
         let every = try fields.optionalInt("global_attn_every_n_layers", range: 1...1024) ?? 3

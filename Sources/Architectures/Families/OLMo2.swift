@@ -12,8 +12,7 @@ struct OLMo2: ModelFamily {
     func configuration(_ fields: ConfigFields) throws -> TransformerConfiguration {
         var c = try sizes(fields, epsilon: 1e-5)
         c.rope = try rotary(fields, &c)
-        c.attentionBias = try fields.optionalBool("attention_bias") ?? false
-        c.attentionOutputBias = c.attentionBias
+        try readAttentionBias(fields, &c)
         c.queryKeyNorm = QueryKeyNorm(kind: .rms, isWhole: true)
         (c.names.attentionPreNorm, c.names.attentionPostNorm) = (nil, "post_attention_layernorm")
         (c.names.mlpPreNorm, c.names.mlpPostNorm) = (nil, "post_feedforward_layernorm")

@@ -47,8 +47,7 @@ extension ModelFamily {
     fileprivate func qwen3(_ fields: ConfigFields) throws -> TransformerConfiguration {
         var c = try sizes(fields)
         c.rope = try rotary(fields, &c)
-        c.attentionBias = try fields.optionalBool("attention_bias") ?? false
-        c.attentionOutputBias = c.attentionBias
+        try readAttentionBias(fields, &c)
         c.queryKeyNorm = QueryKeyNorm(kind: .rms)
         try qwenWindow(fields, &c)
         return c

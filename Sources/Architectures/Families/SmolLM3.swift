@@ -13,8 +13,7 @@ struct SmolLM3: ModelFamily {
     func configuration(_ fields: ConfigFields) throws -> TransformerConfiguration {
         var c = try sizes(fields, isTied: true)
         c.rope = try rotary(fields, &c, base: 2e6)
-        c.attentionBias = try fields.optionalBool("attention_bias") ?? false
-        c.attentionOutputBias = c.attentionBias
+        try readAttentionBias(fields, &c)
         c.mlpBias = try fields.optionalBool("mlp_bias") ?? false
         let interval = try fields.optionalInt("no_rope_layer_interval", range: 1...1024) ?? 4
         if fields.has("no_rope_layers") {

@@ -23,6 +23,10 @@ struct XLNet: ModelFamily {
         for (name, value) in [("untie_r", true), ("bi_data", false), ("same_length", false)] where try fields.optionalBool(name) ?? value != value {
             throw fields.error(name, "is \(!value), which is not supported")
         }
+        // How the head of sequences reads its row; other ways exist in the library.
+        for (name, value) in [("summary_type", JSON.string("last")), ("summary_use_proj", true), ("summary_activation", "tanh")] {
+            if let given = fields.json(name), given != value { throw fields.error(name, "is \(given.text()), which is not supported") }
+        }
         // Memory of earlier segments is a caller's choice; the fields of question answering belong to beams that other classes search.
         for name in ["mem_len", "reuse_len", "use_mems_eval", "use_mems_train", "start_n_top", "end_n_top"] { _ = fields.json(name) }
         let clamp = try fields.optionalInt("clamp_len", range: -1...(1 << 27)) ?? -1
