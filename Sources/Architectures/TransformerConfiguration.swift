@@ -273,8 +273,6 @@ public struct WeightNames: Sendable, Equatable {
     public var headBias = "lm_head.bias"
     /// Matrices of the blocks lie as `[inputs, outputs]` in Hugging Face files.
     public var isTransposed = false
-    /// llama.cpp's names, where a module has another than is usual for its role.
-    public var gguf: [String: String] = [:]
 
     public init() {}
 }

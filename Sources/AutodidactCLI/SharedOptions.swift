@@ -50,6 +50,95 @@ struct SamplingArguments: ParsableArguments {
     }
 }
 
+extension Classifier.Method: ExpressibleByArgument {}
+
+/// How a model is asked for a class.
+struct ClassifierOptions: ParsableArguments {
+    @Option(help: "Words that stand for the classes, in their order, separated by commas; the names of the classes when left out.")
+    var words: String?
+
+    @Option(help: "What the model reads, with {text}, {pair} and {mask}.")
+    var template: String?
+
+    @Option(help: "head, mask or likelihood; what the model is made for when left out.")
+    var method: Classifier.Method?
+
+    func classifier(_ model: Model, labels: [String]?) throws -> Classifier {
+        try Classifier(model, labels: labels, words: words.map(split), template: template, method: method)
+    }
+}
+
+/// A JSONL file of texts, and how to read it.
+struct LabelledTextOptions: ParsableArguments {
+    @Option(help: "A JSONL file with one text a line; - is standard input.")
+    var input: String
+
+    @Option(name: .customLong("text-field"), help: "The field of the text.")
+    var textField: String = "text"
+
+    @Option(name: .customLong("pair-field"), help: "The field of a second text, such as a hypothesis.")
+    var pairField: String?
+
+    @Option(name: .customLong("label-field"), help: "The field of the label: the name of a class, or its number from 0.")
+    var labelField: String = "label"
+
+    @Option(help: "The classes in their order, separated by commas.")
+    var labels: String?
+
+    var names: [String]? { labels.map(split) }
+
+    func read(_ path: String? = nil, needsLabels: Bool) throws -> [LabelledText] {
+        let path = path ?? input
+        let texts = try LabelledText.read(path, LabelledText.Fields(text: textField, pair: pairField, label: labelField), needsLabels: needsLabels)
+        guard !texts.isEmpty else { throw FileError(file: path, problem: "holds no texts", advice: "Write one JSON object a line.") }
+        return texts
+    }
+}
+
+/// "a, b" is two words.
+func split(_ list: String) -> [String] { list.split(separator: ",", omittingEmptySubsequences: false).map { $0.trimmingCharacters(in: .whitespaces) } }
+
+/// A model, with an adapter over it where one is named.
+func openModel(_ path: String, adapter: String? = nil, on backend: any Backend) throws -> Model {
+    let model = try Model(path: path, as: adapter.flatMap { try Model.task(ofAdapter: $0) }, on: backend)
+    return try adapter.map { try model.with(adapter: $0) } ?? model
+}
+
+/// Makes the folder that is to be written, before the work that fills it, so that a place that cannot be written is known at once.
+/// - Throws: `FileError` where it is there already, or cannot be made.
+func makeFolder(_ output: String) throws {
+    try refuseExisting(output)
+    do {
+        try FileManager.default.createDirectory(atPath: output, withIntermediateDirectories: true)
+    } catch {
+        throw FileError(file: output, problem: "cannot be made (\(((error as NSError).localizedFailureReason ?? error.localizedDescription).trimmingCharacters(in: .punctuationCharacters)))", advice: "Choose an --output in a folder that can be written.")
+    }
+}
+
+/// Takes an empty folder away again after work that failed.
+func removeIfEmpty(_ folder: String) {
+    if (try? FileManager.default.contentsOfDirectory(atPath: folder))?.isEmpty == true { try? FileManager.default.removeItem(atPath: folder) }
+}
+
+/// - Throws: `FileError` where something would be written over.
+func refuseExisting(_ output: String) throws {
+    guard !output.isEmpty else { throw ValidationError("--output: must be a path.") }
+    guard FileManager.default.fileExists(atPath: output) else { return }
+    throw FileError(file: output, problem: "exists already", advice: "Choose another --output, or remove it.")
+}
+
+/// The most memory that the process has held, in bytes.
+func peakMemory() -> Int {
+    var usage = rusage()
+    #if os(Linux)
+    getrusage(__rusage_who_t(RUSAGE_SELF.rawValue), &usage)
+    return usage.ru_maxrss * 1024
+    #else
+    getrusage(RUSAGE_SELF, &usage)
+    return usage.ru_maxrss
+    #endif
+}
+
 /// One line of JSON, keys in the order given.
 func jsonLine(_ members: [(key: String, value: JSON)]) -> String { JSON.object(JSONObject(members)).text() }
 

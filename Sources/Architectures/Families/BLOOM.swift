@@ -31,13 +31,3 @@ struct BLOOM: ModelFamily {
         return c
     }
 }
-
-extension TransformerConfiguration {
-    /// The names of Megatron's blocks, with queries, keys and values of each head together.
-    mutating func useFusedHeads() {
-        projections = .grouped
-        (names.base, names.embedding, names.layer, names.finalNorm) = ("transformer.", "word_embeddings", "h.", "ln_f")
-        (names.fused, names.output) = ("self_attention.query_key_value", "self_attention.dense")
-        (names.up, names.down) = ("mlp.dense_h_to_4h", "mlp.dense_4h_to_h")
-    }
-}

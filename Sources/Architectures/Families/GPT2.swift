@@ -53,23 +53,3 @@ struct GPTJ: ModelFamily {
         return c
     }
 }
-
-extension FieldNames {
-    /// The names that OpenAI's files began with.
-    static var openAI: FieldNames {
-        var n = FieldNames()
-        (n.hidden, n.layers, n.heads, n.positions) = ("n_embd", "n_layer", "n_head", "n_positions")
-        (n.intermediate, n.kvHeads, n.headDim) = ("n_inner", nil, nil)
-        (n.epsilon, n.activation) = ("layer_norm_epsilon", "activation_function")
-        return n
-    }
-}
-
-extension WeightNames {
-    static var openAI: WeightNames {
-        var names = WeightNames()
-        (names.base, names.embedding, names.layer) = ("transformer.", "wte", "h.")
-        (names.attentionPreNorm, names.finalNorm) = ("ln_1", "ln_f")
-        return names
-    }
-}

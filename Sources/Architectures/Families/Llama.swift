@@ -21,11 +21,3 @@ struct Llama: ModelFamily {
         return c
     }
 }
-
-extension GGUFLayout {
-    static var llama: GGUFLayout {
-        var layout = GGUFLayout("llama")
-        layout.pairsRows = true
-        return layout
-    }
-}

@@ -21,23 +21,3 @@ struct Mixtral: ModelFamily {
         return c
     }
 }
-
-extension ModelFamily {
-    /// The experts of a family whose names and sizes are given.
-    /// - Parameter count: names of the field, the library's first.
-    func experts(
-        _ fields: ConfigFields, _ c: TransformerConfiguration, count names: [String], inner: Int, isNormalised: Bool, layers: Set<Int>, router: String, expert: String,
-        gate: String, up: String, down: String
-    ) throws -> ExpertChoices {
-        let name = names.first { fields.has($0) } ?? names[0]
-        let count = try fields.int(name, range: 1...4096)
-        let perToken = try fields.int("num_experts_per_tok", range: 1...4096)
-        guard perToken <= count else { throw fields.error("num_experts_per_tok", "is \(perToken), but '\(name)' is \(count)") }
-        guard count * layers.count <= 1 << 16 else { throw fields.error(name, "is \(count), in \(layers.count) layers: more than 65536 experts are not supported") }
-        let balance = try fields.optionalDouble("router_aux_loss_coef", range: .nonnegative) ?? 0.001
-        let isBalanced = try fields.optionalBool("output_router_logits") ?? false
-        return ExpertChoices(
-            count: count, perToken: perToken, intermediateSize: inner, isNormalised: isNormalised, layers: layers, balance: isBalanced ? balance : 0, router: router,
-            expert: expert, gate: gate, up: up, down: down)
-    }
-}

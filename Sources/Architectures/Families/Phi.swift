@@ -51,11 +51,3 @@ struct Phi3: ModelFamily {
         return c
     }
 }
-
-extension TransformerConfiguration {
-    /// Layer norms, and biases in all projections and in a plain MLP: how transformers were before Llama.
-    mutating func useLayerNormsAndBiases() {
-        norm = .layer
-        (attentionBias, attentionOutputBias, mlpBias, isGated) = (true, true, true, false)
-    }
-}
