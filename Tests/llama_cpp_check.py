@@ -1,12 +1,15 @@
 """Opens a GGUF file that `autodidact convert` wrote with llama.cpp and compares.
 
     python Tests/llama_cpp_check.py AUTODIDACT FILE.gguf [REFERENCE]
+    python Tests/llama_cpp_check.py FOLDER
 
 Token ids and greedy answers on 20 prompts, beside those of `autodidact generate` on REFERENCE (the same file when left out). Equality is expected
 for f32 and f16; for other types the number of equal answers is what is reported. Needs llama-cpp-python; exits 0 with a message when it is not
-installed.
+installed. With a folder alone, the logits of the golden models that the conversion tests wrote there (AUTODIDACT_GGUF_OUT=FOLDER) are compared
+with ours: differences of 1e-3 come from llama.cpp's gelu and key/value cache in 16 bits.
 """
 import json
+import pathlib
 import subprocess
 import sys
 
@@ -16,6 +19,18 @@ except ImportError as error:
     print(f"skipped: {error}")
     sys.exit(0)
 
+if len(sys.argv) == 2:
+    files = sorted(pathlib.Path(sys.argv[1]).glob("*.gguf"))
+    worst = {}
+    for file in files:
+        golden = json.loads(file.with_suffix(".json").read_text())
+        # Context and batch as small as the text: llama.cpp chooses stretched rotary tables by the size of the context.
+        model = Llama(str(file), n_ctx=len(golden["ids"]), verbose=False, logits_all=True, type_k=0, type_v=0)
+        model.eval(golden["ids"])
+        theirs, ours = model.scores[: len(golden["ids"])].flatten(), golden["logits"]
+        worst[file.stem] = max(abs(a - b) for a, b in zip(theirs, ours))
+        print(f"{file.stem}: {worst[file.stem]:.2e} of {max(map(abs, ours)):.2f}")
+    sys.exit(0 if files and all(value < 1e-2 for value in worst.values()) else f"{len(files)} files; too far off: {[name for name, value in worst.items() if value >= 1e-2]}")
 executable, path = sys.argv[1:3]
 reference = sys.argv[3] if len(sys.argv) > 3 else path
 prompts = [

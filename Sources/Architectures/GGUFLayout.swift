@@ -11,6 +11,8 @@ public struct GGUFLayout: Sendable {
     public var shiftsNorms = false
     /// Settings beside the usual ones: key, after the architecture, and the field of config.json.
     public var fields: [(key: String, field: String)] = []
+    /// What llama.cpp takes for granted, by the field of config.json.
+    public var constants: [(field: String, value: JSON)] = []
     /// Settings that a tensor's presence stands for.
     public var flags: [(tensor: String, field: String)] = []
     /// The field of the base of rotary positions.
@@ -158,10 +160,10 @@ extension TransformerConfiguration {
         copy("rope.freq_base", as: layout.ropeBase)
         for (tensor, field) in layout.flags { members.append((field, .bool(gguf.info(tensor) != nil))) }
         for (name, field) in layout.fields { copy(name, as: field) }
-        for name in ["rope_freqs.weight", "rope_factors_long.weight"] where gguf.info(name) != nil {
-            throw refuse("'\(name)' stretches the rotary frequencies, which is not supported from GGUF")
-        }
-        if let kind = key("rope.scaling.type")?.string, kind != "none" {
+        members += layout.constants.map { ($0.field, $0.value) }
+        if let scaling = try RotaryScaling.ggufTables(gguf, architecture) {
+            members.append(("rope_scaling", .object(scaling)))
+        } else if let kind = key("rope.scaling.type")?.string, kind != "none" {
             guard ["linear", "yarn"].contains(kind), let factor = key("rope.scaling.factor")?.double else { throw refuse("rope scaling '\(kind)' is not supported from GGUF") }
             let length = key("rope.scaling.original_context_length")?.int.map { [("original_max_position_embeddings", JSON.integer(Int64($0)))] } ?? []
             members.append(("rope_scaling", .object(JSONObject([("rope_type", .string(kind)), ("factor", .number(factor))] + length))))
@@ -225,6 +227,11 @@ extension TransformerConfiguration {
         if unrotatedLayers != Set((0..<numHiddenLayers).filter { layer in layout.unrotatedPeriod.map { (layer + 1) % $0 == 0 } ?? false }) {
             throw refuse("other layers without positions")
         }
+        if let experts {
+            guard layout.fields.contains(where: { $0.key == "expert_count" }) else { throw refuse("experts") }
+            guard experts.layers.count == numHiddenLayers else { throw refuse("layers without experts") }
+            guard experts.isNormalised else { throw refuse("experts whose probabilities do not sum to one") }
+        }
         if layout.normsQueries != (queryKeyNorm != nil) { throw refuse(layout.normsQueries ? "no norms on queries and keys" : "norms on queries and keys") }
         var values: [(key: String, value: GGUFValue)] = [
             ("general.architecture", .string(a)), ("\(a).context_length", .uint(UInt64(maxPositionEmbeddings))), ("\(a).embedding_length", .uint(UInt64(hiddenSize))),
@@ -245,8 +252,18 @@ extension TransformerConfiguration {
                     ("\(a).rope.scaling.type", .string("yarn")), ("\(a).rope.scaling.factor", .float(factor)),
                     ("\(a).rope.scaling.original_context_length", .uint(UInt64(length))),
                 ]
-            case .llama3, .longrope: throw refuse("rotary positions of this kind without further tables")
+            // Said by tables: `ggufTables`.
+            case .llama3: break
+            case .longrope(_, _, let length, let magnitude):
+                values += [
+                    ("\(a).rope.scaling.type", .string("longrope")), ("\(a).rope.scaling.attn_factor", .float(magnitude)),
+                    ("\(a).rope.scaling.original_context_length", .uint(UInt64(length))),
+                ]
             }
+        }
+        if let experts {
+            for (key, value) in [("expert_count", experts.count), ("expert_used_count", experts.perToken), ("expert_feed_forward_length", experts.intermediateSize)]
+            where layout.fields.contains(where: { $0.key == key }) { values.append(("\(a).\(key)", .uint(UInt64(value)))) }
         }
         for (key, field) in layout.fields where !values.contains(where: { $0.key == "\(a).\(key)" }) {
             switch source?[field] {

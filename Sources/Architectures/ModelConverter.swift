@@ -68,7 +68,10 @@ extension Transformer {
         let shifted = tensors.flatMap(\.parts).filter { $0.1.shift != 0 }.map { part -> (key: String, value: GGUFValue) in
             (TransformerConfiguration.ggufExactKey + part.0.name, .floats(parameters.read(part.0).map { Double($0) }))
         }
-        let writer = try GGUFWriter(path: path, tensors: tensors.map { ($0.name, $0.dtype, $0.shape) }, metadata: metadata + shifted)
+        let tables = configuration.rope?.ggufTables(rotated: configuration.rotaryDim) ?? []
+        let writer = try GGUFWriter(
+            path: path, tensors: tables.map { ($0.name, .f32, [$0.values.count]) } + tensors.map { ($0.name, $0.dtype, $0.shape) }, metadata: metadata + shifted)
+        for table in tables { try writer.append(table.values) }
         for tensor in tensors {
             for (parameter, place) in tensor.parts { try append(parameter, place, to: writer) }
         }

@@ -29,21 +29,25 @@ public struct RotaryScaling: Sendable, Equatable {
 
     /// One frequency per rotated pair; with `isStretched` those of sequences beyond `switchLength`.
     public func frequencies(rotated: Int, isStretched: Bool = false) -> [Float] {
+        exactFrequencies(rotated: rotated, isStretched: isStretched).map { Float($0) }
+    }
+
+    func exactFrequencies(rotated: Int, isStretched: Bool = false) -> [Double] {
         let plain = rotaryFrequencies(rotated: rotated, base: base)
         switch variant {
         case .none:
-            return plain.map { Float($0) }
+            return plain
         case .longrope(let short, let long, _, _):
-            return zip(plain, isStretched ? long : short).map { Float(1 / ($1 / $0)) }
+            return zip(plain, isStretched ? long : short).map { 1 / ($1 / $0) }
         case .linear(let factor):
-            return plain.map { Float($0 / factor) }
+            return plain.map { $0 / factor }
         case .llama3(let factor, let low, let high, let original):
             return plain.map { frequency in
                 let turns = Double(original) * frequency / (2 * .pi)  // the original length over the wavelength
-                if turns < low { return Float(frequency / factor) }
-                if turns > high { return Float(frequency) }
+                if turns < low { return frequency / factor }
+                if turns > high { return frequency }
                 let blend = (turns - low) / (high - low)
-                return Float((1 - blend) * frequency / factor + blend * frequency)
+                return (1 - blend) * frequency / factor + blend * frequency
             }
         case .yarn(let factor, let betaFast, let betaSlow, let original, _):
             /// The pair that turns `turns` times over the original length.
@@ -53,7 +57,7 @@ public struct RotaryScaling: Sendable, Equatable {
             if high == low { high += 0.001 }
             return plain.enumerated().map { index, frequency in
                 let ramp = min(max((Double(index) - low) / (high - low), 0), 1)
-                return Float(frequency / factor * ramp + frequency * (1 - ramp))
+                return frequency / factor * ramp + frequency * (1 - ramp)
             }
         }
     }

@@ -15,7 +15,7 @@ struct GGUFConversionTests {
 
     /// What llama.cpp has no layout for.
     private static let refused: Set<String> = [
-        "mistral", "mixtral_aux", "gpt2_options", "bloom_six_heads", "gemma2", "gemma3_text", "llama_rope_llama3", "phi3", "phi3_longrope", "qwen2_window", "phi_qk_norm", "gpt_neox_sequential", "falcon_alibi", "smollm3",
+        "mistral", "mixtral_aux", "gpt2_options", "bloom_six_heads", "gemma2", "gemma3_text", "phi3", "qwen2_window", "qwen3_moe", "qwen3_moe_unnormalised", "phi_qk_norm", "gpt_neox_sequential", "falcon_alibi", "smollm3",
     ]
 
     @Test("every weight and the configuration come back bit for bit, also from the settings that llama.cpp reads", arguments: Fixtures.folders("models"))
@@ -23,7 +23,22 @@ struct GGUFConversionTests {
         let object = try #require(try JSON.read(path: "\(Fixtures.root)/models/\(name)/config.json").object)
         let c = try TransformerConfiguration(ConfigFields(object, file: name))
         guard FamilySupport.all.contains(where: { $0.modelType == c.modelType && $0.gguf != nil }), c.purpose == .languageModel, c.isCausal else { return }
-        let model = try model(name)
+        try check(try model(name), name)
+    }
+
+    @Test("experts in all layers, where llama.cpp has a layout")
+    func experts() throws {
+        let file = "\(Fixtures.root)/models/qwen3_moe/config.json"
+        var object = try #require(try JSON.read(path: file).object)
+        object["mlp_only_layers"] = .array([])
+        let model = Transformer(try TransformerConfiguration(ConfigFields(object, file: file)), on: try self.model("llama").backend)
+        model.initialize(RandomKey(seed: 7))
+        try check(model, "qwen3_moe_everywhere")
+    }
+
+    /// Writes a model, reads it with our configuration and with llama.cpp's settings, and compares bits.
+    private func check(_ model: Transformer, _ name: String) throws {
+        let c = model.configuration
         let path = FileManager.default.temporaryDirectory.appendingPathComponent("gguf-\(UUID().uuidString).gguf").path
         defer { try? FileManager.default.removeItem(atPath: path) }
         guard let metadata = try? c.ggufMetadata(file: path) else {
@@ -44,6 +59,10 @@ struct GGUFConversionTests {
         // For llama.cpp to be compared with the references: it takes a model without a vocabulary.
         if let folder = ProcessInfo.processInfo.environment["AUTODIDACT_GGUF_OUT"] {
             try model.writeGGUF(to: "\(folder)/\(name).gguf", as: .f32, metadata: metadata + [("tokenizer.ggml.model", .string("no_vocab"))])
+            let report = JSON.object(JSONObject([
+                ("ids", .array(input.tokens.map { .integer(Int64($0)) })), ("logits", .array(model.logits(model.hiddenStates(input)).read().map { .number(Double($0)) })),
+            ]))
+            try Data(report.text().utf8).write(to: URL(fileURLWithPath: "\(folder)/\(name).json"))
         }
     }
 

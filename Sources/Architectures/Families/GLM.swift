@@ -3,6 +3,7 @@ import ModelFiles
 /// GLM-4-9B: neighbouring entries of half of each head turn. Source: Zeng et al. 2024, arXiv:2406.12793.
 struct GLM: ModelFamily {
     let modelType = "glm", classPrefix = "Glm"
+    var gguf: GGUFLayout? { .glm("chatglm") }
 
     func configuration(_ fields: ConfigFields) throws -> TransformerConfiguration { try glm(fields) }
 }
@@ -10,12 +11,7 @@ struct GLM: ModelFamily {
 /// GLM-4-0414: the same with norms on what the sublayers give.
 struct GLM4: ModelFamily {
     let modelType = "glm4", classPrefix = "Glm4"
-    var gguf: GGUFLayout? {
-        var layout = GGUFLayout("glm4")
-        layout.flags = [("blk.0.attn_q.bias", "attention_bias")]
-        layout.share = "partial_rotary_factor"
-        return layout
-    }
+    var gguf: GGUFLayout? { .glm("glm4") }
 
     func configuration(_ fields: ConfigFields) throws -> TransformerConfiguration {
         var c = try glm(fields)
@@ -33,5 +29,14 @@ extension ModelFamily {
         c.attentionBias = try fields.optionalBool("attention_bias") ?? false
         c.names.gateUp = "mlp.gate_up_proj"
         return c
+    }
+}
+
+extension GGUFLayout {
+    fileprivate static func glm(_ architecture: String) -> GGUFLayout {
+        var layout = GGUFLayout(architecture)
+        layout.flags = [("blk.0.attn_q.bias", "attention_bias")]
+        layout.share = "partial_rotary_factor"
+        return layout
     }
 }

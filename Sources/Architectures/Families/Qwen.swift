@@ -30,6 +30,13 @@ struct Qwen3: ModelFamily {
 /// Qwen 3 with experts in some layers.
 struct Qwen3MoE: ModelFamily {
     let modelType = "qwen3_moe", classPrefix = "Qwen3Moe"
+    var gguf: GGUFLayout? {
+        var layout = GGUFLayout("qwen3moe")
+        layout.normsQueries = true
+        layout.fields = [("expert_count", "num_experts"), ("expert_used_count", "num_experts_per_tok"), ("expert_feed_forward_length", "moe_intermediate_size")]
+        layout.constants = [("norm_topk_prob", .bool(true))]
+        return layout
+    }
 
     func configuration(_ fields: ConfigFields) throws -> TransformerConfiguration {
         var c = try qwen3(fields)
