@@ -120,6 +120,8 @@ extension TransformerConfiguration {
 
     /// Where this engine keeps the configuration of a model that it converted, whole.
     static let ggufConfigKey = "autodidact.config_json"
+    /// `pooling_type`.
+    public static let ggufPoolings: [HeadChoices.Pooling: Int] = [.mean: 1, .first: 2, .last: 3]
     /// Before the name of a weight that the file holds shifted, and so rounded: its own values.
     static let ggufExactKey = "autodidact.exact."
 
@@ -202,8 +204,11 @@ extension TransformerConfiguration {
     }
 
     /// The settings that llama.cpp reads, and the configuration whole.
+    /// - Parameters:
+    ///   - file: for errors.
+    ///   - pooling: how vectors of texts are made, where that is known.
     /// - Throws: `FileError` for what llama.cpp would compute otherwise.
-    public func ggufMetadata(file: String) throws -> [(key: String, value: GGUFValue)] {
+    public func ggufMetadata(file: String, pooling: HeadChoices.Pooling? = nil) throws -> [(key: String, value: GGUFValue)] {
         guard ggufLayout == nil || purpose == .languageModel && isCausal || purpose == .base else {
             throw FileError(
                 file: file, problem: "cannot be written: GGUF files have no place for the head of this '\(modelType)' model", advice: "Keep the Hugging Face folder, or convert the bare model without its head.")
@@ -275,9 +280,9 @@ extension TransformerConfiguration {
         }
         if !isCausal {
             values.append(("\(a).attention.causal", .bool(false)))
-            // What llama.cpp makes of all tokens when it is asked for one vector: their mean.
-            values.append(("\(a).pooling_type", .uint(1)))
         }
+        // What llama.cpp makes of all tokens when it is asked for one vector: the mean, where nothing is known of a masked model.
+        if let pooling = pooling ?? (isCausal ? nil : .mean), let kind = Self.ggufPoolings[pooling] { values.append(("\(a).pooling_type", .uint(UInt64(kind)))) }
         if segmentCount > 0 { values.append(("tokenizer.ggml.token_type_count", .uint(UInt64(segmentCount)))) }
         values.append((Self.ggufConfigKey, .string(JSON.object(configJSON()).text())))
         return values

@@ -9,13 +9,17 @@ extension Model {
     public static let writableTypes: [DType] = [.f32, .f16, .bf16, .q8_0, .q4_0, .q4_1, .q4_K, .q6_K]
 
     /// Writes a GGUF file with tokenizer, chat template and configuration.
+    /// - Parameters:
+    ///   - path: of the file.
+    ///   - dtype: of matrices.
+    ///   - pooling: how vectors of texts are made, where the model is known to make them.
     /// - Throws: `FileError` for what llama.cpp computes otherwise or a type cannot hold, `TokenizerError`.
     /// - Returns: weights for which the format has no place: the pooler of a bare masked model.
     @discardableResult
-    public func saveGGUF(to path: String, as dtype: DType) throws -> [String] {
-        if !transformer.adapters.isEmpty { return try with(try transformer.merged()).saveGGUF(to: path, as: dtype) }
+    public func saveGGUF(to path: String, as dtype: DType, pooling: HeadChoices.Pooling? = nil) throws -> [String] {
+        if !transformer.adapters.isEmpty { return try with(try transformer.merged()).saveGGUF(to: path, as: dtype, pooling: pooling) }
         let c = transformer.configuration
-        let metadata = try c.ggufMetadata(file: path) + tokenizer.ggufMetadata(rows: c.vocabularySize, source: path)
+        let metadata = try c.ggufMetadata(file: path, pooling: pooling) + tokenizer.ggufMetadata(rows: c.vocabularySize, source: path)
         return try transformer.writeGGUF(to: path, as: dtype, metadata: metadata)
     }
 

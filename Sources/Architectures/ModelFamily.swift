@@ -9,6 +9,8 @@ public protocol ModelFamily: Sendable {
     var classPrefix: String { get }
     /// How the class of the language model ends.
     var languageModelClass: String { get }
+    /// How the class ends whose head points at the first and the last token of a span.
+    var spanClass: String { get }
     var kind: ModelKind { get }
     /// How llama.cpp keeps its models, where it has a layout.
     var gguf: GGUFLayout? { get }
@@ -76,6 +78,7 @@ public struct FieldNames: Sendable {
 
 extension ModelFamily {
     public var languageModelClass: String { "ForCausalLM" }
+    public var spanClass: String { "ForQuestionAnswering" }
     public var kind: ModelKind {
         switch languageModelClass {
         case "ForMaskedLM": .masked
@@ -119,7 +122,7 @@ extension ModelFamily {
             case .base: "Model"
             case .sequenceClassification: "ForSequenceClassification"
             case .tokenClassification: "ForTokenClassification"
-            case .span: "ForQuestionAnswering"
+            case .span: spanClass
             }
         return classPrefix + ending
     }

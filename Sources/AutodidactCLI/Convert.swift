@@ -30,14 +30,15 @@ struct Convert: AsyncParsableCommand {
         try refuseExisting(output)
         let isGGUF = output.lowercased().hasSuffix(".gguf")
         let source = try Model(path: model, on: try engine.backend())
-        let dtype = try chosen(isGGUF)
+        let dtype = try chosen(isGGUF), embedding = try TextEmbedder.options(of: model)
         if isGGUF {
-            let left = try source.saveGGUF(to: output, as: dtype)
+            let left = try source.saveGGUF(to: output, as: dtype, pooling: embedding?.pooling)
             if !left.isEmpty { printError("left out, because GGUF files have no place for it: \(left.joined(separator: ", "))") }
         } else {
             try makeFolder(output)
             defer { removeIfEmpty(output) }
             try source.save(to: output, as: dtype)
+            if let embedding { try TextEmbedder.write(embedding, width: source.transformer.configuration.hiddenSize, to: output) }
         }
         let written = try Model(path: output, on: try engine.backend())
         let bytes = try size(of: output)

@@ -38,6 +38,7 @@ struct Embed: AsyncParsableCommand {
 
     func run() async throws {
         let texts = try text + (input.map { try LabelledText.read($0, LabelledText.Fields(text: textField), needsLabels: false).map(\.text) } ?? [])
+        if similarity, texts.count < 2 { throw ValidationError("--similarity: needs two or more texts.") }
         let own = try TextEmbedder.options(of: model)
         let model = try Model(path: model, on: try engine.backend()).at(precision.value)
         var options = own ?? TextEmbedder.Options(pooling: model.transformer.configuration.isCausal && model.transformer.configuration.encoderLayers == nil ? .last : .mean)

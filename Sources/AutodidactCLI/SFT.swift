@@ -10,7 +10,7 @@ struct SFT: AsyncParsableCommand {
             classification trains a head over {"text", "label"}; --method likelihood or mask trains a generative or masked model to say the class's word instead. \
             tagging trains a head over {"tokens", "tags"}, span one over {"question", "context", "answer", "start"}. mlm masks words of {"text"}. \
             causal trains answers of {"prompt", "completion"} or {"messages"}, or whole {"text"}. \
-            Heads of tags and of spans are trained and saved; there is no command yet that prints what they find. \
+            classify, tag and answer print what such heads find. \
             All weights are trained, or with --rank or --adapter something small beside them, which leaves quantised weights as they are.
             """)
 
@@ -24,7 +24,7 @@ struct SFT: AsyncParsableCommand {
 
     @OptionGroup var data: LabelledTextOptions
 
-    @Option(help: "Classes of a JSONL file that are measured after every epoch and never trained.")
+    @Option(help: "A JSONL file of the same form that is measured after every epoch and never trained.")
     var eval: String?
 
     @Option(help: "The folder to write: a model, or the adapter as a PEFT folder.")
@@ -75,7 +75,6 @@ struct SFT: AsyncParsableCommand {
             throw ValidationError("--\(name) \(value): must be 1 or more.")
         }
         if let rank, !(1...4096).contains(rank) { throw ValidationError("--rank \(rank): must be 1 to 4096.") }
-        if eval != nil, objective != .classification { throw ValidationError("--eval measures classes: it belongs to --objective classification.") }
         if let learningRate, learningRate <= 0 || !learningRate.isFinite { throw ValidationError("--learning-rate \(learningRate): must be above 0.") }
         if kind != .lora, rslora || dora || targets != nil || alpha != nil { throw ValidationError("--rslora, --dora, --targets and --alpha belong to a LoRA adapter: give --rank, or --adapter lora.") }
     }
@@ -86,8 +85,8 @@ struct SFT: AsyncParsableCommand {
     func run() async throws {
         try refuseExisting(output)
         let backend = try engine.backend(), key = RandomKey(seed: seed)
-        let texts = try objective == .classification ? data.read(needsLabels: true) : []
-        let labels = try data.names ?? (objective == .classification ? Set(texts.compactMap(\.label)).sorted() : objective == .tagging ? SupervisedData.tags(data.input) : nil)
+        let file = try lines(data.input), held = try eval.map(lines)
+        let labels = data.names ?? file.labels
         let task: Model.Task? =
             switch objective {
             case .classification: trainsHead ? Model.Task(.sequenceClassification, labels: labels, key: key) : nil
@@ -107,11 +106,10 @@ struct SFT: AsyncParsableCommand {
         } else {
             base = base.with(base.transformer.copy(expanding: true))
         }
-        let model = base, data = try examples(model, texts, labels: labels)
+        let model = base, data = try examples(model, file, labels: labels)
         guard data.count > 0 else { throw FileError(file: self.data.input, problem: "holds no example that can be trained", advice: "Check its lines, and --max-tokens.") }
-        let held = try eval.map { path in try self.data.read(path, needsLabels: true) }
-        // A label that is none of the classes is found before anything is trained.
-        if let held, let labels { _ = try LabelledText.classes(held, names: labels, file: eval!) }
+        // What cannot be measured is found before anything is trained.
+        let heldExamples = try held.map { try examples(model, $0, labels: labels).make(0) }
         try makeFolder(output)
         defer { removeIfEmpty(output) }
         let stop = StopSignal()
@@ -132,7 +130,7 @@ struct SFT: AsyncParsableCommand {
             printLine("update \(result.step) of \(total): loss \(String(format: "%.4f", loss / Double(count))), \(Int(left)) s left")
             (last, loss, count) = (Date(), 0, 0)
         }, onEpoch: { epoch in
-            if let held, let labels { try report(model, held, labels, epoch) }
+            if let held, let heldExamples { printLine("epoch \(epoch + 1): \(try measure(model, held, heldExamples, labels))") }
         }, isCancelled: { stop.isRequested })
         if kind != nil {
             try model.saveAdapter(to: output, base: self.model)
@@ -155,48 +153,80 @@ struct SFT: AsyncParsableCommand {
         try asking.classifier(model, labels: trainsHead ? nil : labels)
     }
 
-    private func report(_ model: Model, _ held: [LabelledText], _ labels: [String], _ epoch: Int) throws {
-        let classes = try LabelledText.classes(held, names: labels, file: eval!)
-        let rows = try classifier(model, labels).classify(held.map { ($0.text, $0.pair) })
-        let right = zip(rows, classes).filter { row, expected in row.indices.max { row[$0] < row[$1] } == expected }.count
-        printLine("epoch \(epoch + 1): \(right) of \(held.count) labels met (\(String(format: "%.1f", Double(right) / Double(held.count) * 100)) %)")
+    /// The lines of a file, by the objective.
+    private enum Lines {
+        case texts([LabelledText], String), tags([TaggedWords], String), spans([SpanQuestion]), other(String)
+
+        var labels: [String]? {
+            switch self {
+            case .texts(let texts, _): Set(texts.compactMap(\.label)).sorted()
+            case .tags(let lines, _): TaggedWords.tags(lines)
+            case .spans, .other: nil
+            }
+        }
+    }
+
+    private func lines(_ path: String) throws -> Lines {
+        switch objective {
+        case .classification: .texts(try data.read(path, needsLabels: true), path)
+        case .tagging: .tags(try TaggedWords.read(path, needsTags: true), path)
+        case .span: .spans(try SpanQuestion.read(path, needsAnswers: true))
+        case .mlm, .causal: .other(path)
+        }
+    }
+
+    /// How well the model does on lines that it was not trained on.
+    private func measure(_ model: Model, _ held: Lines, _ examples: [Example], _ labels: [String]?) throws -> String {
+        switch held {
+        case .texts(let texts, let path):
+            let classes = try LabelledText.classes(texts, names: labels!, file: path)
+            let rows = try classifier(model, labels!).classify(texts.map { ($0.text, $0.pair) })
+            let right = zip(rows, classes).count { row, expected in row.indices.max { row[$0] < row[$1] } == expected }
+            return "\(right) of \(texts.count) labels met (\(String(percent: Double(right) / Double(texts.count))))"
+        case .tags(let lines, _):
+            var score = TagScore()
+            for (found, line) in zip(try TokenTagger(model).tag(lines.map(\.words)), lines) { score.add(found.map { $0?.name }, expected: line.tags!) }
+            return "\(score)"
+        case .spans(let questions):
+            var score = SpanScore()
+            for (found, question) in zip(try SpanFinder(model).find(questions.map { ($0.question, $0.context) }), questions) { score.add(found.text, expected: question.answers) }
+            return "\(score)"
+        case .other:
+            let rows = model.transformer.score(examples, microBatchTokens: microBatchTokens).joined()
+            return "loss \(String(format: "%.4f", -rows.reduce(0) { $0 + Double($1.logProbability) } / Double(max(1, rows.count)))) on \(rows.count) tokens of \(examples.count) lines"
+        }
     }
 
     /// The examples of each epoch; masks are drawn anew.
-    private func examples(_ model: Model, _ texts: [LabelledText], labels: [String]?) throws -> (count: Int, make: (Int) -> [Example]) {
+    private func examples(_ model: Model, _ lines: Lines, labels: [String]?) throws -> (count: Int, make: (Int) -> [Example]) {
         let limit = min(maxTokens, model.transformer.configuration.maxPositionEmbeddings)
-        switch objective {
-        case .classification:
-            let classes = try LabelledText.classes(texts, names: labels!, file: data.input).map { $0! }
-            let all: [Example]
-            if trainsHead {
-                all = try SupervisedData.classification(texts, classes: classes, model, limit: limit)
-            } else {
-                let classifier = try classifier(model, labels!)
-                all = try zip(texts, classes).map { try classifier.example(($0.text, $0.pair), class: $1) }
+        func same(_ all: [Example]) -> (Int, (Int) -> [Example]) { (all.count, { _ in all }) }
+        switch lines {
+        case .texts(let texts, let path):
+            let classes = try LabelledText.classes(texts, names: labels!, file: path).map { $0! }
+            if trainsHead { return same(try SupervisedData.classification(texts, classes: classes, model, limit: limit)) }
+            let classifier = try classifier(model, labels!)
+            return same(try zip(texts, classes).map { try classifier.example(($0.text, $0.pair), class: $1) })
+        case .tags(let lines, let path):
+            return same(try SupervisedData.tagging(lines, labels: labels!, model, limit: limit, file: path))
+        case .spans(let questions):
+            let all = try SupervisedData.spans(questions, model, limit: limit)
+            if all.count < questions.count { printError("warning: \(questions.count - all.count) answers are left out, because they end beyond \(limit) tokens (--max-tokens)") }
+            return same(all)
+        case .other(let path):
+            if objective == .mlm {
+                let filler = try MaskFiller(model)
+                let inputs = try LabelledText.read(path, LabelledText.Fields(text: data.textField), needsLabels: false).map { try model.encode($0.text, limit: limit) }
+                let masking = filler.masking, key = RandomKey(seed: seed).folding("masks")
+                return (inputs.count, { epoch in inputs.enumerated().compactMap { masking.example($1, key: key.folding(epoch).folding($0)) } })
             }
-            return (all.count, { _ in all })
-        case .tagging:
-            let all = try SupervisedData.tagging(data.input, labels: labels!, model, limit: limit)
-            return (all.count, { _ in all })
-        case .span:
-            let all = try SupervisedData.spans(data.input, model, limit: limit)
-            return (all.count, { _ in all })
-        case .mlm:
-            let filler = try MaskFiller(model)
-            let inputs = try LabelledText.read(data.input, LabelledText.Fields(text: data.textField), needsLabels: false).map { try model.encode($0.text, limit: limit) }
-            let masking = filler.masking, key = RandomKey(seed: seed).folding("masks")
-            return (inputs.count, { epoch in inputs.enumerated().compactMap { masking.example($1, key: key.folding(epoch).folding($0)) } })
-        case .causal:
-            var unfinished = 0
-            var dropped = 0
-            let all = try SupervisedData.answers(
-                data.input, textField: data.textField, model, limit: limit, onUnfinished: { _ in unfinished += 1 }, onDropped: { _ in dropped += 1 })
-            if dropped > 0 { printError("warning: \(dropped) lines are left out, because no answer begins within \(limit) tokens (--max-tokens)") }
+            var unfinished = 0, dropped = 0
+            let all = try SupervisedData.answers(path, textField: data.textField, model, limit: limit, onUnfinished: { _ in unfinished += 1 }, onDropped: { _ in dropped += 1 })
+            if dropped > 0 { printError("warning: \(dropped) lines of \(path) are left out, because no answer begins within \(limit) tokens (--max-tokens)") }
             if unfinished > 0 {
-                printError("warning: in \(unfinished) of \(all.count) lines an assistant's turn does not end with a token that ends a turn; the model may not learn to stop. 'autodidact template --show-mask' shows what is trained.")
+                printError("warning: in \(unfinished) of \(all.count) lines of \(path) an assistant's turn does not end with a token that ends a turn; the model may not learn to stop. 'autodidact template --show-mask' shows what is trained.")
             }
-            return (all.count, { _ in all })
+            return same(all)
         }
     }
 }

@@ -37,8 +37,9 @@ public final class TextEmbedder {
         let folder = try ModelFolder(path)
         guard let file = folder.file("modules.json") else {
             guard case .gguf(let path)? = try? folder.weights() else { return nil }
-            let gguf = try GGUFFile(path: path), kinds: [Int: HeadChoices.Pooling] = [1: .mean, 2: .first, 3: .last]
-            guard let kind = gguf["\(gguf["general.architecture"]?.string ?? "").pooling_type"]?.int, let pooling = kinds[kind] else { return nil }
+            let gguf = try GGUFFile(path: path)
+            let kind = gguf["\(gguf["general.architecture"]?.string ?? "").pooling_type"]?.int
+            guard let pooling = TransformerConfiguration.ggufPoolings.first(where: { $0.value == kind })?.key else { return nil }
             return Options(pooling: pooling)
         }
         func refuse(_ problem: String) -> FileError { FileError(file: file, problem: problem, advice: "Pooling by mean, first or last token, and normalising are supported.") }
@@ -64,6 +65,23 @@ public final class TextEmbedder {
         }
         if let path = folder.file("sentence_bert_config.json") { options.maxTokens = try JSON.read(path: path)["max_seq_length"]?.int }
         return options
+    }
+
+    /// Writes the files by which sentence-transformers, and `options(of:)`, know how a folder's vectors are made.
+    public static func write(_ options: Options, width: Int, to folder: String) throws {
+        func module(_ index: Int, _ path: String, _ type: String) -> JSON {
+            .object(JSONObject([("idx", .integer(Int64(index))), ("name", .string("\(index)")), ("path", .string(path)), ("type", .string("sentence_transformers.models.\(type)"))]))
+        }
+        let modules = [module(0, "", "Transformer"), module(1, "1_Pooling", "Pooling")] + (options.isNormalised ? [module(2, "2_Normalize", "Normalize")] : [])
+        let modes: [(String, HeadChoices.Pooling)] = [("cls_token", .first), ("mean_tokens", .mean), ("lasttoken", .last)]
+        let pooling = JSONObject([("word_embedding_dimension", .integer(Int64(width)))] + modes.map { ("pooling_mode_\($0.0)", .bool($0.1 == options.pooling)) })
+        try FileManager.default.createDirectory(atPath: "\(folder)/1_Pooling", withIntermediateDirectories: true)
+        try writeDurably(JSON.array(modules).text(pretty: true) + "\n", to: "\(folder)/modules.json")
+        try writeDurably(JSON.object(pooling).text(pretty: true) + "\n", to: "\(folder)/1_Pooling/config.json")
+        if let maxTokens = options.maxTokens {
+            let limits = JSONObject([("max_seq_length", .integer(Int64(maxTokens))), ("do_lower_case", .bool(false))])
+            try writeDurably(JSON.object(limits).text(pretty: true) + "\n", to: "\(folder)/sentence_bert_config.json")
+        }
     }
 
     /// - Returns: one vector a text.

@@ -18,7 +18,8 @@ public enum JSONL {
     private static func forEach(in bytes: UnsafeRawBufferPointer, source: String, _ body: (_ line: Int, _ value: JSON) throws -> Void) throws {
         var found = false
         var line = 1
-        var rest = bytes[...]
+        // Some editors begin files with a mark of their encoding.
+        var rest = bytes.starts(with: [0xEF, 0xBB, 0xBF]) ? bytes[3...] : bytes[...]
         while !rest.isEmpty {
             let end = rest.firstIndex(of: UInt8(ascii: "\n")) ?? rest.endIndex
             let bytes = UnsafeRawBufferPointer(rebasing: rest[rest.startIndex..<end])

@@ -15,67 +15,31 @@ public enum SupervisedData {
         }
     }
 
-    /// The tags of a file's words, in the order in which they first appear by name.
-    public static func tags(_ path: String) throws -> [String] {
-        var names: Set<String> = []
-        for (line, object) in try JSONL.objects(path: path) { names.formUnion(try words(line, object, path).tags) }
-        return names.sorted()
-    }
-
-    private static func words(_ line: Int, _ object: JSONObject, _ path: String) throws -> (words: [String], tags: [String]) {
-        let words = object["tokens"]?.array?.compactMap(\.string), tags = object["tags"]?.array?.compactMap { $0.string ?? $0.int.map { "\($0)" } }
-        guard let words, let tags, !words.isEmpty, words.count == tags.count else {
-            throw FileError(file: path, problem: "line \(line) has no words with as many tags", advice: "Write {\"tokens\": [\"…\"], \"tags\": [\"…\"]} on every line.")
-        }
-        return (words, tags)
-    }
-
-    /// A tag for each word of {"tokens", "tags"}: trained on the word's first token.
-    public static func tagging(_ path: String, labels: [String], _ model: Model, limit: Int) throws -> [Example] {
-        try JSONL.objects(path: path).map { line, object in
-            let (words, tags) = try words(line, object, path)
-            var starts: [Int: Int] = [:], at = 0
-            for (index, word) in words.enumerated() {
-                starts[at] = index
-                at += word.unicodeScalars.count + 1
-            }
-            let encoding = model.tokenizer.encodeWithOffsets(words.joined(separator: " "))
-            var places: [Int32] = [], targets: [Int32] = [], seen: Set<Int> = []
-            let soft = Int32(model.transformer.softPromptTokens.count), room = try model.room(limit)
-            for (index, range) in encoding.offsets.enumerated().prefix(room) where !encoding.isAddedSpecial[index] && !range.isEmpty {
-                // A token may begin with the space before its word.
-                guard let word = starts[range.lowerBound] ?? starts[range.lowerBound + 1], seen.insert(word).inserted else { continue }
-                guard let label = labels.firstIndex(of: tags[word]) else {
-                    throw FileError(file: path, problem: "line \(line) has the tag '\(tags[word])', but the tags are \(labels.joined(separator: ", "))", advice: "Name all tags with --labels.")
+    /// A tag for each word: trained on the word's first token.
+    /// - Throws: `FileError` for a tag that is none of the labels.
+    public static func tagging(_ lines: [TaggedWords], labels: [String], _ model: Model, limit: Int, file: String) throws -> [Example] {
+        try lines.map { line in
+            let encoding = try TaggedTokens(line.words, model, limit: limit)
+            let targets = try encoding.places.map { place in
+                let tag = line.tags![place.word]
+                guard let label = labels.firstIndex(of: tag) else {
+                    throw FileError(file: file, problem: "line \(line.line) has the tag '\(tag)', but the tags are \(labels.joined(separator: ", "))", advice: "Name all tags with --labels.")
                 }
-                places.append(Int32(index) + soft)
-                targets.append(Int32(label))
+                return Int32(label)
             }
-            return Example(tokens: model.transformer.softPromptTokens + encoding.ids.prefix(room), labels: .init(places: places, targets: targets))
+            return Example(tokens: encoding.tokens, labels: .init(places: encoding.places.map(\.token), targets: targets))
         }
     }
 
-    /// The first and last token of the answer to {"question", "context", "answer", "start"}, or to SQuAD's {"answers": {"text", "answer_start"}}.
-    public static func spans(_ path: String, _ model: Model, limit: Int) throws -> [Example] {
-        try JSONL.objects(path: path).compactMap { line, object in
-            func refuse(_ problem: String) -> FileError {
-                FileError(file: path, problem: "line \(line) \(problem)", advice: "Write {\"question\": …, \"context\": …, \"answer\": …, \"start\": the character of the context where it begins}.")
-            }
-            let text = object["answer"]?.string ?? object["answers"]?["text"]?.array?.first?.string
-            let start = object["start"]?.int ?? object["answers"]?["answer_start"]?.array?.first?.int
-            guard let question = object["question"]?.string, let context = object["context"]?.string, let text, let start else { throw refuse("has no question, context, answer or start") }
-            let scalars = Array(context.unicodeScalars), end = start + text.unicodeScalars.count
-            guard start >= 0, end <= scalars.count, scalars[start..<end].elementsEqual(text.unicodeScalars) else {
-                throw refuse("says that '\(text.prefix(30))' begins at character \(start) of the context, where it does not stand")
-            }
-            let (encoding, segments) = model.encodeWithOffsets(question, pair: context, limit: try model.room(limit))
-            let inside = encoding.offsets.indices.filter { encoding.sequenceIDs[$0] == 1 && encoding.offsets[$0].overlaps(start..<max(end, start + 1)) }
-            // An answer beyond what the model reads cannot be pointed at.
-            guard let first = inside.first, let last = inside.last else { return nil }
-            let soft = Int32(model.transformer.softPromptTokens.count)
-            return Example(
-                tokens: model.transformer.softPromptTokens + encoding.ids, segments: segments.map { Array(repeating: 0, count: Int(soft)) + $0 },
-                labels: .init(targets: [Int32(first) + soft, Int32(last) + soft]))
+    /// The first and last token of each question's first answer. An answer beyond what the model reads cannot be pointed at, and is left out.
+    public static func spans(_ questions: [SpanQuestion], _ model: Model, limit: Int) throws -> [Example] {
+        let room = try model.room(limit)
+        return questions.compactMap { question in
+            let start = question.start!, end = start + question.answers[0].unicodeScalars.count
+            let located = LocatedTokens(question.question, question.context, model, limit: room)
+            let inside = located.inside.filter { $0.range.overlaps(start..<end) }
+            guard let first = inside.first, let last = inside.last, last.range.upperBound >= end else { return nil }
+            return Example(tokens: located.tokens, segments: located.segments, labels: .init(targets: [Int32(first.token), Int32(last.token)]))
         }
     }
 

@@ -3,6 +3,8 @@ import ModelFiles
 /// XLNet: predicts tokens in any order, with relative positions and two streams. Source: Yang et al. 2019, arXiv:1906.08237.
 struct XLNet: ModelFamily {
     let modelType = "xlnet", classPrefix = "XLNet", languageModelClass = "LMHeadModel", kind = ModelKind.masked
+    // The other class of spans searches beams.
+    var spanClass: String { "ForQuestionAnsweringSimple" }
     var fieldNames: FieldNames {
         var n = FieldNames()
         (n.hidden, n.layers, n.heads, n.intermediate, n.kvHeads, n.headDim) = ("d_model", "n_layer", "n_head", "d_inner", nil, "d_head")
@@ -42,9 +44,7 @@ struct XLNet: ModelFamily {
     }
 
     func head(_ purpose: Purpose, labels: Int, _ c: TransformerConfiguration) -> HeadChoices? {
-        // The class of that name searches beams of spans.
-        if purpose == .span { return nil }
-        return encoderHead(
+        encoderHead(
             purpose, labels: labels, before: [DenseChoices(name: "sequence_summary.summary", outputs: c.hiddenSize, activation: .tanh)], pooling: .last, last: "logits_proj")
     }
 }

@@ -1,0 +1,62 @@
+import ArgumentParser
+import Autodidact
+import Foundation
+
+struct Tag: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(abstract: "The tag of each word, by a model with a head of tags.")
+
+    @Option(help: "A model folder.")
+    var model: String
+
+    @Option(parsing: .unconditionalSingleValue, help: "Words with spaces between them; may be given several times.")
+    var text: [String] = []
+
+    @Option(help: "A JSONL file of {\"tokens\", and where known \"tags\"}; - is standard input.")
+    var input: String?
+
+    @Option(help: "An adapter (a PEFT folder) over the model.")
+    var adapter: String?
+
+    @Flag(help: "One JSON object a text.")
+    var json = false
+
+    @Flag(help: "Only how many tags of the file are met.")
+    var summary = false
+
+    @OptionGroup var precision: PrecisionOption
+    @OptionGroup var engine: EngineOptions
+
+    func validate() throws {
+        if text.isEmpty == (input == nil) { throw ValidationError("Give --text or --input.") }
+    }
+
+    func run() async throws {
+        let typed = text.enumerated().map { TaggedWords(line: $0 + 1, words: $1.split(whereSeparator: \.isWhitespace).map { String($0) }) }
+        guard typed.allSatisfy({ !$0.words.isEmpty }) else { throw ValidationError("--text: holds no words.") }
+        let lines = try input.map { try TaggedWords.read($0, needsTags: summary) } ?? typed
+        let tagger = try TokenTagger(openModel(model, adapter: adapter, on: try engine.backend()).at(precision.value))
+        var score = TagScore()
+        // Some at a time, so that answers appear as they are found.
+        for first in stride(from: 0, to: lines.count, by: 64) {
+            let part = lines[first..<min(lines.count, first + 64)]
+            for (line, tags) in zip(part, try tagger.tag(part.map(\.words))) {
+                if let expected = line.tags { score.add(tags.map { $0?.name }, expected: expected) }
+                if summary { continue }
+                if json {
+                    printLine(jsonLine([
+                        ("line", .integer(Int64(line.line))), ("tags", .array(tags.map { $0.map { .string($0.name) } ?? .null })),
+                        ("logProbabilities", .array(tags.map { $0.map { .number($0.logProbability) } ?? .null })),
+                    ]))
+                } else {
+                    printLine("line \(line.line): " + zip(line.words, tags).map { "\($0)/\($1?.name ?? "–")" }.joined(separator: " "))
+                }
+            }
+        }
+        guard score.count > 0 else { return }
+        if json {
+            printLine(jsonLine([("accuracy", .number(score.accuracy)), ("right", .integer(Int64(score.right))), ("tags", .integer(Int64(score.count))), ("f1", score.f1.map { .number($0) } ?? .null)]))
+        } else {
+            printLine("\(score)")
+        }
+    }
+}

@@ -1,0 +1,154 @@
+import Architectures
+import ModelFiles
+import Tasks
+import Tensors
+
+/// The span of a context that answers a question, by a trained head.
+public struct SpanFinder {
+    public struct Span: Sendable, Equatable {
+        public var text: String
+        /// Characters (Unicode scalars) of the context.
+        public var range: Range<Int>
+        /// Natural, of its beginning and its end among the tokens that were read with it.
+        public var logProbability: Double
+    }
+
+    public let model: Model
+    /// The longest answer in tokens.
+    public var longest = 30
+    /// Tokens computed in one pass.
+    public var batchTokens = 2048
+
+    /// - Throws: `FileError` for a model without a head of spans.
+    public init(_ model: Model) throws {
+        guard model.transformer.configuration.purpose == .span else {
+            throw FileError(file: model.source ?? "the model", problem: "has no head of spans", advice: "Train one with 'autodidact sft --objective span'.")
+        }
+        self.model = model
+    }
+
+    /// The best span for each question. A context longer than the model's is read in windows that overlap by half.
+    public func find(_ questions: [(question: String, context: String)]) throws -> [Span] {
+        let limit = try model.room(model.transformer.configuration.maxPositionEmbeddings)
+        var windows: [(question: Int, tokens: LocatedTokens)] = []
+        for (index, (question, context)) in questions.enumerated() {
+            windows += try LocatedTokens.windows(question, context, model, limit: limit).map { (index, $0) }
+        }
+        var best = [(span: Span, score: Float)?](repeating: nil, count: questions.count)
+        for range in batches(windows.map(\.tokens.tokens.count), of: batchTokens) {
+            let batch = RaggedBatch(windows[range].map(\.tokens.tokens))
+            var pass = Pass()
+            if windows[range].contains(where: { $0.tokens.segments != nil }) {
+                pass.segments = windows[range].flatMap { $0.tokens.segments ?? Array(repeating: 0, count: $0.tokens.tokens.count) }
+            }
+            let logits = model.transformer.labelLogits(model.transformer.hiddenStates(batch, pass), batch)!.read()
+            for (window, rows) in zip(windows[range], batch.spans) {
+                let starts = rows.rows.map { logits[2 * $0] }, ends = rows.rows.map { logits[2 * $0 + 1] }
+                guard (starts + ends).allSatisfy(\.isFinite) else {
+                    throw FileError(file: model.source ?? "the model", problem: "computes values that are not finite", advice: "Check its weights with 'autodidact inspect'.")
+                }
+                let inside = window.tokens.inside
+                var top: (first: Int, last: Int, score: Float)?
+                for first in inside.indices {
+                    for last in first..<min(inside.count, first + longest) {
+                        let score = starts[inside[first].token] + ends[inside[last].token]
+                        if score > top?.score ?? -.infinity { top = (first, last, score) }
+                    }
+                }
+                guard let top, top.score > best[window.question]?.score ?? -.infinity else { continue }
+                let characters = inside[top.first].range.lowerBound..<inside[top.last].range.upperBound
+                let scalars = Array(questions[window.question].context.unicodeScalars)[characters]
+                let span = Span(
+                    text: String(String.UnicodeScalarView(scalars)), range: characters,
+                    logProbability: logProbabilities(starts)[inside[top.first].token] + logProbabilities(ends)[inside[top.last].token])
+                best[window.question] = (span, top.score)
+            }
+        }
+        return best.map { $0!.span }
+    }
+}
+
+/// A question and its context as tokens, with the characters that those of the context stand for.
+public struct LocatedTokens {
+    public var tokens: [Int32]
+    public var segments: [Int32]?
+    /// The tokens of the context, each with its characters there.
+    public var inside: [(token: Int, range: Range<Int>)]
+
+    /// - Parameters:
+    ///   - first: the character at which the context given begins.
+    ///   - limit: of tokens beside a soft prompt; the longer of the two texts loses its end.
+    public init(_ question: String, _ context: String, _ model: Model, first: Int = 0, limit: Int) {
+        let soft = model.transformer.softPromptTokens
+        let (encoding, own) = model.encodeWithOffsets(question, pair: context, limit: limit)
+        tokens = soft + encoding.ids
+        segments = own.map { soft.map { _ in 0 } + $0 }
+        inside = encoding.offsets.indices.filter { encoding.sequenceIDs[$0] == 1 && !encoding.offsets[$0].isEmpty }.map { index in
+            let range = encoding.offsets[index]
+            return (index + soft.count, first + range.lowerBound..<first + range.upperBound)
+        }
+        // A token may hold the space before its word, which is no part of an answer.
+        let scalars = Array(context.unicodeScalars)
+        inside = inside.map { token, range in
+            var start = range.lowerBound
+            while start < range.upperBound - 1, scalars[start - first].properties.isWhitespace { start += 1 }
+            return (token, start..<range.upperBound)
+        }
+    }
+
+    /// As many as it takes to read all of the context.
+    /// - Throws: `FileError` for a question that leaves no room, or a context without tokens.
+    static func windows(_ question: String, _ context: String, _ model: Model, limit: Int) throws -> [LocatedTokens] {
+        let whole = LocatedTokens(question, context, model, limit: .max)
+        guard !whole.inside.isEmpty else { throw FileError(file: model.source ?? "the model", problem: "got a context without tokens", advice: "Leave out empty contexts.") }
+        let around = whole.tokens.count - whole.inside.count - model.transformer.softPromptTokens.count, room = limit - around
+        if room >= whole.inside.count { return [whole] }
+        guard room >= 8, around <= room else {
+            throw FileError(file: model.source ?? "the model", problem: "got a question of \(around) tokens, which leaves too few of \(limit) for the context", advice: "Shorten it.")
+        }
+        let scalars = Array(context.unicodeScalars)
+        var windows: [LocatedTokens] = []
+        for first in stride(from: 0, to: whole.inside.count, by: room / 2) {
+            let start = whole.inside[first].range.lowerBound, end = whole.inside[min(whole.inside.count, first + room) - 1].range.upperBound
+            windows.append(LocatedTokens(question, String(String.UnicodeScalarView(scalars[start..<end])), model, first: start, limit: limit))
+            if first + room >= whole.inside.count { break }
+        }
+        return windows
+    }
+}
+
+/// How well answers are met, as SQuAD counts: lower case, without punctuation and articles; the best of all right answers. Source: Rajpurkar et al. 2016,
+/// arXiv:1606.05250.
+public struct SpanScore: Sendable, Equatable, CustomStringConvertible {
+    public private(set) var count = 0, exact = 0
+    private var overlap = 0.0
+
+    public init() {}
+
+    public mutating func add(_ found: String, expected: [String]) {
+        count += 1
+        let ours = Self.words(found), theirs = expected.map(Self.words)
+        if theirs.contains(ours) { exact += 1 }
+        overlap += theirs.map { Self.f1(ours, $0) }.max() ?? 0
+    }
+
+    /// The mean over questions of the harmonic mean of precision and recall over words.
+    public var f1: Double { overlap / Double(max(1, count)) }
+    public var exactShare: Double { Double(exact) / Double(max(1, count)) }
+    public var description: String { "\(exact) of \(count) answers met exactly (\(String(percent: exactShare))), F1 of words \(String(percent: f1))" }
+
+    private static func words(_ text: String) -> [String] {
+        let plain = String(text.lowercased().filter { !$0.isASCII || !$0.isPunctuation && !$0.isSymbol })
+        return plain.split(whereSeparator: \.isWhitespace).map { String($0) }.filter { !["a", "an", "the"].contains($0) }
+    }
+
+    private static func f1(_ a: [String], _ b: [String]) -> Double {
+        if a.isEmpty || b.isEmpty { return a == b ? 1 : 0 }
+        var left = Dictionary(grouping: b, by: { $0 }).mapValues(\.count), common = 0
+        for word in a where (left[word] ?? 0) > 0 {
+            left[word]! -= 1
+            common += 1
+        }
+        return 2 * Double(common) / Double(a.count + b.count)
+    }
+}
