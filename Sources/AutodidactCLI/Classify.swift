@@ -20,6 +20,9 @@ struct Classify: AsyncParsableCommand {
     @Option(help: "An adapter (a PEFT folder) over the model.")
     var adapter: String?
 
+    @Flag(help: "Count how likely the words are after texts that say nothing against them.")
+    var calibrate = false
+
     @Flag(help: "One JSON object a line.")
     var json = false
 
@@ -32,10 +35,12 @@ struct Classify: AsyncParsableCommand {
     func run() async throws {
         let texts = try data.read(needsLabels: summary)
         let model = try openModel(model, adapter: adapter, on: try engine.backend()).at(precision.value)
-        let classifier = try asking.classifier(model, labels: data.names)
+        let classifier = try asking.classifier(model, labels: data.names, isCalibrated: calibrate)
         let classes = try LabelledText.classes(texts, names: classifier.labels, file: data.input)
         let start = Date()
         var right = 0, labelled = 0
+        let long = try texts.filter { try classifier.exceeds(($0.text, $0.pair)) }
+        if let first = long.first { printError("warning: \(long.count) texts are longer than the model's context and lose a part, the first in line \(first.line)") }
         // Some at a time, so that answers appear as they are found.
         for first in stride(from: 0, to: texts.count, by: 64) {
             let part = texts[first..<min(texts.count, first + 64)]

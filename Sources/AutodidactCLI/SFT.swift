@@ -87,6 +87,9 @@ struct SFT: AsyncParsableCommand {
         let backend = try engine.backend(), key = RandomKey(seed: seed)
         let file = try lines(data.input), held = try eval.map(lines)
         let labels = data.names ?? file.labels
+        if data.names == nil, let labels, case let numbers = labels.filter({ Int($0) != nil }), !numbers.isEmpty, numbers.count < labels.count {
+            throw FileError(file: data.input, problem: "names some classes (\(labels.first { Int($0) == nil }!)) and numbers others (\(numbers[0]))", advice: "Say with --labels which number is which name.")
+        }
         let task: Model.Task? =
             switch objective {
             case .classification: trainsHead ? Model.Task(.sequenceClassification, labels: labels, key: key) : nil

@@ -2,7 +2,8 @@ import ArgumentParser
 import Autodidact
 
 struct Score: AsyncParsableCommand {
-    static let configuration = CommandConfiguration(abstract: "Log-likelihood, perplexity and bits per byte of texts.")
+    static let configuration = CommandConfiguration(abstract: "Log-likelihood, perplexity and bits per byte of texts.",
+        discussion: "Of a masked model the pseudo-log-likelihood: of each token with that token masked, summed.")
 
     @Option(help: "A model folder or a GGUF file.")
     var model: String
@@ -29,8 +30,8 @@ struct Score: AsyncParsableCommand {
         }
         let model = try openModel(model, adapter: adapter, on: try engine.backend()).at(precision.value)
         let c = model.transformer.configuration
-        guard c.isCausal, c.purpose == .languageModel, c.encoderLayers == nil else {
-            throw FileError(file: self.model, problem: "is of type '\(c.modelType)' and of a class that does not go on with a text", advice: "Score texts with a generative language model.")
+        guard c.purpose == .languageModel, c.encoderLayers == nil, c.isCausal || model.maskToken != nil else {
+            throw FileError(file: self.model, problem: "is of type '\(c.modelType)' and of a class that gives no law over words", advice: "Score texts with a generative or a masked language model.")
         }
         let context = model.transformer.configuration.maxPositionEmbeddings
         let encoded = try texts.map { line, text in
@@ -40,15 +41,16 @@ struct Score: AsyncParsableCommand {
             return ids
         }
         for ((line, text), ids) in zip(texts, encoded) {
-            let likelihood = TextLikelihood(of: ids, bytes: text.utf8.count, under: model.transformer)
+            let likelihood = try c.isCausal
+                ? TextLikelihood(of: ids, bytes: text.utf8.count, under: model.transformer) : TextLikelihood(masking: ids, bytes: text.utf8.count, by: MaskFiller(model))
             if json {
                 printLine(jsonLine([
-                    ("tokens", .integer(Int64(likelihood.tokens))), ("logLikelihood", .number(likelihood.logLikelihood)),
+                    ("tokens", .integer(Int64(likelihood.tokens))), (c.isCausal ? "logLikelihood" : "pseudoLogLikelihood", .number(likelihood.logLikelihood)),
                     ("perplexity", likelihood.perplexity.map { .number($0) } ?? .null), ("bitsPerByte", likelihood.bitsPerByte.map { .number($0) } ?? .null),
                 ]))
             } else {
                 func number(_ value: Double?) -> String { value.map { ($0 * 1e4).rounded() / 1e4 }.map { "\($0)" } ?? "–" }
-                printLine("line \(line): \(likelihood.tokens) tokens, log-likelihood \(number(likelihood.logLikelihood)), perplexity \(number(likelihood.perplexity)), \(number(likelihood.bitsPerByte)) bits per byte")
+                printLine("line \(line): \(likelihood.tokens) tokens, \(c.isCausal ? "" : "pseudo-")log-likelihood \(number(likelihood.logLikelihood)), perplexity \(number(likelihood.perplexity)), \(number(likelihood.bitsPerByte)) bits per byte")
             }
         }
     }

@@ -63,8 +63,8 @@ struct ClassifierOptions: ParsableArguments {
     @Option(help: "head, mask or likelihood; what the model is made for when left out.")
     var method: Classifier.Method?
 
-    func classifier(_ model: Model, labels: [String]?) throws -> Classifier {
-        try Classifier(model, labels: labels, words: words.map(split), template: template, method: method)
+    func classifier(_ model: Model, labels: [String]?, isCalibrated: Bool = false) throws -> Classifier {
+        try Classifier(model, labels: labels, words: words.map(split), template: template, method: method, isCalibrated: isCalibrated)
     }
 }
 

@@ -22,6 +22,8 @@ public final class Classifier {
     public let method: Method
     private let template: String
     private let words: [String]
+    /// Scores are relative to those of texts that say nothing. Source: Zhao et al. 2021, arXiv:2102.09690.
+    private let isCalibrated: Bool
     /// Tokens computed in one pass.
     public var batchTokens = 2048
 
@@ -34,9 +36,11 @@ public final class Classifier {
     ///   - words: what stands for each class; its name where nil.
     ///   - template: with `{text}`; for a masked model also with `{mask}`; for a generative one what stands before the class's words.
     ///   - method: what the model is best at where nil.
+    ///   - isCalibrated: whether scores are relative to those of texts that say nothing, where words stand for classes.
     /// - Throws: `FileError` for what does not fit the model.
-    public init(_ model: Model, labels: [String]? = nil, words: [String]? = nil, template: String? = nil, method: Method? = nil) throws {
+    public init(_ model: Model, labels: [String]? = nil, words: [String]? = nil, template: String? = nil, method: Method? = nil, isCalibrated: Bool = false) throws {
         self.model = model
+        self.isCalibrated = isCalibrated
         let c = model.transformer.configuration, source = model.source ?? "the model"
         let isHead = c.purpose == .sequenceClassification
         self.method = method ?? (isHead ? .head : c.isCausal ? .likelihood : .mask)
@@ -48,6 +52,7 @@ public final class Classifier {
         guard self.words.count == names.count else { throw refuse("has \(self.words.count) words for \(names.count) classes", "Give one word for each class, in their order.") }
         switch self.method {
         case .head:
+            guard !isCalibrated else { throw refuse("has a trained head, which is not calibrated", "Leave out --calibrate.") }
             guard isHead else { throw refuse("has no head of classes", "Train one with 'autodidact sft --objective classification', or leave out --method.") }
             guard names.count == c.labelCount else { throw refuse("has \(c.labelCount!) classes, but \(names.count) were named", "Leave out --labels.") }
             let isNamed = !c.labels.allSatisfy { $0.hasPrefix("LABEL_") }
@@ -66,31 +71,56 @@ public final class Classifier {
             guard c.isCausal, c.purpose == .languageModel else { throw refuse("does not write text", "Use --method mask or head.") }
             self.template = template ?? "\(Self.slots.text)\nLabel:"
         }
+        guard self.method == .mask || !self.template.contains(Self.slots.mask) else { throw refuse("fills no mask by \(self.method.rawValue)", "Leave {mask} out of the template.") }
         guard self.template.contains(Self.slots.text) else { throw refuse("got a template without {text}", "Write where the text stands: \"Review: {text}\\nSentiment:\"") }
     }
 
     /// Natural log-probabilities of the classes, for each text.
     public func classify(_ texts: [(text: String, pair: String?)]) throws -> [[Double]] {
-        let scores =
-            switch method {
-            case .head: try headScores(texts)
-            case .mask: try maskScores(texts)
-            case .likelihood: try likelihoodScores(texts)
-            }
-        return try scores.map { row in
+        let rows = try normalised(scores(texts))
+        guard isCalibrated else { return rows }
+        // The mean law of texts without content.
+        let empty = try normalised(scores(["N/A", ""].map { ($0, template.contains(Self.slots.pair) ? $0 : nil) }))
+        let usual = labels.indices.map { label in fixedLog(empty.reduce(0) { $0 + fixedExp($1[label]) } / Double(empty.count)) }
+        return try normalised(rows.map { row in zip(row, usual).map { $0 - $1 } })
+    }
+
+    private func scores(_ texts: [(text: String, pair: String?)]) throws -> [[Double]] {
+        switch method {
+        case .head: try headScores(texts)
+        case .mask: try maskScores(texts)
+        case .likelihood: try likelihoodScores(texts)
+        }
+    }
+
+    private func normalised(_ scores: [[Double]]) throws -> [[Double]] {
+        try scores.map { row in
             guard row.allSatisfy(\.isFinite) else { throw SamplingError.notFinite }
             let top = row.max()!, sum = row.reduce(0) { $0 + fixedExp($1 - top) }
             return row.map { $0 - top - fixedLog(sum) }
         }
     }
 
-    private func filled(_ text: (text: String, pair: String?)) -> String {
-        template.replacing(Self.slots.text, with: text.text).replacing(Self.slots.pair, with: text.pair ?? "")
+    /// Whether a text is longer than the model reads, so that a part of it is left out.
+    public func exceeds(_ text: (text: String, pair: String?)) throws -> Bool {
+        let context = model.transformer.configuration.maxPositionEmbeddings, whole = try filled(text) + (template.contains(Self.slots.pair) ? "" : text.pair ?? "")
+        // A token is at least a byte.
+        return whole.utf8.count > context - 8 && model.tokenizer.encode(whole).count > context - 8
     }
+
+    private func filled(_ text: (text: String, pair: String?)) throws -> String {
+        func refuse(_ problem: String, _ advice: String) -> FileError { FileError(file: "the template", problem: problem, advice: advice) }
+        if text.pair == nil, template.contains(Self.slots.pair) { throw refuse("has {pair}, but there is no second text", "Name its field with --pair-field.") }
+        if text.pair != nil, !template.contains(Self.slots.pair), template != Self.slots.text { throw refuse("has no {pair} for the second text", "Write where it stands.") }
+        return template.replacing(Self.slots.text, with: text.text).replacing(Self.slots.pair, with: text.pair ?? "")
+    }
+
+    /// A text that says nothing.
+    private var neutral: String { template.replacing(Self.slots.text, with: "N/A").replacing(Self.slots.pair, with: "N/A") }
 
     private func headScores(_ texts: [(text: String, pair: String?)]) throws -> [[Double]] {
         let limit = model.transformer.configuration.maxPositionEmbeddings
-        let inputs = try texts.map { try model.encode(template == Self.slots.text ? $0.text : filled($0), pair: template == Self.slots.text ? $0.pair : nil, limit: limit) }
+        let inputs = try texts.map { try model.encode(template == Self.slots.text ? $0.text : try filled($0), pair: template == Self.slots.text ? $0.pair : nil, limit: limit) }
         return batches(inputs.map(\.tokens.count), of: batchTokens).flatMap { range -> [[Double]] in
             let batch = RaggedBatch(inputs[range].map(\.tokens))
             var pass = Pass()
@@ -102,19 +132,32 @@ public final class Classifier {
 
     private func maskScores(_ texts: [(text: String, pair: String?)]) throws -> [[Double]] {
         let filler = try MaskFiller(model)
-        let tokens = try words.map { try filler.token($0) }
-        return try batches(texts.map(\.text.utf8.count), of: batchTokens * 2).flatMap { range -> [[Double]] in
-            let laws = try filler.laws(texts[range].map { filled($0) })
-            return laws.map { masks in tokens.map { token in masks.reduce(0) { $0 + Double($1[Int(token)]) } } }
+        let tokens = try words.map { try filler.tokens($0) }
+        func batched(_ texts: [String], _ score: ([String]) throws -> [[Double]]) rethrows -> [[Double]] {
+            try batches(texts.map(\.utf8.count), of: batchTokens * 2).flatMap { try score(Array(texts[$0])) }
         }
+        let filled = try texts.map { try self.filled($0) }
+        if tokens.allSatisfy({ $0.count == 1 }) {
+            return try batched(filled) { try filler.laws($0).map { masks in tokens.map { token in masks.reduce(0) { $0 + Double($1[Int(token[0])]) } } } }
+        }
+        func scores(_ texts: [String]) throws -> [[Double]] {
+            try batched(texts) { texts in
+                let columns = try tokens.map { try filler.score(texts, word: $0) }
+                return texts.indices.map { row in columns.map { $0[row] } }
+            }
+        }
+        return relative(try scores(filled), to: Set(tokens.map(\.count)).count > 1 ? try scores([neutral])[0] : nil)
+    }
+
+    /// Classes of different lengths are compared by what the text adds to each.
+    private func relative(_ scores: [[Double]], to neutral: [Double]?) -> [[Double]] {
+        neutral.map { neutral in scores.map { zip($0, neutral).map { $0 - $1 } } } ?? scores
     }
 
     private func likelihoodScores(_ texts: [(text: String, pair: String?)]) throws -> [[Double]] {
         let encoded = try texts.map { try examples(filled($0)) }
-        // Classes of different lengths are compared by what the text adds to each.
-        let plain = try examples(filled(("N/A", "N/A")))
-        let neutral = Set(plain.map(\.completionTokens.count)).count > 1 ? total(plain) : Array(repeating: 0, count: words.count)
-        return encoded.map { examples in zip(total(examples), neutral).map { $0 - $1 } }
+        let plain = try examples(neutral)
+        return relative(encoded.map(total), to: Set(plain.map(\.completionTokens.count)).count > 1 ? total(plain) : nil)
     }
 
     private func total(_ examples: [Example]) -> [Double] {
@@ -126,8 +169,15 @@ public final class Classifier {
 
     /// What trains a model to say the word of a class.
     public func example(_ text: (text: String, pair: String?), class label: Int) throws -> Example {
-        if method == .mask { return try MaskFiller(model).example(filled(text), word: words[label]) }
-        return try Self.example(model, prompt: filled(text), word: words[label])
+        if method == .mask {
+            let filler = try MaskFiller(model), counts = try words.map { try filler.tokens($0).count }
+            // The number of masks would tell the class.
+            guard Set(counts).count == 1 else {
+                throw FileError(file: model.source ?? "the model", problem: "writes the words \(words.joined(separator: ", ")) with \(counts.map { "\($0)" }.joined(separator: ", ")) tokens", advice: "To train, choose --words with one token each.")
+            }
+            return try filler.example(try filled(text), word: words[label])
+        }
+        return try Self.example(model, prompt: try filled(text), word: words[label])
     }
 
     /// A prompt and the word that answers it, cut into tokens as one text.
@@ -136,7 +186,12 @@ public final class Classifier {
         if model.transformer.configuration.encoderLayers != nil {
             return Example(promptTokens: try model.encode(prompt, limit: context), completionTokens: model.tokenizer.encode(word))
         }
-        let start = try model.encode(prompt), whole = try model.encode("\(prompt) \(word)")
+        var start = try model.encode(prompt), whole = try model.encode("\(prompt) \(word)")
+        // What the tokenizer puts after every text does not belong to the word.
+        while let last = whole.last, last == start.last, model.tokenizer.isSpecial(last), start.count > 1 {
+            start.removeLast()
+            whole.removeLast()
+        }
         let common = zip(start, whole).prefix { $0 == $1 }.count
         // A text too long for the model loses its beginning: the question stands at its end.
         let soft = model.transformer.softPromptTokens, own = whole.dropFirst(soft.count).suffix(try model.room(context))

@@ -20,52 +20,92 @@ public struct MaskFiller {
         self.mask = mask
     }
 
-    /// The one token of a word inside a text.
-    /// - Throws: `FileError` for a word that is none.
-    public func token(_ word: String) throws -> Int32 {
+    /// The tokens of a word inside a text, one in most cases: each takes a mask of its own.
+    /// - Throws: `FileError` for a word that the vocabulary cannot write.
+    public func tokens(_ word: String) throws -> [Int32] {
         // Some vocabularies know a word only with the space before it.
-        let ways = [model.tokenizer.encode(" \(word)"), model.tokenizer.encode(word)]
-        guard let one = ways.first(where: { $0.count == 1 }), one[0] != model.tokenizer.unknownToken else {
-            throw FileError(
-                file: model.source ?? "the model", problem: "has no single token for '\(word)', but \(ways[0].count)", advice: "Choose another word for the class with --words.")
+        let ways = [model.tokenizer.encode(" \(word)"), model.tokenizer.encode(word)].filter { !$0.isEmpty && !$0.contains { $0 == model.tokenizer.unknownToken } }
+        guard let shortest = ways.min(by: { $0.count < $1.count }) else {
+            throw FileError(file: model.source ?? "the model", problem: "has no tokens for '\(word)'", advice: "Choose another word for the class with --words.")
         }
-        return one[0]
+        return shortest
     }
 
     /// Natural log-probabilities over the vocabulary at every mask of every text, in which `{mask}` or the tokenizer's own mask token stands.
     /// - Throws: `FileError` for a text without a mask, or longer than the model's context.
-    public func laws(_ texts: [String]) throws -> [[[Float]]] {
-        let transformer = model.transformer
-        let batch = RaggedBatch(try texts.map { try encode($0) })
-        let rows = batch.tokens.indices.filter { batch.tokens[$0] == mask }
-        let logits = transformer.logits(gatherRows(transformer.hiddenStates(batch), rows.map { Int32($0) })), width = logits.shape[1]
-        let laws = transformer.backend.laws(logits, targets: Array(repeating: -1, count: rows.count)), values = logits.read()
+    public func laws(_ texts: [String]) throws -> [[[Float]]] { laws(try texts.map { try encode($0) }) }
+
+    private func laws(_ texts: [[Int32]]) -> [[[Float]]] {
+        let batch = RaggedBatch(texts), rows = batch.tokens.indices.filter { batch.tokens[$0] == mask }
+        let values = laws(batch, rows)
         var result = [[[Float]]](repeating: [], count: texts.count)
-        for (index, row) in rows.enumerated() {
-            let text = batch.spans.firstIndex { $0.rows.contains(row) }!
-            result[text].append(values[index * width..<(index + 1) * width].map { $0 - laws[index].logSumExp })
-        }
+        for (row, law) in zip(rows, values) { result[batch.spans.firstIndex { $0.rows.contains(row) }!].append(law) }
         return result
     }
 
-    private func encode(_ text: String) throws -> [Int32] {
+    /// The laws at rows of a batch.
+    private func laws(_ batch: RaggedBatch, _ rows: [Int]) -> [[Float]] {
+        guard !rows.isEmpty else { return [] }
+        let transformer = model.transformer
+        let logits = transformer.logits(gatherRows(transformer.hiddenStates(batch), rows.map { Int32($0) })), width = logits.shape[1]
+        let laws = transformer.backend.laws(logits, targets: Array(repeating: -1, count: rows.count)), values = logits.read()
+        return rows.indices.map { index in values[index * width..<(index + 1) * width].map { $0 - laws[index].logSumExp } }
+    }
+
+    /// The log-probability of a word at the mask of each text: of one of several tokens, those that the model is surest of are filled in first. Source: Schick
+    /// and Schütze 2021, arXiv:2009.07118.
+    public func score(_ texts: [String], word: [Int32]) throws -> [Double] {
+        var texts = try texts.map { try encode($0, masks: word.count) }
+        var scores = texts.map { _ in 0.0 }
+        // Of each text the places of its masks, with the token that belongs there.
+        var open = texts.map { tokens in tokens.indices.filter { tokens[$0] == mask }.enumerated().map { (place: $1, token: word[$0 % word.count]) } }
+        while open.contains(where: { !$0.isEmpty }) {
+            let found = laws(texts)
+            for index in texts.indices where !open[index].isEmpty {
+                let sure = open[index].indices.max { found[index][$0][Int(open[index][$0].token)] < found[index][$1][Int(open[index][$1].token)] }!
+                let (place, token) = open[index].remove(at: sure)
+                scores[index] += Double(found[index][sure][Int(token)])
+                texts[index][place] = token
+            }
+        }
+        return scores
+    }
+
+    /// - Parameter masks: that stand for each `{mask}`.
+    private func encode(_ text: String, masks: Int = 1) throws -> [Int32] {
         let context = model.transformer.configuration.maxPositionEmbeddings, name = model.tokenizer.piece(mask) ?? ""
-        let whole = try model.encode(text.replacing(Classifier.slots.mask, with: name))
+        let whole = try model.encode(text.replacing(Classifier.slots.mask, with: String(repeating: name, count: masks)))
         func refuse(_ problem: String, _ advice: String) -> FileError { FileError(file: "the text", problem: problem, advice: advice) }
         guard whole.contains(mask) else { throw refuse("has no mask", "Write \(name) or {mask} where a word is to be filled in.") }
         if whole.count <= context { return whole }
         // What is cut is the middle of the text before the last mask, so that its surroundings stay.
         let excess = whole.count - context, at = whole.lastIndex(of: mask)!
-        guard at > excess + 1 else { throw refuse("has \(whole.count) tokens, but the model's context is \(context)", "Shorten it.") }
-        let cut = max(1, at - excess - 8)
+        guard at > excess + masks else { throw refuse("has \(whole.count) tokens, but the model's context is \(context)", "Shorten it.") }
+        let cut = max(1, at - excess - 7 - masks)
         return Array(whole[..<cut] + whole[(cut + excess)...])
     }
 
     /// What trains the model to fill the masks of a text with a word.
     public func example(_ text: String, word: String) throws -> Example {
-        let tokens = try encode(text), target = try token(word)
-        let places = tokens.indices.filter { tokens[$0] == mask }.map { Int32($0) }
-        return Example(tokens: tokens, labels: .init(places: places, targets: Array(repeating: target, count: places.count)))
+        let target = try tokens(word), tokens = try encode(text, masks: target.count)
+        let places = tokens.indices.filter { tokens[$0] == mask }
+        return Example(tokens: tokens, labels: .init(places: places.map { Int32($0) }, targets: places.indices.map { target[$0 % target.count] }))
+    }
+
+    /// The natural log-probability of each token of a text with that token masked: their sum is the text's pseudo-log-likelihood. Special tokens around the
+    /// text are read and not scored. Source: Salazar et al. 2020, arXiv:1910.14659.
+    /// - Parameter tokens: no more than the model's context.
+    public func pseudoLogProbabilities(_ tokens: [Int32], batchTokens: Int = 2048) -> [Float] {
+        let places = tokens.indices.filter { !model.tokenizer.isSpecial(tokens[$0]) && tokens[$0] >= 0 }
+        return batches(places.map { _ in tokens.count }, of: batchTokens).flatMap { range -> [Float] in
+            let copies = places[range].map { place in
+                var copy = tokens
+                copy[place] = mask
+                return copy
+            }
+            let rows = places[range].enumerated().map { $0 * tokens.count + $1 }
+            return zip(laws(RaggedBatch(copies), rows), places[range]).map { $0[Int(tokens[$1])] }
+        }
     }
 
     /// How texts are masked for this model to learn from: special tokens stay.

@@ -16,14 +16,19 @@ public struct TextLikelihood: Sendable, Equatable {
 
     /// Scores `ids`, which are no longer than the context; the first is only read. `bytes` is the length of the whole text in UTF-8.
     public init(of ids: [Int32], bytes: Int, under decoder: Transformer) {
-        tokens = ids.count(where: { $0 >= 0 })
-        guard ids.count > 1, ids.last! >= 0 else {
-            (logLikelihood, perplexity, bitsPerByte, tokenLogProbabilities) = (0, nil, nil, [])
-            return
-        }
-        tokenLogProbabilities = decoder.score([Example(text: ids)])[0].map(\.logProbability)
+        let scored = ids.count > 1 && ids.last! >= 0 ? decoder.score([Example(text: ids)])[0].map(\.logProbability) : []
+        self.init(tokens: ids.count(where: { $0 >= 0 }), scored, bytes: bytes)
+    }
+
+    /// The pseudo-likelihood of a text: of each token with that token masked.
+    public init(masking ids: [Int32], bytes: Int, by filler: MaskFiller) {
+        self.init(tokens: ids.count(where: { $0 >= 0 }), filler.pseudoLogProbabilities(ids), bytes: bytes)
+    }
+
+    private init(tokens: Int, _ logProbabilities: [Float], bytes: Int) {
+        (self.tokens, tokenLogProbabilities) = (tokens, logProbabilities)
         logLikelihood = tokenLogProbabilities.reduce(0) { $0 + Double($1) }
-        perplexity = fixedExp(-logLikelihood / Double(tokenLogProbabilities.count))
-        bitsPerByte = bytes > 0 ? -logLikelihood / fixedLog(2) / Double(bytes) : nil
+        perplexity = tokenLogProbabilities.isEmpty ? nil : fixedExp(-logLikelihood / Double(tokenLogProbabilities.count))
+        bitsPerByte = bytes > 0 && !logProbabilities.isEmpty ? -logLikelihood / fixedLog(2) / Double(bytes) : nil
     }
 }
