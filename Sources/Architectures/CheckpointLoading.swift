@@ -147,7 +147,11 @@ extension Transformer {
         // Buffers that old libraries stored, and tied tables and their biases stored twice.
         let buffers = ["rotary_emb.inv_freq", "attn.bias", "attn.masked_bias", "attention.bias", "attention.masked_bias", "position_ids", "embed_positions._float_tensor"]
         var copies = [configuration.names.head + ".bias"]
-        if isGGUF, let rope = configuration.rope { copies += rope.ggufTables(rotated: configuration.rotaryDim).map(\.name) + [RotaryScaling.ggufTableNames.all] }
+        if isGGUF, let rope = configuration.rope {
+            copies += rope.ggufTables(rotated: configuration.rotaryDim).map(\.name)
+            // One table for all lengths is read as two equal ones.
+            if case .longrope(let short, let long, _, _) = rope.variant, short == long { copies.append(RotaryScaling.ggufTableNames.all) }
+        }
         if configuration.tieWordEmbeddings { copies.append(configuration.names.head + ".weight") }
         if configuration.encoderLayers != nil { copies += ["encoder.embed_tokens.weight", "decoder.embed_tokens.weight"] }
         // Heads of the family's other classes: a pretrained BERT comes with its pooler and with the head for the next sentence.

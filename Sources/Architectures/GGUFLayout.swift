@@ -21,6 +21,8 @@ public struct GGUFLayout: Sendable {
     public var hasAlibi = false
     /// The number of layers of the one size whose scores are scaled by hidden size over heads, which its settings do not say.
     public var widelyScaledLayers: Int?
+    /// llama.cpp divides rotary frequencies of this architecture by a table for all sequences, or by one for short and one for long ones.
+    public var hasRotaryTable = false, hasRotaryTablesByLength = false
     /// The field of the share of each head that turns, in families of which some turn only a part.
     public var share: String?
     /// Layers whose number is a multiple of it see beyond the window; llama.cpp takes it from the architecture.
@@ -120,7 +122,7 @@ extension TransformerConfiguration {
 
     /// Where this engine keeps the configuration of a model that it converted, whole.
     static let ggufConfigKey = "autodidact.config_json"
-    /// `pooling_type`.
+    /// `pooling_type`: how llama.cpp makes one vector of a text's tokens.
     public static let ggufPoolings: [HeadChoices.Pooling: Int] = [.mean: 1, .first: 2, .last: 3]
     /// Before the name of a weight that the file holds shifted, and so rounded: its own values.
     static let ggufExactKey = "autodidact.exact."
@@ -163,7 +165,8 @@ extension TransformerConfiguration {
         for (tensor, field) in layout.flags { members.append((field, .bool(gguf.info(tensor) != nil))) }
         for (name, field) in layout.fields { copy(name, as: field) }
         members += layout.constants.map { ($0.field, $0.value) }
-        if let scaling = try RotaryScaling.ggufTables(gguf, architecture) {
+        let headSize = key("embedding_length")?.int.flatMap { hidden in key("attention.head_count")?.int.flatMap { $0 > 0 ? hidden / $0 : nil } } ?? 0
+        if let scaling = try RotaryScaling.ggufTables(gguf, architecture, headDim: key("attention.key_length")?.int ?? headSize) {
             members.append(("rope_scaling", .object(scaling)))
         } else if let kind = key("rope.scaling.type")?.string, kind != "none" {
             guard ["linear", "yarn"].contains(kind), let factor = key("rope.scaling.factor")?.double else { throw refuse("rope scaling '\(kind)' is not supported from GGUF") }
@@ -258,8 +261,10 @@ extension TransformerConfiguration {
                     ("\(a).rope.scaling.original_context_length", .uint(UInt64(length))),
                 ]
             // Said by tables: `ggufTables`.
-            case .llama3: break
+            case .llama3:
+                guard layout.hasRotaryTable else { throw refuse("divided rotary frequencies") }
             case .longrope(_, _, let length, let magnitude):
+                guard layout.hasRotaryTablesByLength else { throw refuse("rotary frequencies divided by length") }
                 values += [
                     ("\(a).rope.scaling.type", .string("longrope")), ("\(a).rope.scaling.attn_factor", .float(magnitude)),
                     ("\(a).rope.scaling.original_context_length", .uint(UInt64(length))),

@@ -86,12 +86,12 @@ extension Model {
     /// tells them apart.
     public func encodeWithOffsets(_ text: String, pair: String?, limit: Int) -> (Encoding, segments: [Int32]?) {
         let whole = tokenizer.encodeWithOffsets(text, and: pair)
-        var kept = Array(whole.ids.indices)
-        while kept.count > limit {
-            func last(_ sequence: Int) -> Int? { kept.lastIndex { whole.sequenceIDs[$0] == sequence } }
-            let counts = [0, 1].map { sequence in kept.count { whole.sequenceIDs[$0] == sequence } }
-            guard let at = counts[1] >= counts[0] ? last(1) ?? last(0) : last(0) else { break }
-            kept.remove(at: at)
+        var counts = [0, 1].map { sequence in whole.sequenceIDs.count { $0 == sequence } }
+        for _ in 0..<max(0, whole.ids.count - limit) where counts != [0, 0] { counts[counts[1] >= counts[0] ? 1 : 0] -= 1 }
+        let kept = whole.ids.indices.filter { index in
+            guard let sequence = whole.sequenceIDs[index], counts.indices.contains(sequence) else { return true }
+            counts[sequence] -= 1
+            return counts[sequence] >= 0
         }
         let encoding = kept.count == whole.ids.count ? whole : whole.taking(kept)
         let hasSegments: Bool

@@ -13,13 +13,14 @@ extension Model {
     ///   - path: of the file.
     ///   - dtype: of matrices.
     ///   - pooling: how vectors of texts are made, where the model is known to make them.
+    ///   - extra: metadata beside that of model and tokenizer.
     /// - Throws: `FileError` for what llama.cpp computes otherwise or a type cannot hold, `TokenizerError`.
     /// - Returns: weights for which the format has no place: the pooler of a bare masked model.
     @discardableResult
-    public func saveGGUF(to path: String, as dtype: DType, pooling: HeadChoices.Pooling? = nil) throws -> [String] {
-        if !transformer.adapters.isEmpty { return try with(try transformer.merged()).saveGGUF(to: path, as: dtype, pooling: pooling) }
+    public func saveGGUF(to path: String, as dtype: DType, pooling: HeadChoices.Pooling? = nil, extra: [(key: String, value: GGUFValue)] = []) throws -> [String] {
+        if !transformer.adapters.isEmpty { return try with(try transformer.merged()).saveGGUF(to: path, as: dtype, pooling: pooling, extra: extra) }
         let c = transformer.configuration
-        let metadata = try c.ggufMetadata(file: path, pooling: pooling) + tokenizer.ggufMetadata(rows: c.vocabularySize, source: path)
+        let metadata = try c.ggufMetadata(file: path, pooling: pooling) + tokenizer.ggufMetadata(rows: c.vocabularySize, source: path) + extra
         return try transformer.writeGGUF(to: path, as: dtype, metadata: metadata)
     }
 

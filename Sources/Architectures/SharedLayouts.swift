@@ -49,6 +49,7 @@ extension GGUFLayout {
     static var llama: GGUFLayout {
         var layout = GGUFLayout("llama")
         layout.pairsRows = true
+        (layout.hasRotaryTable, layout.hasRotaryTablesByLength) = (true, true)
         return layout
     }
 }

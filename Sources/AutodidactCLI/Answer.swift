@@ -34,13 +34,15 @@ struct Answer: AsyncParsableCommand {
 
     func validate() throws {
         if maxTokens < 1 { throw ValidationError("--max-tokens \(maxTokens): must be 1 or more.") }
-        guard (input == nil) == (question != nil && context != nil) else { throw ValidationError("Give --question and --context, or --input.") }
+        guard input == nil ? question != nil && context != nil : question == nil && context == nil else { throw ValidationError("Give --question and --context, or --input.") }
+        if summary, input == nil { throw ValidationError("--summary: needs an --input with answers.") }
     }
 
     func run() async throws {
-        let questions = try input.map { try SpanQuestion.read($0, needsAnswers: summary) } ?? [SpanQuestion(line: 1, question: question!, context: context!)]
+        let questions = try input.map { try SpanQuestion.read($0, needs: summary ? .answer : .nothing) } ?? [SpanQuestion(line: 1, question: question!, context: context!)]
         var finder = try SpanFinder(openModel(model, adapter: adapter, on: try engine.backend()).at(precision.value))
         finder.longest = maxTokens
+        if let input { try finder.check(questions, file: input) }
         var score = SpanScore()
         // Some at a time, so that answers appear as they are found.
         for first in stride(from: 0, to: questions.count, by: 32) {

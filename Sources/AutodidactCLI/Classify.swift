@@ -7,7 +7,7 @@ struct Classify: AsyncParsableCommand {
         abstract: "The class of each text, by any kind of model.",
         discussion: """
             A model with a trained head gives its classes. Others need --labels: a masked model says how likely each class's word is in place of {mask} \
-            in the template, a generative one how likely it is after it.
+            in the template, a generative one how likely it is after it. What 'sft --method' trained is asked as it was trained.
             """)
 
     @Option(help: "A model folder or a GGUF file.")
@@ -35,7 +35,7 @@ struct Classify: AsyncParsableCommand {
     func run() async throws {
         let texts = try data.read(needsLabels: summary)
         let model = try openModel(model, adapter: adapter, on: try engine.backend()).at(precision.value)
-        let classifier = try asking.classifier(model, labels: data.names, isCalibrated: calibrate)
+        let classifier = try asking.classifier(model, labels: data.names, form: Classifier.Form.read(from: adapter ?? self.model), isCalibrated: calibrate)
         let classes = try LabelledText.classes(texts, names: classifier.labels, file: data.input)
         let start = Date()
         var right = 0, labelled = 0
@@ -57,7 +57,7 @@ struct Classify: AsyncParsableCommand {
                         ("logProbabilities", .object(JSONObject(zip(classifier.labels, row).map { ($0, .number($1)) }))),
                     ]))
                 } else {
-                    printLine("line \(text.line): \(classifier.labels[best]) (\(String(format: "%.1f", fixedExp(row[best]) * 100)) %)")
+                    printLine("line \(text.line): \(classifier.labels[best]) (\(String(percent: fixedExp(row[best]))))")
                 }
             }
         }
@@ -69,7 +69,7 @@ struct Classify: AsyncParsableCommand {
                 ("seconds", .number((seconds * 100).rounded() / 100)), ("peakBytes", .integer(Int64(peakMemory()))),
             ]))
         } else {
-            printLine("\(right) of \(labelled) labels met (\(String(format: "%.1f", share * 100)) %) by \(classifier.method.rawValue), in \(String(format: "%.1f", seconds)) s, with \(String(format: "%.2f", Double(peakMemory()) / 1e9)) GB at most")
+            printLine("\(right) of \(labelled) labels met (\(String(percent: share))) by \(classifier.method.rawValue), in \(String(format: "%.1f", seconds)) s, with \(String(format: "%.2f", Double(peakMemory()) / 1e9)) GB at most")
         }
     }
 }

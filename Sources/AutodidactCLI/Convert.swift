@@ -30,9 +30,9 @@ struct Convert: AsyncParsableCommand {
         try refuseExisting(output)
         let isGGUF = output.lowercased().hasSuffix(".gguf")
         let source = try Model(path: model, on: try engine.backend())
-        let dtype = try chosen(isGGUF), embedding = try TextEmbedder.options(of: model)
+        let dtype = try chosen(isGGUF), embedding = embeddingOptions()
         if isGGUF {
-            let left = try source.saveGGUF(to: output, as: dtype, pooling: embedding?.pooling)
+            let left = try source.saveGGUF(to: output, as: dtype, pooling: embedding?.pooling, extra: embedding?.ggufMetadata ?? [])
             if !left.isEmpty { printError("left out, because GGUF files have no place for it: \(left.joined(separator: ", "))") }
         } else {
             try makeFolder(output)
@@ -45,6 +45,14 @@ struct Convert: AsyncParsableCommand {
         printLine("wrote \(output): \(dtype.name), \(String(format: "%.1f", Double(bytes) / 1e6)) MB")
         let comparison = try ConversionCheck(source, written, prompts: prompt.isEmpty ? Self.prompts : prompt, tokens: tokens)
         printLine(comparison.description)
+    }
+
+    /// How the model makes vectors; nil where it says nothing, or has stages that are not supported and are left out.
+    private func embeddingOptions() -> TextEmbedder.Options? {
+        do { return try TextEmbedder.options(of: model) } catch {
+            printError("warning: how vectors of texts are made is left out: \(error)")
+            return nil
+        }
     }
 
     private func chosen(_ isGGUF: Bool) throws -> DType {

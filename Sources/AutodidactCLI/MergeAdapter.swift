@@ -25,6 +25,7 @@ struct MergeAdapter: AsyncParsableCommand {
         defer { removeIfEmpty(output) }
         let merged = try adapted.transformer.merged()
         try adapted.with(merged).save(to: output)
+        try Classifier.Form.read(from: adapter)?.write(to: output)
         // Tokens of all kinds, in an order of their own.
         let count = min(64, merged.configuration.maxPositionEmbeddings), key = RandomKey(seed: 0).folding("merge")
         let batch = RaggedBatch([(0..<count).map { Int32(key.index(below: merged.configuration.vocabularySize, UInt64($0))) }])

@@ -112,7 +112,7 @@ struct SFT: AsyncParsableCommand {
         let model = base, data = try examples(model, file, labels: labels)
         guard data.count > 0 else { throw FileError(file: self.data.input, problem: "holds no example that can be trained", advice: "Check its lines, and --max-tokens.") }
         // What cannot be measured is found before anything is trained.
-        let heldExamples = try held.map { try examples(model, $0, labels: labels).make(0) }
+        let heldExamples = try held.map { try prepare(model, $0, labels) } ?? []
         try makeFolder(output)
         defer { removeIfEmpty(output) }
         let stop = StopSignal()
@@ -133,13 +133,14 @@ struct SFT: AsyncParsableCommand {
             printLine("update \(result.step) of \(total): loss \(String(format: "%.4f", loss / Double(count))), \(Int(left)) s left")
             (last, loss, count) = (Date(), 0, 0)
         }, onEpoch: { epoch in
-            if let held, let heldExamples { printLine("epoch \(epoch + 1): \(try measure(model, held, heldExamples, labels))") }
+            if let held { printLine("epoch \(epoch + 1): \(try measure(model, held, heldExamples, labels))") }
         }, isCancelled: { stop.isRequested })
         if kind != nil {
             try model.saveAdapter(to: output, base: self.model)
         } else {
             try model.save(to: output)
         }
+        if objective == .classification, !trainsHead { try classifier(model, labels!).form.write(to: output) }
         if stop.isRequested { printError("stopped early: what was learned until then is in \(output)") }
         printLine("wrote \(output) after \(String(format: "%.1f", Date().timeIntervalSince(start))) s, with \(String(format: "%.2f", Double(peakMemory()) / 1e9)) GB at most")
         if stop.isRequested { throw ExitCode(130) }
@@ -158,7 +159,7 @@ struct SFT: AsyncParsableCommand {
 
     /// The lines of a file, by the objective.
     private enum Lines {
-        case texts([LabelledText], String), tags([TaggedWords], String), spans([SpanQuestion]), other(String)
+        case texts([LabelledText], String), tags([TaggedWords], String), spans([SpanQuestion], String), other(String)
 
         var labels: [String]? {
             switch self {
@@ -173,9 +174,24 @@ struct SFT: AsyncParsableCommand {
         switch objective {
         case .classification: .texts(try data.read(path, needsLabels: true), path)
         case .tagging: .tags(try TaggedWords.read(path, needsTags: true), path)
-        case .span: .spans(try SpanQuestion.read(path, needsAnswers: true))
+        case .span: .spans(try SpanQuestion.read(path, needs: .answerWithStart), path)
         case .mlm, .causal: .other(path)
         }
+    }
+
+    /// Finds what of held-out lines cannot be measured.
+    /// - Returns: the examples whose loss is measured, where there is nothing better.
+    private func prepare(_ model: Model, _ held: Lines, _ labels: [String]?) throws -> [Example] {
+        switch held {
+        case .texts(let texts, let path): _ = try LabelledText.classes(texts, names: labels!, file: path)
+        case .tags(let lines, let path): _ = try TaggedWords.named(lines, labels!, file: path)
+        case .spans(let questions, let path): try SpanFinder(model).check(questions, file: path)
+        case .other(let path):
+            let examples = try examples(model, held, labels: labels).make(0)
+            guard !examples.isEmpty else { throw FileError(file: path, problem: "holds no example that can be measured", advice: "Check its lines, and --max-tokens.") }
+            return examples
+        }
+        return []
     }
 
     /// How well the model does on lines that it was not trained on.
@@ -186,11 +202,12 @@ struct SFT: AsyncParsableCommand {
             let rows = try classifier(model, labels!).classify(texts.map { ($0.text, $0.pair) })
             let right = zip(rows, classes).count { row, expected in row.indices.max { row[$0] < row[$1] } == expected }
             return "\(right) of \(texts.count) labels met (\(String(percent: Double(right) / Double(texts.count))))"
-        case .tags(let lines, _):
+        case .tags(let lines, let path):
             var score = TagScore()
+            let lines = try TaggedWords.named(lines, labels!, file: path)
             for (found, line) in zip(try TokenTagger(model).tag(lines.map(\.words)), lines) { score.add(found.map { $0?.name }, expected: line.tags!) }
             return "\(score)"
-        case .spans(let questions):
+        case .spans(let questions, _):
             var score = SpanScore()
             for (found, question) in zip(try SpanFinder(model).find(questions.map { ($0.question, $0.context) }), questions) { score.add(found.text, expected: question.answers) }
             return "\(score)"
@@ -212,9 +229,9 @@ struct SFT: AsyncParsableCommand {
             return same(try zip(texts, classes).map { try classifier.example(($0.text, $0.pair), class: $1) })
         case .tags(let lines, let path):
             return same(try SupervisedData.tagging(lines, labels: labels!, model, limit: limit, file: path))
-        case .spans(let questions):
+        case .spans(let questions, let path):
             let all = try SupervisedData.spans(questions, model, limit: limit)
-            if all.count < questions.count { printError("warning: \(questions.count - all.count) answers are left out, because they end beyond \(limit) tokens (--max-tokens)") }
+            if all.count < questions.count { printError("warning: \(questions.count - all.count) answers of \(path) are not trained, because they end beyond \(limit) tokens (--max-tokens)") }
             return same(all)
         case .other(let path):
             if objective == .mlm {

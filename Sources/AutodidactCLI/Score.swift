@@ -42,7 +42,7 @@ struct Score: AsyncParsableCommand {
         }
         for ((line, text), ids) in zip(texts, encoded) {
             let likelihood = try c.isCausal
-                ? TextLikelihood(of: ids, bytes: text.utf8.count, under: model.transformer) : TextLikelihood(masking: ids, bytes: text.utf8.count, by: MaskFiller(model))
+                ? TextLikelihood(of: ids, bytes: text.utf8.count, under: model.transformer) : TextLikelihood(masking: text, by: MaskFiller(model))
             if json {
                 printLine(jsonLine([
                     ("tokens", .integer(Int64(likelihood.tokens))), (c.isCausal ? "logLikelihood" : "pseudoLogLikelihood", .number(likelihood.logLikelihood)),

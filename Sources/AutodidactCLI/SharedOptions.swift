@@ -63,8 +63,13 @@ struct ClassifierOptions: ParsableArguments {
     @Option(help: "head, mask or likelihood; what the model is made for when left out.")
     var method: Classifier.Method?
 
-    func classifier(_ model: Model, labels: [String]?, isCalibrated: Bool = false) throws -> Classifier {
-        try Classifier(model, labels: labels, words: words.map(split), template: template, method: method, isCalibrated: isCalibrated)
+    /// - Parameter form: as the model was trained to be asked: stands for what was not said.
+    func classifier(_ model: Model, labels: [String]?, form: Classifier.Form? = nil, isCalibrated: Bool = false) throws -> Classifier {
+        // Other classes have other words.
+        let ownWords = labels == nil || labels == form?.labels ? form?.words : nil
+        return try Classifier(
+            model, labels: labels ?? form?.labels, words: words.map(split) ?? ownWords, template: template ?? form?.template, method: method ?? form?.method,
+            isCalibrated: isCalibrated)
     }
 }
 

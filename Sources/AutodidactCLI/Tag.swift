@@ -28,13 +28,16 @@ struct Tag: AsyncParsableCommand {
 
     func validate() throws {
         if text.isEmpty == (input == nil) { throw ValidationError("Give --text or --input.") }
+        if summary, input == nil { throw ValidationError("--summary: needs an --input with tags.") }
     }
 
     func run() async throws {
         let typed = text.enumerated().map { TaggedWords(line: $0 + 1, words: $1.split(whereSeparator: \.isWhitespace).map { String($0) }) }
         guard typed.allSatisfy({ !$0.words.isEmpty }) else { throw ValidationError("--text: holds no words.") }
-        let lines = try input.map { try TaggedWords.read($0, needsTags: summary) } ?? typed
+        let read = try input.map { try TaggedWords.read($0, needsTags: summary) } ?? typed
         let tagger = try TokenTagger(openModel(model, adapter: adapter, on: try engine.backend()).at(precision.value))
+        // A file may number the tags, and one of another task is not measured as if none were met.
+        let lines = try TaggedWords.named(read, tagger.labels, file: input ?? "")
         var score = TagScore()
         // Some at a time, so that answers appear as they are found.
         for first in stride(from: 0, to: lines.count, by: 64) {

@@ -28,11 +28,16 @@ struct Template: AsyncParsableCommand {
         let value = try JSON.parse(data, source: messages)
         guard let list = value.array ?? value["messages"]?.array else { throw FileError(file: messages, problem: "holds no messages", advice: "Write [{\"role\": \"user\", \"content\": \"…\"}].") }
         let conversations = try ConversationReader(model)
+        func rendered<Result>(_ body: () throws -> Result) throws -> Result {
+            do { return try body() } catch let error as ChatTemplateError {
+                throw FileError(file: messages, problem: "cannot be written as a conversation by the template of \(model): \(error)", advice: "Check the roles of the messages and their order.")
+            }
+        }
         if generationPrompt {
-            printLine(try conversations.text(list, tools: value["tools"]?.array))
+            printLine(try rendered { try conversations.text(list, tools: value["tools"]?.array) })
             return
         }
-        let masked = try conversations.masked(list, tools: value["tools"]?.array)
+        let masked = try rendered { try conversations.masked(list, tools: value["tools"]?.array) }
         if json {
             printLine(jsonLine([
                 ("text", .string(masked.text)), ("tokens", .array(masked.tokens.map { .integer(Int64($0)) })),

@@ -1,4 +1,5 @@
 import Architectures
+import Foundation
 import ModelFiles
 import Sampling
 import Tensors
@@ -9,7 +10,7 @@ import Training
 /// A masked model says how likely each class's word is in place of its mask, a generative one how likely it is to go on with it, and a model with a
 /// trained head what the head says. Source of the first: Schick and Schütze 2021, arXiv:2001.07676.
 public final class Classifier {
-    public enum Method: String, Sendable, CaseIterable {
+    public enum Method: String, Codable, Sendable, CaseIterable {
         /// A trained head of classes.
         case head
         /// A word for each class in place of the mask.
@@ -17,9 +18,35 @@ public final class Classifier {
         /// The likelihood of each class's words after the text.
         case likelihood
     }
+    /// How a model was trained to be asked, kept beside its weights: asked otherwise it would answer worse, and nobody would know why.
+    public struct Form: Codable, Sendable, Equatable {
+        public var labels: [String]
+        public var words: [String]
+        public var template: String
+        public var method: Method
+
+        private static let file = "classifier.json"
+
+        /// Of a model's or an adapter's folder; nil where there is none.
+        public static func read(from folder: String) throws -> Form? {
+            let path = "\(folder)/\(file)"
+            guard let data = FileManager.default.contents(atPath: path) else { return nil }
+            do { return try JSONDecoder().decode(Form.self, from: data) } catch {
+                throw FileError(file: path, problem: "does not say how the model is asked for a class (labels, words, template, method)", advice: "Remove it, and give --labels and --template.")
+            }
+        }
+
+        public func write(to folder: String) throws {
+            let encoder = JSONEncoder()
+            encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
+            try writeDurably(String(decoding: try encoder.encode(self), as: UTF8.self) + "\n", to: "\(folder)/\(Self.file)")
+        }
+    }
+
     public let model: Model
     public let labels: [String]
     public let method: Method
+    public var form: Form { Form(labels: labels, words: words, template: template, method: method) }
     private let template: String
     private let words: [String]
     /// Scores are relative to those of texts that say nothing. Source: Zhao et al. 2021, arXiv:2102.09690.
@@ -77,12 +104,13 @@ public final class Classifier {
 
     /// Natural log-probabilities of the classes, for each text.
     public func classify(_ texts: [(text: String, pair: String?)]) throws -> [[Double]] {
-        let rows = try normalised(scores(texts))
+        let rows = try scores(texts).map(logProbabilities)
         guard isCalibrated else { return rows }
         // The mean law of texts without content.
-        let empty = try normalised(scores(["N/A", ""].map { ($0, template.contains(Self.slots.pair) ? $0 : nil) }))
+        let contents = ["N/A", ""].map { (text: $0, pair: template.contains(Self.slots.pair) ? $0 : nil) }
+        let empty = try scores(contents.filter { try !model.encode(filled($0)).isEmpty }).map(logProbabilities)
         let usual = labels.indices.map { label in fixedLog(empty.reduce(0) { $0 + fixedExp($1[label]) } / Double(empty.count)) }
-        return try normalised(rows.map { row in zip(row, usual).map { $0 - $1 } })
+        return try rows.map { row in try logProbabilities(zip(row, usual).map { $0 - $1 }) }
     }
 
     private func scores(_ texts: [(text: String, pair: String?)]) throws -> [[Double]] {
@@ -93,23 +121,22 @@ public final class Classifier {
         }
     }
 
-    private func normalised(_ scores: [[Double]]) throws -> [[Double]] {
-        try scores.map { row in
-            guard row.allSatisfy(\.isFinite) else { throw SamplingError.notFinite }
-            let top = row.max()!, sum = row.reduce(0) { $0 + fixedExp($1 - top) }
-            return row.map { $0 - top - fixedLog(sum) }
-        }
-    }
-
     /// Whether a text is longer than the model reads, so that a part of it is left out.
+    /// - Throws: `FileError` for a text that does not fit the template.
     public func exceeds(_ text: (text: String, pair: String?)) throws -> Bool {
-        let context = model.transformer.configuration.maxPositionEmbeddings, whole = try filled(text) + (template.contains(Self.slots.pair) ? "" : text.pair ?? "")
+        let context = model.transformer.configuration.maxPositionEmbeddings, isPair = template == Self.slots.text && method == .head
+        let first = isPair ? text.text : try filled(text), second = isPair ? text.pair : nil
         // A token is at least a byte.
-        return whole.utf8.count > context - 8 && model.tokenizer.encode(whole).count > context - 8
+        guard first.utf8.count + (second?.utf8.count ?? 0) > context / 2 else { return false }
+        let answer = method == .likelihood ? words.map { model.tokenizer.encode(" \($0)").count }.max() ?? 0 : 0
+        return model.transformer.softPromptTokens.count + model.encodeWithOffsets(first, pair: second, limit: .max).0.ids.count + answer > context
     }
 
     private func filled(_ text: (text: String, pair: String?)) throws -> String {
         func refuse(_ problem: String, _ advice: String) -> FileError { FileError(file: "the template", problem: problem, advice: advice) }
+        if method == .mask, let filler = try? MaskFiller(model), filler.holdsMask(text.text + " " + (text.pair ?? "")) {
+            throw FileError(file: "the text", problem: "holds a mask itself: '\(text.text.prefix(60))'", advice: "Leave it out: the class's word stands at the template's mask.")
+        }
         if text.pair == nil, template.contains(Self.slots.pair) { throw refuse("has {pair}, but there is no second text", "Name its field with --pair-field.") }
         if text.pair != nil, !template.contains(Self.slots.pair), template != Self.slots.text { throw refuse("has no {pair} for the second text", "Write where it stands.") }
         return template.replacing(Self.slots.text, with: text.text).replacing(Self.slots.pair, with: text.pair ?? "")
@@ -123,8 +150,7 @@ public final class Classifier {
         let inputs = try texts.map { try model.encode(template == Self.slots.text ? $0.text : try filled($0), pair: template == Self.slots.text ? $0.pair : nil, limit: limit) }
         return batches(inputs.map(\.tokens.count), of: batchTokens).flatMap { range -> [[Double]] in
             let batch = RaggedBatch(inputs[range].map(\.tokens))
-            var pass = Pass()
-            if inputs[range].contains(where: { $0.segments != nil }) { pass.segments = inputs[range].flatMap { $0.segments ?? Array(repeating: 0, count: $0.tokens.count) } }
+            let pass = Pass(segments: Array(inputs[range]))
             let logits = model.transformer.labelLogits(model.transformer.hiddenStates(batch, pass), batch)!.read()
             return (0..<range.count).map { row in labels.indices.map { Double(logits[row * labels.count + $0]) } }
         }
@@ -188,9 +214,12 @@ public final class Classifier {
         }
         var start = try model.encode(prompt), whole = try model.encode("\(prompt) \(word)")
         // What the tokenizer puts after every text does not belong to the word.
-        while let last = whole.last, last == start.last, model.tokenizer.isSpecial(last), start.count > 1 {
-            start.removeLast()
-            whole.removeLast()
+        let around = model.tokenizer.encode("a", addSpecialTokens: true), plain = model.tokenizer.encode("a")
+        let after = around.firstRange(of: plain).map { around.count - $0.upperBound } ?? 0
+        start.removeLast(min(after, start.count))
+        whole.removeLast(min(after, whole.count))
+        guard start.count > model.transformer.softPromptTokens.count else {
+            throw FileError(file: "the prompt", problem: "has no tokens, and the model puts none before a text", advice: "Write something that the answer goes on from.")
         }
         let common = zip(start, whole).prefix { $0 == $1 }.count
         // A text too long for the model loses its beginning: the question stands at its end.

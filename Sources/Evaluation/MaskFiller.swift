@@ -44,16 +44,17 @@ public struct MaskFiller {
     }
 
     /// The laws at rows of a batch.
-    private func laws(_ batch: RaggedBatch, _ rows: [Int]) -> [[Float]] {
+    private func laws(_ batch: RaggedBatch, _ rows: [Int], _ pass: Pass = Pass()) -> [[Float]] {
         guard !rows.isEmpty else { return [] }
         let transformer = model.transformer
-        let logits = transformer.logits(gatherRows(transformer.hiddenStates(batch), rows.map { Int32($0) })), width = logits.shape[1]
+        let logits = transformer.logits(gatherRows(transformer.hiddenStates(batch, pass), rows.map { Int32($0) })), width = logits.shape[1]
         let laws = transformer.backend.laws(logits, targets: Array(repeating: -1, count: rows.count)), values = logits.read()
         return rows.indices.map { index in values[index * width..<(index + 1) * width].map { $0 - laws[index].logSumExp } }
     }
 
     /// The log-probability of a word at the mask of each text: of one of several tokens, those that the model is surest of are filled in first. Source: Schick
     /// and Schütze 2021, arXiv:2009.07118.
+    /// - Throws: `FileError` for a text without a mask, or longer than the model's context.
     public func score(_ texts: [String], word: [Int32]) throws -> [Double] {
         var texts = try texts.map { try encode($0, masks: word.count) }
         var scores = texts.map { _ in 0.0 }
@@ -85,6 +86,9 @@ public struct MaskFiller {
         return Array(whole[..<cut] + whole[(cut + excess)...])
     }
 
+    /// Whether a text itself holds what stands for a mask.
+    func holdsMask(_ text: String) -> Bool { text.contains(Classifier.slots.mask) || model.tokenizer.encode(text).contains(mask) }
+
     /// What trains the model to fill the masks of a text with a word.
     public func example(_ text: String, word: String) throws -> Example {
         let target = try tokens(word), tokens = try encode(text, masks: target.count)
@@ -92,11 +96,14 @@ public struct MaskFiller {
         return Example(tokens: tokens, labels: .init(places: places.map { Int32($0) }, targets: places.indices.map { target[$0 % target.count] }))
     }
 
-    /// The natural log-probability of each token of a text with that token masked: their sum is the text's pseudo-log-likelihood. Special tokens around the
-    /// text are read and not scored. Source: Salazar et al. 2020, arXiv:1910.14659.
-    /// - Parameter tokens: no more than the model's context.
-    public func pseudoLogProbabilities(_ tokens: [Int32], batchTokens: Int = 2048) -> [Float] {
-        let places = tokens.indices.filter { !model.tokenizer.isSpecial(tokens[$0]) && tokens[$0] >= 0 }
+    /// The natural log-probability of each token of a text with that token masked: their sum is the text's pseudo-log-likelihood. The tokens that the tokenizer
+    /// puts around the text are read and not scored. Source: Salazar et al. 2020, arXiv:1910.14659.
+    /// - Parameters:
+    ///   - text: of no more tokens than the model's context.
+    ///   - batchTokens: computed in one pass.
+    public func pseudoLogProbabilities(_ text: String, batchTokens: Int = 2048) -> [Float] {
+        let (encoding, segments) = model.encodeWithOffsets(text, pair: nil, limit: .max), soft = model.transformer.softPromptTokens
+        let tokens = soft + encoding.ids, places = encoding.ids.indices.filter { !encoding.isAddedSpecial[$0] }.map { $0 + soft.count }
         return batches(places.map { _ in tokens.count }, of: batchTokens).flatMap { range -> [Float] in
             let copies = places[range].map { place in
                 var copy = tokens
@@ -104,7 +111,8 @@ public struct MaskFiller {
                 return copy
             }
             let rows = places[range].enumerated().map { $0 * tokens.count + $1 }
-            return zip(laws(RaggedBatch(copies), rows), places[range]).map { $0[Int(tokens[$1])] }
+            let pass = Pass(segments: copies.map { ($0, segments.map { soft.map { _ in 0 } + $0 }) })
+            return zip(laws(RaggedBatch(copies), rows, pass), places[range]).map { $0[Int(tokens[$1])] }
         }
     }
 

@@ -27,44 +27,45 @@ public struct SpanFinder {
         self.model = model
     }
 
-    /// The best span for each question. A context longer than the model's is read in windows that overlap by half.
-    public func find(_ questions: [(question: String, context: String)]) throws -> [Span] {
-        let limit = try model.room(model.transformer.configuration.maxPositionEmbeddings)
-        var windows: [(question: Int, tokens: LocatedTokens)] = []
-        for (index, (question, context)) in questions.enumerated() {
-            windows += try LocatedTokens.windows(question, context, model, limit: limit).map { (index, $0) }
-        }
-        var best = [(span: Span, score: Float)?](repeating: nil, count: questions.count)
-        for range in batches(windows.map(\.tokens.tokens.count), of: batchTokens) {
-            let batch = RaggedBatch(windows[range].map(\.tokens.tokens))
-            var pass = Pass()
-            if windows[range].contains(where: { $0.tokens.segments != nil }) {
-                pass.segments = windows[range].flatMap { $0.tokens.segments ?? Array(repeating: 0, count: $0.tokens.tokens.count) }
+    /// That all questions can be read, before work is done on some.
+    /// - Throws: `FileError` with the file and the line of one that cannot.
+    public func check(_ questions: [SpanQuestion], file: String) throws {
+        for question in questions {
+            do { _ = try windows(question.question, question.context) } catch let error as FileError {
+                throw FileError(file: file, problem: "line \(question.line) \(error.problem)", advice: error.advice)
             }
+        }
+    }
+
+    private func windows(_ question: String, _ context: String) throws -> [LocatedTokens] {
+        try LocatedTokens.windows(question, context, model, limit: try model.room(model.transformer.configuration.maxPositionEmbeddings))
+    }
+
+    /// The best span for each question. A context longer than the model's is read in windows that overlap by half.
+    /// - Throws: `FileError` for a question that leaves no room for its context, or a context without tokens; `SamplingError.notFinite`.
+    public func find(_ questions: [(question: String, context: String)]) throws -> [Span] {
+        let windows = try questions.enumerated().flatMap { index, question in try self.windows(question.question, question.context).map { (question: index, tokens: $0) } }
+        var best = [(range: Range<Int>, logProbability: Double, score: Float)?](repeating: nil, count: questions.count)
+        for range in batches(windows.map(\.tokens.tokens.count), of: batchTokens) {
+            let batch = RaggedBatch(windows[range].map(\.tokens.tokens)), pass = Pass(segments: windows[range].map { ($0.tokens.tokens, $0.tokens.segments) })
             let logits = model.transformer.labelLogits(model.transformer.hiddenStates(batch, pass), batch)!.read()
             for (window, rows) in zip(windows[range], batch.spans) {
                 let starts = rows.rows.map { logits[2 * $0] }, ends = rows.rows.map { logits[2 * $0 + 1] }
-                guard (starts + ends).allSatisfy(\.isFinite) else {
-                    throw FileError(file: model.source ?? "the model", problem: "computes values that are not finite", advice: "Check its weights with 'autodidact inspect'.")
-                }
+                let laws = (try logProbabilities(starts.map { Double($0) }), try logProbabilities(ends.map { Double($0) }))
                 let inside = window.tokens.inside
-                var top: (first: Int, last: Int, score: Float)?
                 for first in inside.indices {
-                    for last in first..<min(inside.count, first + longest) {
-                        let score = starts[inside[first].token] + ends[inside[last].token]
-                        if score > top?.score ?? -.infinity { top = (first, last, score) }
+                    for last in first..<first + min(longest, inside.count - first) {
+                        let (start, end) = (inside[first], inside[last]), score = starts[start.token] + ends[end.token]
+                        guard score > best[window.question]?.score ?? -.infinity else { continue }
+                        best[window.question] = (start.range.lowerBound..<end.range.upperBound, laws.0[start.token] + laws.1[end.token], score)
                     }
                 }
-                guard let top, top.score > best[window.question]?.score ?? -.infinity else { continue }
-                let characters = inside[top.first].range.lowerBound..<inside[top.last].range.upperBound
-                let scalars = Array(questions[window.question].context.unicodeScalars)[characters]
-                let span = Span(
-                    text: String(String.UnicodeScalarView(scalars)), range: characters,
-                    logProbability: logProbabilities(starts)[inside[top.first].token] + logProbabilities(ends)[inside[top.last].token])
-                best[window.question] = (span, top.score)
             }
         }
-        return best.map { $0!.span }
+        return zip(questions, best).map { question, best in
+            let text = String(String.UnicodeScalarView(Array(question.context.unicodeScalars)[best!.range]))
+            return Span(text: text, range: best!.range, logProbability: best!.logProbability)
+        }
     }
 }
 
@@ -100,11 +101,11 @@ public struct LocatedTokens {
     /// - Throws: `FileError` for a question that leaves no room, or a context without tokens.
     static func windows(_ question: String, _ context: String, _ model: Model, limit: Int) throws -> [LocatedTokens] {
         let whole = LocatedTokens(question, context, model, limit: .max)
-        guard !whole.inside.isEmpty else { throw FileError(file: model.source ?? "the model", problem: "got a context without tokens", advice: "Leave out empty contexts.") }
+        guard !whole.inside.isEmpty else { throw FileError(file: model.source ?? "the model", problem: "has a context without tokens", advice: "Leave out empty contexts.") }
         let around = whole.tokens.count - whole.inside.count - model.transformer.softPromptTokens.count, room = limit - around
         if room >= whole.inside.count { return [whole] }
         guard room >= 8, around <= room else {
-            throw FileError(file: model.source ?? "the model", problem: "got a question of \(around) tokens, which leaves too few of \(limit) for the context", advice: "Shorten it.")
+            throw FileError(file: model.source ?? "the model", problem: "has a question of \(around) tokens, which leaves too few of \(limit) for the context", advice: "Shorten it.")
         }
         let scalars = Array(context.unicodeScalars)
         var windows: [LocatedTokens] = []
@@ -120,6 +121,7 @@ public struct LocatedTokens {
 /// How well answers are met, as SQuAD counts: lower case, without punctuation and articles; the best of all right answers. Source: Rajpurkar et al. 2016,
 /// arXiv:1606.05250.
 public struct SpanScore: Sendable, Equatable, CustomStringConvertible {
+    /// Answers, and how many are met exactly.
     public private(set) var count = 0, exact = 0
     private var overlap = 0.0
 
@@ -134,6 +136,7 @@ public struct SpanScore: Sendable, Equatable, CustomStringConvertible {
 
     /// The mean over questions of the harmonic mean of precision and recall over words.
     public var f1: Double { overlap / Double(max(1, count)) }
+    /// The share of answers met exactly.
     public var exactShare: Double { Double(exact) / Double(max(1, count)) }
     public var description: String { "\(exact) of \(count) answers met exactly (\(String(percent: exactShare))), F1 of words \(String(percent: f1))" }
 

@@ -13,11 +13,25 @@ public final class TextEmbedder {
         public var isNormalised: Bool
         /// Longer texts are cut; nil: at the model's context.
         public var maxTokens: Int?
+        /// Texts are put into lower case first.
+        public var isLowerCased = false
 
         public init(pooling: HeadChoices.Pooling, isNormalised: Bool = true, maxTokens: Int? = nil) {
             self.pooling = pooling
             self.isNormalised = isNormalised
             self.maxTokens = maxTokens
+        }
+
+        private static let normaliseKey = "autodidact.embedding.normalise", lengthKey = "autodidact.embedding.max_tokens", caseKey = "autodidact.embedding.lower_case"
+
+        /// What GGUF files of llama.cpp have no setting for.
+        public var ggufMetadata: [(key: String, value: GGUFValue)] {
+            [(Self.normaliseKey, .bool(isNormalised)), (Self.caseKey, .bool(isLowerCased))] + (maxTokens.map { [(Self.lengthKey, .uint(UInt64($0)))] } ?? [])
+        }
+
+        init(pooling: HeadChoices.Pooling, _ gguf: GGUFFile) {
+            self.init(pooling: pooling, isNormalised: gguf[Self.normaliseKey]?.bool ?? true, maxTokens: gguf[Self.lengthKey]?.int)
+            isLowerCased = gguf[Self.caseKey]?.bool ?? false
         }
     }
     public let model: Model
@@ -40,7 +54,7 @@ public final class TextEmbedder {
             let gguf = try GGUFFile(path: path)
             let kind = gguf["\(gguf["general.architecture"]?.string ?? "").pooling_type"]?.int
             guard let pooling = TransformerConfiguration.ggufPoolings.first(where: { $0.value == kind })?.key else { return nil }
-            return Options(pooling: pooling)
+            return Options(pooling: pooling, gguf)
         }
         func refuse(_ problem: String) -> FileError { FileError(file: file, problem: problem, advice: "Pooling by mean, first or last token, and normalising are supported.") }
         guard let modules = try JSON.read(path: file).array else { throw refuse("is no list of modules") }
@@ -63,11 +77,16 @@ public final class TextEmbedder {
             default: throw refuse("has a stage of type '\(type)'")
             }
         }
-        if let path = folder.file("sentence_bert_config.json") { options.maxTokens = try JSON.read(path: path)["max_seq_length"]?.int }
+        if let path = folder.file("sentence_bert_config.json") {
+            let limits = try JSON.read(path: path)
+            options.maxTokens = limits["max_seq_length"]?.int
+            options.isLowerCased = limits["do_lower_case"]?.bool ?? false
+        }
         return options
     }
 
     /// Writes the files by which sentence-transformers, and `options(of:)`, know how a folder's vectors are made.
+    /// - Throws: `FileError` where the folder cannot be written.
     public static func write(_ options: Options, width: Int, to folder: String) throws {
         func module(_ index: Int, _ path: String, _ type: String) -> JSON {
             .object(JSONObject([("idx", .integer(Int64(index))), ("name", .string("\(index)")), ("path", .string(path)), ("type", .string("sentence_transformers.models.\(type)"))]))
@@ -78,17 +97,15 @@ public final class TextEmbedder {
         try FileManager.default.createDirectory(atPath: "\(folder)/1_Pooling", withIntermediateDirectories: true)
         try writeDurably(JSON.array(modules).text(pretty: true) + "\n", to: "\(folder)/modules.json")
         try writeDurably(JSON.object(pooling).text(pretty: true) + "\n", to: "\(folder)/1_Pooling/config.json")
-        if let maxTokens = options.maxTokens {
-            let limits = JSONObject([("max_seq_length", .integer(Int64(maxTokens))), ("do_lower_case", .bool(false))])
-            try writeDurably(JSON.object(limits).text(pretty: true) + "\n", to: "\(folder)/sentence_bert_config.json")
-        }
+        let limits = JSONObject([("max_seq_length", options.maxTokens.map { .integer(Int64($0)) } ?? .null), ("do_lower_case", .bool(options.isLowerCased))])
+        try writeDurably(JSON.object(limits).text(pretty: true) + "\n", to: "\(folder)/sentence_bert_config.json")
     }
 
     /// - Returns: one vector a text.
     public func embed(_ texts: [String]) throws -> [[Float]] {
         let context = model.transformer.configuration.maxPositionEmbeddings
         let limit = min(options.maxTokens ?? context, context)
-        return embed(try texts.map { try model.encode($0, limit: limit) })
+        return embed(try texts.map { try model.encode(options.isLowerCased ? $0.lowercased() : $0, limit: limit) })
     }
 
     /// - Parameter tokens: of each text at least one.

@@ -11,7 +11,7 @@ public struct TextLikelihood: Sendable, Equatable {
     public var perplexity: Double?
     /// Negative log₂-likelihood over the UTF-8 bytes of the whole text.
     public var bitsPerByte: Double?
-    /// The first token is not scored unless a BOS token precedes it.
+    /// Of a generative model the first token is not scored unless a BOS token precedes it.
     public var tokenLogProbabilities: [Float]
 
     /// Scores `ids`, which are no longer than the context; the first is only read. `bytes` is the length of the whole text in UTF-8.
@@ -21,8 +21,8 @@ public struct TextLikelihood: Sendable, Equatable {
     }
 
     /// The pseudo-likelihood of a text: of each token with that token masked.
-    public init(masking ids: [Int32], bytes: Int, by filler: MaskFiller) {
-        self.init(tokens: ids.count(where: { $0 >= 0 }), filler.pseudoLogProbabilities(ids), bytes: bytes)
+    public init(masking text: String, by filler: MaskFiller) {
+        self.init(tokens: filler.model.tokenizer.encode(text).count, filler.pseudoLogProbabilities(text), bytes: text.utf8.count)
     }
 
     private init(tokens: Int, _ logProbabilities: [Float], bytes: Int) {

@@ -1,5 +1,6 @@
 import Architectures
 import ModelFiles
+import Sampling
 import Tensors
 import Training
 
@@ -22,15 +23,16 @@ public struct TokenTagger {
 
     public var labels: [String] { model.transformer.configuration.labels }
 
-    /// The tags of the words of each text. Texts longer than the model's context are read in parts. A word that has no token of its own (of characters that
-    /// the tokenizer drops) has no tag.
+    /// The tags of the words of each text. Texts longer than the model's context are read in parts. A word that has no token (of characters that the
+    /// tokenizer drops) has no tag.
+    /// - Throws: `FileError` where a soft prompt leaves no room, `SamplingError.notFinite`.
     public func tag(_ texts: [[String]]) throws -> [[Tag?]] {
         let limit = model.transformer.configuration.maxPositionEmbeddings
         var parts: [(text: Int, first: Int, encoding: TaggedTokens)] = []
         for (index, words) in texts.enumerated() {
             var first = 0
             while first < words.count {
-                // A word has at least one token, so that no more than these fit.
+                // A word has at least one token in most cases, so that hardly more than these fit.
                 let encoding = try TaggedTokens(Array(words[first..<min(words.count, first + limit)]), model, limit: limit)
                 parts.append((index, first, encoding))
                 first += encoding.wordCount
@@ -38,13 +40,12 @@ public struct TokenTagger {
         }
         var tags = texts.map { [Tag?](repeating: nil, count: $0.count) }
         for range in batches(parts.map(\.encoding.tokens.count), of: batchTokens) {
-            let batch = RaggedBatch(parts[range].map(\.encoding.tokens)), count = labels.count
-            let logits = model.transformer.labelLogits(model.transformer.hiddenStates(batch), batch)!.read()
+            let batch = RaggedBatch(parts[range].map(\.encoding.tokens)), pass = Pass(segments: parts[range].map { ($0.encoding.tokens, $0.encoding.segments) })
+            let logits = model.transformer.labelLogits(model.transformer.hiddenStates(batch, pass), batch)!.read(), count = labels.count
             for (part, span) in zip(parts[range], batch.spans) {
                 for (word, token) in part.encoding.places {
-                    let row = (span.start + Int(token)) * count, law = logProbabilities(Array(logits[row..<row + count]))
+                    let row = (span.start + Int(token)) * count, law = try logProbabilities(logits[row..<row + count].map { Double($0) })
                     let best = law.indices.max { law[$0] < law[$1] }!
-                    guard law[best].isFinite else { throw FileError(file: model.source ?? "the model", problem: "computes values that are not finite", advice: "Check its weights with 'autodidact inspect'.") }
                     tags[part.text][part.first + word] = (labels[best], law[best])
                 }
             }
@@ -55,74 +56,106 @@ public struct TokenTagger {
 
 /// Words as tokens, with the first token of each: the one that is tagged.
 public struct TaggedTokens {
+    /// Those of a soft prompt first.
     public let tokens: [Int32]
+    public let segments: [Int32]?
+    /// Of each word that has one, its first token.
     public let places: [(word: Int, token: Int32)]
     /// Words from the first on that have been read: all, or as many as fit.
     public let wordCount: Int
 
+    /// - Parameter limit: of all tokens; what is longer is cut.
+    /// - Throws: `FileError` where a soft prompt leaves no room.
     public init(_ words: [String], _ model: Model, limit: Int) throws {
-        var starts: [Int: Int] = [:], at = 0
-        for (index, word) in words.enumerated() {
-            starts[at] = index
-            at += word.unicodeScalars.count + 1
-        }
-        let encoding = model.tokenizer.encodeWithOffsets(words.joined(separator: " "))
-        var places: [(word: Int, token: Int32)] = [], seen: Set<Int> = []
-        let soft = Int32(model.transformer.softPromptTokens.count), room = try model.room(limit)
-        for (index, range) in encoding.offsets.enumerated().prefix(room) where !encoding.isAddedSpecial[index] && !range.isEmpty {
+        // Of each character of the joined text its word; the spaces between are no word's.
+        let wordOfCharacter = words.enumerated().flatMap { index, word in word.unicodeScalars.map { _ -> Int? in index } + [nil] }
+        let soft = model.transformer.softPromptTokens, room = try model.room(limit)
+        let (encoding, own) = model.encodeWithOffsets(words.joined(separator: " "), pair: nil, limit: room)
+        var places: [(word: Int, token: Int32)] = []
+        for (index, range) in encoding.offsets.enumerated() where !encoding.isAddedSpecial[index] {
             // A token may begin with the space before its word.
-            guard let word = starts[range.lowerBound] ?? starts[range.lowerBound + 1], seen.insert(word).inserted else { continue }
-            places.append((word, Int32(index) + soft))
+            guard let word = wordOfCharacter[range.clamped(to: wordOfCharacter.indices)].lazy.compactMap({ $0 }).first, word > places.last?.word ?? -1 else { continue }
+            places.append((word, Int32(index + soft.count)))
         }
         self.places = places
-        tokens = model.transformer.softPromptTokens + encoding.ids.prefix(room)
-        wordCount = encoding.ids.count <= room ? words.count : max(1, (places.last?.word ?? 0) + 1)
+        tokens = soft + encoding.ids
+        segments = own.map { soft.map { _ in 0 } + $0 }
+        // The last word of a full row may have lost its end, and is read again with what follows.
+        let last = places.last?.word ?? 0
+        wordCount = encoding.ids.count < room ? words.count : max(1, last)
     }
 }
 
 /// How well tags are met.
 public struct TagScore: Sendable, Equatable, CustomStringConvertible {
+    /// Words whose tag is met, of all.
     public private(set) var right = 0, count = 0
-    /// Runs of words under one name, where tags are written as B-name and I-name.
+    /// Runs of words under one name that are met, found, and there.
     public private(set) var entitiesMet = 0, entitiesFound = 0, entities = 0
+    private var hasEntities = true
 
     public init() {}
 
     public mutating func add(_ found: [String?], expected: [String]) {
+        precondition(found.count == expected.count, "\(found.count) tags found for \(expected.count) words")
         count += expected.count
         right += zip(found, expected).count { $0 == $1 }
-        let theirs = Self.entities(expected), ours = Self.entities(found.map { $0 ?? "O" })
+        guard let theirs = Self.entities(expected), let ours = Self.entities(found.map { $0 ?? "O" }) else {
+            hasEntities = false
+            return
+        }
         entities += theirs.count
         entitiesFound += ours.count
         entitiesMet += ours.intersection(theirs).count
     }
 
+    /// The share of words whose tag is met.
     public var accuracy: Double { Double(right) / Double(max(1, count)) }
     /// The harmonic mean of precision and recall over whole runs, as CoNLL counts; nil where tags name none.
-    public var f1: Double? { entities + entitiesFound == 0 ? nil : 2 * Double(entitiesMet) / Double(entities + entitiesFound) }
+    public var f1: Double? { !hasEntities || entities + entitiesFound == 0 ? nil : 2 * Double(entitiesMet) / Double(entities + entitiesFound) }
 
     public var description: String {
         "\(right) of \(count) tags met (\(String(percent: accuracy)))" + (f1.map { ", F1 of whole names \(String(percent: $0))" } ?? "")
     }
 
-    /// "first word–last word name" of every run.
-    private static func entities(_ tags: [String]) -> Set<String> {
+    /// "first word–last word name" of every run: B-, I-, and of the longer schemes E- or L- for its end, S- or U- for one word. Nil where a tag is of another
+    /// scheme.
+    private static func entities(_ tags: [String]) -> Set<String>? {
         var runs: Set<String> = [], open: (start: Int, name: Substring)?
         for (index, tag) in (tags + ["O"]).enumerated() {
-            let name = tag.hasPrefix("B-") || tag.hasPrefix("I-") ? tag.dropFirst(2) : nil
-            if let run = open, name != run.name || tag.hasPrefix("B-") {
+            let parts = tag.split(separator: "-", maxSplits: 1), kind = parts.count == 2 ? parts[0] : tag == "O" ? "O" : ""
+            guard ["B", "I", "E", "L", "S", "U", "O"].contains(kind) else { return nil }
+            if let run = open, kind == "O" || ["B", "S", "U"].contains(kind) || parts[1] != run.name {
                 runs.insert("\(run.start)–\(index - 1) \(run.name)")
                 open = nil
             }
-            if let name, open == nil { open = (index, name) }
+            if kind == "O" { continue }
+            let run = open ?? (index, parts[1])
+            open = run
+            if ["E", "L", "S", "U"].contains(kind) {
+                runs.insert("\(run.start)–\(index) \(run.name)")
+                open = nil
+            }
         }
         return runs
     }
 }
 
-func logProbabilities(_ scores: [Float]) -> [Double] {
-    let scores = scores.map { Double($0) }, top = scores.max() ?? 0, normalizer = top + fixedLog(scores.reduce(0) { $0 + fixedExp($1 - top) })
+/// Natural logarithms of the softmax.
+/// - Throws: `SamplingError.notFinite`.
+func logProbabilities(_ scores: [Double]) throws -> [Double] {
+    guard scores.allSatisfy(\.isFinite) else { throw SamplingError.notFinite }
+    let top = scores.max() ?? 0, normalizer = top + fixedLog(scores.reduce(0) { $0 + fixedExp($1 - top) })
     return scores.map { $0 - normalizer }
+}
+
+extension Pass {
+    /// The segments of a batch's texts, where any of them has some.
+    init(segments inputs: [(tokens: [Int32], segments: [Int32]?)]) {
+        self.init()
+        guard inputs.contains(where: { $0.segments != nil }) else { return }
+        segments = inputs.flatMap { $0.segments ?? Array(repeating: 0, count: $0.tokens.count) }
+    }
 }
 
 extension String {

@@ -16,30 +16,35 @@ public enum SupervisedData {
     }
 
     /// A tag for each word: trained on the word's first token.
-    /// - Throws: `FileError` for a tag that is none of the labels.
+    /// - Parameters:
+    ///   - lines: with tags.
+    ///   - labels: all tags, in their order.
+    ///   - model: whose tokens they are.
+    ///   - limit: tokens of one example.
+    ///   - file: for errors.
+    /// - Throws: `FileError` for a tag that is none of the labels, or a limit that leaves no room.
     public static func tagging(_ lines: [TaggedWords], labels: [String], _ model: Model, limit: Int, file: String) throws -> [Example] {
-        try lines.map { line in
+        try TaggedWords.named(lines, labels, file: file).map { line in
+            guard let tags = line.tags else { throw FileError(file: file, problem: "line \(line.line) has no list 'tags'", advice: "Tag every line that is trained.") }
             let encoding = try TaggedTokens(line.words, model, limit: limit)
-            let targets = try encoding.places.map { place in
-                let tag = line.tags![place.word]
-                guard let label = labels.firstIndex(of: tag) else {
-                    throw FileError(file: file, problem: "line \(line.line) has the tag '\(tag)', but the tags are \(labels.joined(separator: ", "))", advice: "Name all tags with --labels.")
-                }
-                return Int32(label)
-            }
-            return Example(tokens: encoding.tokens, labels: .init(places: encoding.places.map(\.token), targets: targets))
+            return Example(
+                tokens: encoding.tokens, segments: encoding.segments,
+                labels: .init(places: encoding.places.map(\.token), targets: encoding.places.map { Int32(labels.firstIndex(of: tags[$0.word])!) }))
         }
     }
 
-    /// The first and last token of each question's first answer. An answer beyond what the model reads cannot be pointed at, and is left out.
+    /// The first and last token of each question's first answer. An answer beyond what the model reads cannot be pointed at, and is left out, as is a question
+    /// without one.
+    /// - Throws: `FileError` for a limit that leaves no room.
     public static func spans(_ questions: [SpanQuestion], _ model: Model, limit: Int) throws -> [Example] {
-        let room = try model.room(limit)
+        let room = try model.room(limit), soft = model.transformer.softPromptTokens.count
         return questions.compactMap { question in
-            let start = question.start!, end = start + question.answers[0].unicodeScalars.count
-            let located = LocatedTokens(question.question, question.context, model, limit: room)
+            guard let start = question.start, let answer = question.answers.first else { return nil }
+            let end = start + answer.unicodeScalars.count, located = LocatedTokens(question.question, question.context, model, limit: room)
             let inside = located.inside.filter { $0.range.overlaps(start..<end) }
-            guard let first = inside.first, let last = inside.last, last.range.upperBound >= end else { return nil }
-            return Example(tokens: located.tokens, segments: located.segments, labels: .init(targets: [Int32(first.token), Int32(last.token)]))
+            guard let first = inside.first, let last = inside.last else { return nil }
+            let isCut = located.tokens.count - soft >= room && last.token == located.inside.last!.token && last.range.upperBound < end
+            return isCut ? nil : Example(tokens: located.tokens, segments: located.segments, labels: .init(targets: [Int32(first.token), Int32(last.token)]))
         }
     }
 

@@ -44,11 +44,16 @@ public struct LabelledText: Sendable, Equatable {
     public static func classes(_ texts: [LabelledText], names: [String], file: String) throws -> [Int?] {
         try texts.map { text in
             guard let label = text.label else { return nil }
-            if let index = names.firstIndex(of: label) { return index }
-            if let index = Int(label), names.indices.contains(index) { return index }
-            throw FileError(
-                file: file, problem: "line \(text.line) has the label '\(label)', but the classes are \(names.joined(separator: ", "))",
-                advice: "A label is the name of a class or its number, from 0. Name all classes with --labels.")
+            return try index(of: label, in: names, line: text.line, file: file)
         }
+    }
+
+    /// - Throws: `FileError` for a label that is neither a name nor the number of one.
+    static func index(of label: String, in names: [String], line: Int, file: String) throws -> Int {
+        if let index = names.firstIndex(of: label) { return index }
+        if let index = Int(label), names.indices.contains(index) { return index }
+        throw FileError(
+            file: file, problem: "line \(line) has the label '\(label)', but the classes are \(names.joined(separator: ", "))",
+            advice: "A label is the name of a class or its number, from 0. Name all classes with --labels.")
     }
 }

@@ -14,10 +14,12 @@ public struct SpanQuestion: Sendable, Equatable {
         (self.line, self.question, self.context, self.answers, self.start) = (line, question, context, answers, start)
     }
 
-    /// Reads {"question", "context", "answer", "start"}, or SQuAD's {"answers": {"text", "answer_start"}}; with `needsAnswers` a line without answer and start is
-    /// an error.
+    /// What a line must have beside question and context.
+    public enum Need { case nothing, answer, answerWithStart }
+
+    /// Reads {"question", "context", "answer", "start"}, or SQuAD's {"answers": {"text", "answer_start"}}.
     /// - Throws: `FileError` that names the line, also where the answer does not stand where it is said to; `JSONError`.
-    public static func read(_ path: String, needsAnswers: Bool) throws -> [SpanQuestion] {
+    public static func read(_ path: String, needs: Need) throws -> [SpanQuestion] {
         try JSONL.objects(path: path).map { line, object in
             func refuse(_ problem: String) -> FileError {
                 FileError(file: path, problem: "line \(line) \(problem)", advice: "Write {\"question\": …, \"context\": …, \"answer\": …, \"start\": the character of the context where it begins}.")
@@ -25,7 +27,8 @@ public struct SpanQuestion: Sendable, Equatable {
             guard let question = object["question"]?.string, let context = object["context"]?.string else { throw refuse("has no question and context") }
             let answers = object["answer"]?.string.map { [$0] } ?? object["answers"]?["text"]?.array?.compactMap(\.string) ?? []
             let start = object["start"]?.int ?? object["answers"]?["answer_start"]?.array?.first?.int
-            if needsAnswers, answers.isEmpty || start == nil { throw refuse("has no answer with its start") }
+            if needs != .nothing, answers.isEmpty { throw refuse("has no answer") }
+            if needs == .answerWithStart, start == nil { throw refuse("has no start of its answer") }
             if let start, let answer = answers.first {
                 let scalars = Array(context.unicodeScalars), length = answer.unicodeScalars.count
                 guard length > 0, start >= 0, start <= scalars.count - length, scalars[start..<start + length].elementsEqual(answer.unicodeScalars) else {

@@ -29,6 +29,17 @@ public struct TaggedWords: Sendable, Equatable {
         }
     }
 
+    /// The same with every tag as one of the `names`, which a file may number.
+    /// - Throws: `FileError` for a tag that is neither.
+    public static func named(_ lines: [TaggedWords], _ names: [String], file: String) throws -> [TaggedWords] {
+        try lines.map { line in
+            var line = line
+            let number = line.line
+            line.tags = try line.tags?.map { names[try LabelledText.index(of: $0, in: names, line: number, file: file)] }
+            return line
+        }
+    }
+
     /// The tags that lines have, by name.
     public static func tags(_ lines: [TaggedWords]) -> [String] { Set(lines.flatMap { $0.tags ?? [] }).sorted() }
 }

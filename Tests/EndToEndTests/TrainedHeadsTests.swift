@@ -67,7 +67,7 @@ struct TrainedHeadsTests {
 
     @Test("lines that are no words with tags, and no question with its answer, are refused with their number", arguments: [
         ("tagging", "{\"tokens\": [\"a\", \"b\"], \"tags\": [\"O\"]}", "line 1 has 2 words, but 1 tags"), ("tagging", "{\"tokens\": [], \"tags\": []}", "line 1 has no list of words"),
-        ("tagging", "{\"tokens\": [\"a\"]}", "line 1 has no list 'tags'"), ("span", "{\"question\": \"a\", \"context\": \"b c\"}", "line 1 has no answer with its start"),
+        ("tagging", "{\"tokens\": [\"a\"]}", "line 1 has no list 'tags'"), ("span", "{\"question\": \"a\", \"context\": \"b c\", \"answer\": \"c\"}", "line 1 has no start of its answer"), ("span", "{\"question\": \"a\", \"context\": \"b c\"}", "line 1 has no answer"),
         ("span", "{\"question\": \"a\", \"context\": \"b c\", \"answer\": \"c\", \"start\": 1}", "begins at character 1 of the context, where it does not stand"),
         ("span", "{\"question\": \"a\", \"context\": \"b c\", \"answer\": \"c\", \"start\": 9223372036854775807}", "where it does not stand"),
     ])
@@ -80,6 +80,26 @@ struct TrainedHeadsTests {
         }
     }
 
+    @Test("an adapter that says the words of classes is asked as it was trained", .enabled(if: Places.exists(Places.smolLM), "no SmolLM2: make test fetches it"))
+    func form() throws {
+        try Places.withFolder { folder in
+            try write((0..<4).map { ["text": $0 % 2 == 0 ? "a fine film" : "an awful film", "label": $0 % 2 == 0 ? "positive" : "negative"] }, to: "\(folder)/train.jsonl")
+            let trained = try autodidact(
+                ["sft", "--model", Places.smolLM, "--objective", "classification", "--method", "likelihood", "--labels", "negative,positive", "--words", "bad,good", "--template", "{text} It was",
+                 "--input", "train.jsonl", "--rank", "2", "--epochs", "1", "--output", "adapter"], in: folder)
+            #expect(trained.status == 0, "\(trained.error)")
+            let asking = ["classify", "--model", Places.smolLM, "--input", "train.jsonl", "--json"]
+            let asked = try autodidact(asking + ["--adapter", "adapter"], in: folder)
+            let same = try autodidact(asking + ["--adapter", "adapter", "--labels", "negative,positive", "--words", "bad,good", "--template", "{text} It was"], in: folder)
+            func lines(_ result: Finished) -> [Substring] { result.output.split(separator: "\n").filter { $0.contains("\"line\"") } }
+            #expect(asked.status == 0 && lines(asked).count == 4 && lines(asked) == lines(same), "\(asked.output) \(asked.error)")
+            #expect(try autodidact(asking, in: folder).error.contains("--labels"))
+        }
+    }
+}
+
+@Suite("Scores of tags and spans")
+struct TagAndSpanScoreTests {
     @Test("scores count as CoNLL and SQuAD do")
     func scores() {
         var tags = TagScore()
@@ -87,6 +107,11 @@ struct TrainedHeadsTests {
         tags.add(["B-LOC", "B-LOC", nil], expected: ["B-LOC", "I-LOC", "O"])
         #expect(tags.right == 4 && tags.count == 7 && tags.entities == 3 && tags.entitiesFound == 4 && tags.entitiesMet == 1)
         #expect(tags.f1 == 2.0 / 7)
+        var longer = TagScore()
+        longer.add(["B-PER", "O", "S-LOC"], expected: ["B-PER", "E-PER", "S-LOC"])
+        #expect(longer.entities == 2 && longer.entitiesFound == 2 && longer.entitiesMet == 1)
+        longer.add(["NOUN"], expected: ["VERB"])
+        #expect(longer.f1 == nil && longer.count == 4)
         var spans = SpanScore()
         spans.add("The red, car!", expected: ["red car", "car"])
         spans.add("a big car", expected: ["red car"])

@@ -82,10 +82,12 @@ struct ClassifierTests {
     @Test("the pseudo-likelihood of a text of one token is the log-probability at its mask; batches change no bit")
     func pseudoLikelihood() throws {
         let model = try model("bert"), filler = try MaskFiller(model)
-        let one = filler.pseudoLogProbabilities(try model.encode("film"))
+        let one = filler.pseudoLogProbabilities("film")
         #expect(one == [try filler.laws(["[MASK]"])[0][0][Int(try #require(model.tokenizer.id(of: "film")))]])
-        let long = try model.encode("the film was fine")
+        let long = "the film was fine"
         #expect(filler.pseudoLogProbabilities(long).count == 4)
+        // A word that the vocabulary does not know is scored too.
+        #expect(filler.pseudoLogProbabilities("the ünknown film").count == 3)
         #expect(filler.pseudoLogProbabilities(long) == filler.pseudoLogProbabilities(long, batchTokens: 1))
     }
 
@@ -115,6 +117,7 @@ struct ClassifierTests {
         #expect(message { _ = try Classifier(masked, labels: ["good", "bad"], template: "{text}") }.contains("without {mask}"))
         #expect(message { _ = try Classifier(masked, labels: ["good", "bad"], template: "{text} {pair} {mask}").classify(texts) }.contains("no second text"))
         #expect(message { _ = try Classifier(masked, labels: ["good", "bad"]).classify([("a", "the")]) }.contains("no {pair}"))
+        #expect(message { _ = try Classifier(masked, labels: ["good", "bad"]).classify([("the [MASK] film", nil)]) }.contains("holds a mask itself"))
         #expect(message { _ = try Classifier(masked, labels: ["good", "good"]) }.contains("each once"))
         #expect(message { _ = try Classifier(masked, labels: ["good", "bad"], words: ["good"]) }.contains("1 words for 2 classes"))
         #expect(try Classifier(masked, labels: ["good", "bad"]).exceeds((String(repeating: "the film ", count: 400), nil)))

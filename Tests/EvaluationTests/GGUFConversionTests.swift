@@ -66,6 +66,50 @@ struct GGUFConversionTests {
         }
     }
 
+    @Test("tables of rotary divisors: any one is read, and what does not fit is refused")
+    func rotaryTables() throws {
+        let model = try model("llama"), c = model.configuration, pairs = c.rotaryDim / 2
+        let folder = FileManager.default.temporaryDirectory.appendingPathComponent("gguf-\(UUID().uuidString)").path
+        try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
+        defer { try? FileManager.default.removeItem(atPath: folder) }
+        let metadata = try c.ggufMetadata(file: folder).filter { !$0.key.hasPrefix("autodidact.") }
+        try model.writeGGUF(to: "\(folder)/plain.gguf", as: .f32, metadata: metadata)
+        let plain = try GGUFFile(path: "\(folder)/plain.gguf")
+        /// The same model with tables and settings beside it.
+        func open(_ tables: [(String, [Float])], _ extra: [(key: String, value: GGUFValue)] = [], without key: String = "") throws -> Transformer {
+            let path = "\(folder)/\(UUID().uuidString).gguf"
+            let writer = try GGUFWriter(
+                path: path, tensors: tables.map { ($0.0, .f32, [$0.1.count]) } + plain.tensors.map { ($0.name, $0.dtype, $0.shape) }, metadata: metadata.filter { $0.key != key } + extra)
+            for table in tables { try writer.append(table.1) }
+            for tensor in plain.tensors { try writer.append(try plain.floats(tensor.name)) }
+            try writer.finish()
+            let file = try GGUFFile(path: path), opened = Transformer(try TransformerConfiguration(file), on: model.backend)
+            try opened.load(file)
+            return opened
+        }
+        let odd = (0..<pairs).map { 1 + 0.37 * Float($0 * $0) }
+        let opened = try open([("rope_freqs.weight", odd)])
+        for (ours, (usual, divisor)) in zip(try #require(opened.configuration.rope).frequencies(rotated: 2 * pairs), zip(c.rope!.frequencies(rotated: 2 * pairs), odd)) {
+            #expect(abs(ours - usual / divisor) < 1e-6 * usual)
+        }
+        let pair = [("rope_factors_short.weight", odd), ("rope_factors_long.weight", odd.map { 2 * $0 })]
+        #expect(try open(pair, [("llama.rope.scaling.original_context_length", .uint(16))]).configuration.rope?.switchLength == 16)
+        func refusal(_ body: () throws -> Transformer) -> String { do { _ = try body() } catch { return "\(error)" }; return "" }
+        #expect(refusal { try open([("rope_freqs.weight", [1])]) }.contains("has 1 divisors, but \(pairs) pairs"))
+        #expect(refusal { try open([("rope_freqs.weight", odd.map { _ in 0 })]) }.contains("not positive"))
+        #expect(refusal { try open([pair[0]]) }.contains("do not belong together"))
+        #expect(refusal { try open(pair + [("rope_freqs.weight", odd)]) }.contains("do not belong together"))
+        #expect(refusal { try open(pair, [("llama.rope.scaling.type", .string("yarn")), ("llama.rope.scaling.factor", .float(2))]) }.contains("that rope scaling 'yarn' stretches"))
+        #expect(refusal { try open([("rope_freqs.weight", odd)], without: "llama.context_length") }.contains("context_length"))
+        // Architectures of which llama.cpp reads no table.
+        let file = "\(Fixtures.root)/models/qwen2/config.json"
+        var object = try #require(try JSON.read(path: file).object)
+        object["rope_parameters"] = nil
+        object["rope_scaling"] = .object(JSONObject([("rope_type", .string("llama3")), ("factor", .number(8)), ("low_freq_factor", .number(1)), ("high_freq_factor", .number(4)), ("original_max_position_embeddings", .integer(32))]))
+        let divided = try TransformerConfiguration(ConfigFields(object, file: file))
+        #expect(throws: FileError.self) { try divided.ggufMetadata(file: "a.gguf") }
+    }
+
     @Test("16-bit weights come back as they were", arguments: [DType.f16, .bf16])
     func halves(dtype: DType) throws {
         let model = try model("llama")

@@ -36,6 +36,7 @@ struct Phi3: ModelFamily {
     let modelType = "phi3", classPrefix = "Phi3"
     var gguf: GGUFLayout? {
         var layout = GGUFLayout("phi3")
+        layout.hasRotaryTablesByLength = true
         layout.share = "partial_rotary_factor"
         return layout
     }

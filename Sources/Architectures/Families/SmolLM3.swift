@@ -6,6 +6,7 @@ struct SmolLM3: ModelFamily {
     var gguf: GGUFLayout? {
         var layout = GGUFLayout.llama
         layout.architecture = "smollm3"
+        (layout.hasRotaryTable, layout.hasRotaryTablesByLength) = (false, false)
         layout.unrotatedPeriod = 4
         return layout
     }
