@@ -77,6 +77,9 @@ public struct LocatedTokens {
     public var inside: [(token: Int, range: Range<Int>)]
 
     /// - Parameters:
+    ///   - question: is read first.
+    ///   - context: holds the answer.
+    ///   - model: whose tokens they become.
     ///   - first: the character at which the context given begins.
     ///   - limit: of tokens beside a soft prompt; the longer of the two texts loses its end.
     public init(_ question: String, _ context: String, _ model: Model, first: Int = 0, limit: Int) {

@@ -64,7 +64,10 @@ public struct TaggedTokens {
     /// Words from the first on that have been read: all, or as many as fit.
     public let wordCount: Int
 
-    /// - Parameter limit: of all tokens; what is longer is cut.
+    /// - Parameters:
+    ///   - words: without spaces in them.
+    ///   - model: whose tokens they become.
+    ///   - limit: of all tokens; what is longer is cut.
     /// - Throws: `FileError` where a soft prompt leaves no room.
     public init(_ words: [String], _ model: Model, limit: Int) throws {
         // Of each character of the joined text its word; the spaces between are no word's.
