@@ -27,64 +27,15 @@ struct SFT: AsyncParsableCommand {
     @Option(help: "A JSONL file of the same form that is measured after every epoch and never trained.")
     var eval: String?
 
-    @Option(help: "The folder to write: a model, or the adapter as a PEFT folder.")
-    var output: String
-
     @OptionGroup var asking: ClassifierOptions
 
-    @Option(help: "lora, bottleneck or soft-prompt; lora when only --rank is given, and all weights are trained without either.")
-    var adapter: AdapterChoices.Kind?
-
-    @Option(help: "Rank of a LoRA adapter, width of bottlenecks, or vectors of a soft prompt; 8 when left out.")
-    var rank: Int?
-
-    @Option(help: "The adapter's change is multiplied by alpha / rank; twice the rank when left out.")
-    var alpha: Double?
-
-    @Option(help: "Modules that get an adapter, separated by commas; all matrices of the blocks when left out.")
-    var targets: String?
-
-    @Flag(help: "Divide alpha by the root of the rank (rsLoRA).")
-    var rslora = false
-
-    @Flag(help: "Learn the lengths of rows too (DoRA).")
-    var dora = false
-
-    @Option(help: "Times that all examples are trained.")
-    var epochs: Int = 3
-
-    @Option(help: "Examples of one update.")
-    var batch: Int = 32
-
-    @Option(name: .customLong("learning-rate"), help: "When left out 5e-5 for all weights, 2e-4 for an adapter and 5e-3 for a soft prompt.")
-    var learningRate: Double?
-
-    @Option(name: .customLong("max-tokens"), help: "Longer texts are cut.")
-    var maxTokens: Int = 256
-
-    @Option(name: .customLong("micro-batch-tokens"), help: "Tokens computed at once. The result does not depend on it, but for the balance of experts and the last bits of tables of distances.")
-    var microBatchTokens: Int = TrainerOptions.defaultMicroBatchTokens
-
-    @Option(help: "The same seed gives the same model.")
-    var seed: UInt64 = 0
+    @OptionGroup var tuning: FineTuneOptions
 
     @OptionGroup var engine: EngineOptions
 
-    func validate() throws {
-        for (name, value) in [("epochs", epochs), ("batch", batch), ("max-tokens", maxTokens), ("micro-batch-tokens", microBatchTokens)] where value < 1 {
-            throw ValidationError("--\(name) \(value): must be 1 or more.")
-        }
-        if let rank, !(1...4096).contains(rank) { throw ValidationError("--rank \(rank): must be 1 to 4096.") }
-        if let learningRate, learningRate <= 0 || !learningRate.isFinite { throw ValidationError("--learning-rate \(learningRate): must be above 0.") }
-        if kind != .lora, rslora || dora || targets != nil || alpha != nil { throw ValidationError("--rslora, --dora, --targets and --alpha belong to a LoRA adapter: give --rank, or --adapter lora.") }
-    }
-
-    /// What is trained beside the model; nil for the model itself.
-    private var kind: AdapterChoices.Kind? { adapter ?? (rank == nil ? nil : .lora) }
-
     func run() async throws {
-        try refuseExisting(output)
-        let backend = try engine.backend(), key = RandomKey(seed: seed)
+        try refuseExisting(tuning.output)
+        let key = RandomKey(seed: tuning.seed)
         let file = try lines(data.input), held = try eval.map(lines)
         let labels = data.names ?? file.labels
         if data.names == nil, let labels, case let numbers = labels.filter({ Int($0) != nil }), !numbers.isEmpty, numbers.count < labels.count {
@@ -97,58 +48,13 @@ struct SFT: AsyncParsableCommand {
             case .span: Model.Task(.span, key: key)
             case .mlm, .causal: nil
             }
-        var base = try Model(path: model, as: task, on: backend)
-        if let kind {
-            var choices = AdapterChoices()
-            let rank = rank ?? 8
-            choices.kind = kind
-            (choices.rank, choices.alpha, choices.isRankStable, choices.learnsMagnitudes) = (rank, alpha ?? 2 * Double(rank), rslora, dora)
-            choices.targets = targets.map(split) ?? []
-            choices.whole = task == nil ? [] : base.transformer.headModules
-            base = base.with(try base.transformer.adapted(choices, key: key.folding("adapter")))
-        } else {
-            base = base.with(base.transformer.copy(expanding: true))
-        }
-        let model = base, data = try examples(model, file, labels: labels)
+        let model = try tuning.prepared(Model(path: model, as: task, on: try engine.backend()), hasNewHead: task != nil), data = try examples(model, file, labels: labels)
         guard data.count > 0 else { throw FileError(file: self.data.input, problem: "holds no example that can be trained", advice: "Check its lines, and --max-tokens.") }
         // What cannot be measured is found before anything is trained.
         let heldExamples = try held.map { try prepare(model, $0, labels) } ?? []
-        try makeFolder(output)
-        defer { removeIfEmpty(output) }
-        let stop = StopSignal()
-        let usualRate = switch kind { case nil: 5e-5; case .softPrompt: 5e-3; case .lora, .bottleneck: 2e-4 }
-        var optimizer = AdamWOptions(learningRate: learningRate ?? usualRate, weightDecay: kind == .softPrompt ? 0 : 0.01)
-        if kind != nil { optimizer.groups = [ParameterGroup(patterns: model.transformer.adapterPatterns), ParameterGroup(patterns: [], learningRateScale: 0)] }
-        var tuning = FineTuning(trainer: TrainerOptions(optimizer: optimizer, schedule: Schedule(.linear), microBatchTokens: microBatchTokens))
-        (tuning.epochs, tuning.batch, tuning.seed) = (epochs, batch, seed)
-
-        let start = Date()
-        var last = start, loss = 0.0, count = 0
-        printLine("\(data.count) examples, \(epochs) epochs of \((data.count + batch - 1) / batch) updates; \(trainedCount(model.transformer, optimizer)) of \(model.transformer.parameterCount) weights are trained")
-        try tuning.run(model.transformer, count: data.count, examples: data.make, onStep: { result, total in
-            loss += result.loss
-            count += 1
-            guard Date().timeIntervalSince(last) > 10 || result.step == total else { return }
-            let left = Date().timeIntervalSince(start) / Double(result.step) * Double(total - result.step)
-            printLine("update \(result.step) of \(total): loss \(String(format: "%.4f", loss / Double(count))), \(Int(left)) s left")
-            (last, loss, count) = (Date(), 0, 0)
-        }, onEpoch: { epoch in
-            if let held { printLine("epoch \(epoch + 1): \(try measure(model, held, heldExamples, labels))") }
-        }, isCancelled: { stop.isRequested })
-        if kind != nil {
-            try model.saveAdapter(to: output, base: self.model)
-        } else {
-            try model.save(to: output)
-        }
-        if objective == .classification, !trainsHead { try classifier(model, labels!).form.write(to: output) }
-        if stop.isRequested { printError("stopped early: what was learned until then is in \(output)") }
-        printLine("wrote \(output) after \(String(format: "%.1f", Date().timeIntervalSince(start))) s, with \(String(format: "%.2f", Double(peakMemory()) / 1e9)) GB at most")
-        if stop.isRequested { throw ExitCode(130) }
-    }
-
-    private func trainedCount(_ model: Transformer, _ options: AdamWOptions) -> Int {
-        let optimizer = AdamW(options, for: model.parameters)
-        return model.parameters.parameters.filter(optimizer.trains).reduce(0) { $0 + $1.shape.reduce(1, *) }
+        try tuning.train(model, base: self.model, count: data.count, examples: data.make, measure: { try held.map { try measure(model, $0, heldExamples, labels) } }, write: {
+            if objective == .classification, !trainsHead { try classifier(model, labels!).form.write(to: tuning.output) }
+        })
     }
 
     private var trainsHead: Bool { (asking.method ?? .head) == .head }
@@ -212,14 +118,14 @@ struct SFT: AsyncParsableCommand {
             for (found, question) in zip(try SpanFinder(model).find(questions.map { ($0.question, $0.context) }), questions) { score.add(found.text, expected: question.answers) }
             return "\(score)"
         case .other:
-            let rows = model.transformer.score(examples, microBatchTokens: microBatchTokens).joined()
+            let rows = model.transformer.score(examples, microBatchTokens: tuning.microBatchTokens).joined()
             return "loss \(String(format: "%.4f", -rows.reduce(0) { $0 + Double($1.logProbability) } / Double(max(1, rows.count)))) on \(rows.count) tokens of \(examples.count) lines"
         }
     }
 
     /// The examples of each epoch; masks are drawn anew.
     private func examples(_ model: Model, _ lines: Lines, labels: [String]?) throws -> (count: Int, make: (Int) -> [Example]) {
-        let limit = min(maxTokens, model.transformer.configuration.maxPositionEmbeddings)
+        let limit = min(tuning.maxTokens, model.transformer.configuration.maxPositionEmbeddings)
         func same(_ all: [Example]) -> (Int, (Int) -> [Example]) { (all.count, { _ in all }) }
         switch lines {
         case .texts(let texts, let path):
@@ -237,7 +143,7 @@ struct SFT: AsyncParsableCommand {
             if objective == .mlm {
                 let filler = try MaskFiller(model)
                 let inputs = try LabelledText.read(path, LabelledText.Fields(text: data.textField), needsLabels: false).map { try model.encode($0.text, limit: limit) }
-                let masking = filler.masking, key = RandomKey(seed: seed).folding("masks")
+                let masking = filler.masking, key = RandomKey(seed: tuning.seed).folding("masks")
                 return (inputs.count, { epoch in inputs.enumerated().compactMap { masking.example($1, key: key.folding(epoch).folding($0)) } })
             }
             var unfinished = 0, dropped = 0
@@ -250,5 +156,3 @@ struct SFT: AsyncParsableCommand {
         }
     }
 }
-
-extension AdapterChoices.Kind: ExpressibleByArgument {}

@@ -17,24 +17,25 @@ public struct FineTuning: Sendable, Codable, Equatable {
     /// - Parameters:
     ///   - model: is trained in place.
     ///   - examples: those of an epoch, counted from 0: masks may be drawn anew.
-    ///   - count: examples of one epoch.
+    ///   - objective: what is minimised; the batch is of so many examples, or groups that it judges together.
+    ///   - count: examples, or groups, of one epoch.
     ///   - onStep: after every update, with the number of updates in all.
     ///   - onEpoch: after every epoch.
     ///   - isCancelled: looked at before every update.
     public func run(
-        _ model: Transformer, count: Int, examples: (_ epoch: Int) -> [Example], onStep: (StepResult, _ of: Int) throws -> Void = { _, _ in },
+        _ model: Transformer, objective: any Objective = NegativeLogLikelihood(), count: Int, examples: (_ epoch: Int) -> [Example], onStep: (StepResult, _ of: Int) throws -> Void = { _, _ in },
         onEpoch: (_ epoch: Int) throws -> Void = { _ in }, isCancelled: () -> Bool = { false }
     ) throws {
         let steps = (count + batch - 1) / batch, total = steps * epochs
         var options = trainer
         options.schedule.warmupSteps = Int(Double(total) * warmup)
-        let trainer = Trainer(model, objective: NegativeLogLikelihood(), options: options, totalSteps: total)
+        let trainer = Trainer(model, objective: objective, options: options, totalSteps: total)
         for epoch in 0..<epochs {
-            let all = examples(epoch)
-            let order = RandomKey(seed: seed).folding("order").folding(epoch).permutation(all.count)
-            for start in stride(from: 0, to: all.count, by: batch) {
+            let all = examples(epoch), size = objective.groupSize, groups = all.count / size
+            let order = RandomKey(seed: seed).folding("order").folding(epoch).permutation(groups)
+            for start in stride(from: 0, to: groups, by: batch) {
                 if isCancelled() { return }
-                try onStep(try trainer.step(order[start..<min(all.count, start + batch)].map { all[$0] }), total)
+                try onStep(try trainer.step(order[start..<min(groups, start + batch)].flatMap { all[$0 * size..<($0 + 1) * size] }), total)
             }
             try onEpoch(epoch)
         }

@@ -48,6 +48,47 @@ public enum SupervisedData {
         }
     }
 
+    /// An answer, with the token that ends texts. What is too long loses the beginning of its prompt, and then the end of its answer.
+    private static func answer(_ answer: String, to prompt: String, _ model: Model, limit: Int) throws -> Example {
+        let example = try Classifier.example(model, prompt: prompt, word: answer)
+        let end = (model.tokenizer.eosToken ?? model.stopTokens.first).map { [$0] } ?? []
+        return cut(example.promptTokens, example.completionTokens + end, limit: limit)
+    }
+
+    private static func cut(_ prompt: [Int32], _ answer: [Int32], limit: Int) -> Example {
+        let soft = prompt.prefix { $0 < 0 }, answer = Array(answer.prefix(max(1, limit - 1 - soft.count))), room = max(1, limit - answer.count - soft.count)
+        return Example(promptTokens: soft + prompt.dropFirst(soft.count).suffix(room), completionTokens: answer)
+    }
+
+    /// Pairs of answers to {"prompt", "chosen", "rejected"}, the chosen one first.
+    /// - Parameters:
+    ///   - path: of the JSON Lines file.
+    ///   - model: whose tokens they are.
+    ///   - limit: tokens of one example.
+    ///   - isChat: whether prompts go through the model's chat template as a user's message.
+    /// - Throws: `FileError` that names the line, `JSONError`.
+    public static func preferences(_ path: String, _ model: Model, limit: Int, isChat: Bool) throws -> [Example] {
+        let c = model.transformer.configuration
+        guard c.isCausal, c.purpose == .languageModel, c.encoderLayers == nil else {
+            throw FileError(file: model.source ?? "the model", problem: "is of type '\(c.modelType)' and of a class that does not go on with a text", advice: "Choose a generative language model.")
+        }
+        let pairs = try JSONL.objects(path: path).flatMap { line, object -> [Example] in
+            func refuse(_ problem: String) -> FileError {
+                FileError(file: path, problem: "line \(line) \(problem)", advice: "Write {\"prompt\": …, \"chosen\": …, \"rejected\": …}, all of them texts.")
+            }
+            let fields = try ["prompt", "chosen", "rejected"].map { name in
+                guard let text = object[name]?.string else { throw refuse("has no text '\(name)'") }
+                return text
+            }
+            guard fields[1] != fields[2] else { throw refuse("has the same text as 'chosen' and 'rejected'") }
+            return try fields[1...].map { text in
+                guard isChat else { return try answer(text, to: fields[0], model, limit: limit) }
+                return cut(try model.encode([("user", fields[0])]), model.tokenizer.encode(text) + model.stopTokens.prefix(1), limit: limit)
+            }
+        }
+        return pairs
+    }
+
     /// Answers: of {"prompt", "completion"} the completion and the end of the text, of {"messages"} what assistants say, of {"text"} everything.
     /// - Parameters:
     ///   - path: of the JSON Lines file.
@@ -67,14 +108,7 @@ public enum SupervisedData {
             func refuse(_ problem: String) -> FileError {
                 FileError(file: path, problem: "line \(line) \(problem)", advice: "Write {\"prompt\": …, \"completion\": …}, {\"messages\": [{\"role\", \"content\"}, …]} or {\"text\": …}.")
             }
-            if let prompt = object["prompt"]?.string, let completion = object["completion"]?.string {
-                let example = try Classifier.example(model, prompt: prompt, word: completion)
-                let end = (model.tokenizer.eosToken ?? model.stopTokens.first).map { [$0] } ?? []
-                // The answer and the end of the prompt matter most.
-                let answer = Array((example.completionTokens + end).prefix(max(1, limit - 1)))
-                let soft = example.promptTokens.prefix { $0 < 0 }, room = max(1, limit - answer.count - soft.count)
-                return Example(promptTokens: soft + example.promptTokens.dropFirst(soft.count).suffix(room), completionTokens: answer)
-            }
+            if let prompt = object["prompt"]?.string, let completion = object["completion"]?.string { return try answer(completion, to: prompt, model, limit: limit) }
             if c.encoderLayers != nil { throw refuse("has no 'prompt' and 'completion', which a model with an encoder is trained on") }
             if let messages = object["messages"]?.array {
                 let conversation: MaskedConversation

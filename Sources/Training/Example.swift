@@ -13,6 +13,8 @@ public struct Example: Codable, Sendable, Equatable {
     public var advantage: Float?
     /// Per completion token, where the objective compares with the law that was sampled.
     public var behaviorLogProbabilities: [Float]?
+    /// Per completion token, under the model that the objective holds this one to.
+    public var referenceLogProbabilities: [Float]?
     /// The rollouts it was made from.
     public var rollouts: [RolloutKey]
     /// What is trained instead of a completion: classes, masked tokens, or a span.
@@ -64,6 +66,12 @@ public struct Example: Codable, Sendable, Equatable {
             "\(behaviorLogProbabilities?.count ?? 0) log-probabilities for \(completionTokens.count) completion tokens")
         self.behaviorLogProbabilities = behaviorLogProbabilities
         self.rollouts = rollouts
+    }
+
+    /// The reference's log-probability of what is trained.
+    var referenceSum: Double {
+        guard let reference = referenceLogProbabilities else { preconditionFailure("an example of an objective with a reference has none of its log-probabilities") }
+        return zip(reference, trained).reduce(0) { $0 + ($1.1 ? Double($1.0) : 0) }
     }
 
     public var trainedCount: Int { labels?.targets.count ?? trained.lazy.filter { $0 }.count }

@@ -24,7 +24,8 @@ public struct ExampleBatch: Sendable {
     /// Consecutive examples, as many as fit into `tokens` when common prefixes are computed once; one that alone is larger stands alone.
     ///
     /// A prefix that ends fewer than `minimumShared` tokens after a branching of the others is counted as shared and is not.
-    static func cut(_ examples: [Example], tokens: Int, sharingPrefixes: Bool, for c: TransformerConfiguration) -> [ArraySlice<Example>] {
+    /// - Parameter groupSize: consecutive examples that stay together.
+    static func cut(_ examples: [Example], tokens: Int, sharingPrefixes: Bool, groupSize: Int = 1, for c: TransformerConfiguration) -> [ArraySlice<Example>] {
         let sharingPrefixes = sharingPrefixes && c.sharesPrefixes && !examples.contains { $0.labels != nil }
         var batches: [ArraySlice<Example>] = []
         var (start, used) = (0, 0)
@@ -35,12 +36,11 @@ public struct ExampleBatch: Sendable {
                 let shared = inputs[start..<index].lazy.map { other in zip(other, inputs[index]).prefix { $0 == $1 }.count }.max() ?? 0
                 if shared >= minimumShared { added -= shared }
             }
-            if index > start, used + added > tokens {
-                batches.append(examples[start..<index])
-                (start, used) = (index, example.tokenCount)
-            } else {
-                used += added
-            }
+            used += added
+            let first = index - index % groupSize
+            guard used > tokens, first > start else { continue }
+            batches.append(examples[start..<first])
+            (start, used) = (first, examples[first...index].reduce(0) { $0 + $1.tokenCount })
         }
         if start < examples.count { batches.append(examples[start...]) }
         return batches

@@ -36,8 +36,18 @@ public struct TermSum: Sendable {
 public protocol Objective: Sendable {
     /// From the data of the whole global batch, before the first forward pass.
     func counts(_ examples: [Example]) -> [TermCount]
+    /// Consecutive examples that are judged together, such as a chosen and a rejected answer. They are computed in one micro-batch.
+    var groupSize: Int { get }
     /// The terms of one example, with one law for each of its trained tokens.
     func sums(_ example: Example, _ laws: [RowLaw]) -> [TermSum]
+    /// The terms of each example of a group.
+    func sums(_ group: ArraySlice<Example>, _ laws: [[RowLaw]]) -> [[TermSum]]
+}
+
+extension Objective {
+    public var groupSize: Int { 1 }
+    public func sums(_ group: ArraySlice<Example>, _ laws: [[RowLaw]]) -> [[TermSum]] { zip(group, laws).map { sums($0, $1) } }
+    public func sums(_ example: Example, _ laws: [RowLaw]) -> [TermSum] { preconditionFailure("\(Self.self) judges \(groupSize) examples together") }
 }
 
 /// Weighted negative log-likelihood of the trained tokens, divided by their number.

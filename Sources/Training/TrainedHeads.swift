@@ -15,27 +15,29 @@ extension Transformer {
     }
 
     /// One recorded pass over a batch and back.
-    /// - Parameter differentiate: given some of the examples and the laws of their rows, the loss's gradient by each row's log-probability and entropy.
+    /// - Parameters:
+    ///   - groups: rows whose gradients depend on each other's laws, together all rows.
+    ///   - differentiate: given some of the groups and the laws of their rows, the loss's gradient by each row's log-probability and entropy.
     func backward(
-        _ examples: ExampleBatch, _ pass: Pass, _ differentiate: (_ examples: Range<Int>, _ laws: [RowLaw]) -> (logProbability: [Float], entropy: [Float])
+        _ examples: ExampleBatch, _ pass: Pass, groups: [Range<Int>], _ differentiate: (_ groups: Range<Int>, _ laws: [RowLaw]) -> (logProbability: [Float], entropy: [Float])
     ) {
         guard let tape = pass.tape else { preconditionFailure("a pass without a tape has no backward pass") }
         switch trainedHead {
         case .vocabulary:
             let hidden = headInput(hiddenStates(examples, pass))
-            let dHidden = head.backward(hidden, targets: examples.targets, groups: examples.ranges, into: tape.gradients, differentiate)
+            let dHidden = head.backward(hidden, targets: examples.targets, groups: groups, into: tape.gradients, differentiate)
             pass.balance?.complete()
             tape.backward([(hidden, dHidden)])
         case .classes:
             let logits = classLogits(examples, pass), laws = backend.laws(logits, targets: examples.targets)
-            let (logProbability, entropy) = differentiate(examples.ranges.indices, laws)
+            let (logProbability, entropy) = differentiate(groups.indices, laws)
             backend.headBackward(logits, targets: examples.targets, laws: laws, logProbabilityGradients: logProbability, entropyGradients: entropy)
             pass.balance?.complete()
             tape.backward([(logits, logits.detached)])
         case .places:
             let logits = classLogits(examples, pass), values = logits.read()
             let rows = placeLaws(values, examples)
-            let (logProbability, entropy) = differentiate(examples.ranges.indices, rows.map(\.law))
+            let (logProbability, entropy) = differentiate(groups.indices, rows.map(\.law))
             var slopes = [Float](repeating: 0, count: values.count)
             for (index, (law, places)) in rows.enumerated() {
                 for (token, place) in places.enumerated() {

@@ -124,7 +124,7 @@ public final class Trainer {
         var sums: [String: (weight: Double, sum: Double)] = [:]
         var (entropy, trained, computed) = (0.0, 0, 0)
         let tokens = examples.reduce(0) { $0 + $1.tokenCount }
-        for micro in ExampleBatch.cut(examples, tokens: options.microBatchTokens, sharingPrefixes: options.sharesPrefixes, for: decoder.configuration) {
+        for micro in ExampleBatch.cut(examples, tokens: options.microBatchTokens, sharingPrefixes: options.sharesPrefixes, groupSize: objective.groupSize, for: decoder.configuration) {
             let result = accumulate(micro, counts: counts, share: Double(micro.reduce(0) { $0 + $1.tokenCount }) / Double(tokens), step: step, entropy: &entropy)
             for term in result.terms { sums[term.name] = (term.weight, (sums[term.name]?.sum ?? 0) + term.sum) }
             trained += result.trained
@@ -166,21 +166,26 @@ public final class Trainer {
         // Routers are balanced over each micro-batch, by its share of the tokens.
         if let balance = decoder.configuration.experts?.balance, balance > 0 { pass.balance = LoadBalance(coefficient: balance * share) }
         var all: [TermSum] = []
-        decoder.backward(batch, pass) { some, laws in
-            let first = batch.ranges[some.lowerBound].lowerBound
+        let size = objective.groupSize
+        precondition(examples.count % size == 0, "\(examples.count) examples of an objective that judges \(size) together")
+        let groups = stride(from: 0, to: examples.count, by: size).map { $0..<$0 + size }
+        decoder.backward(batch, pass, groups: groups.map { batch.ranges[$0.lowerBound].lowerBound..<batch.ranges[$0.upperBound - 1].upperBound }) { some, laws in
+            let first = batch.ranges[groups[some.lowerBound].lowerBound].lowerBound
             var logProbabilityGradients = [Float](repeating: 0, count: laws.count)
             var entropyGradients = logProbabilityGradients
-            for index in some {
-                let rows = batch.ranges[index].lowerBound - first..<batch.ranges[index].upperBound - first
-                let terms = plugins.reduce(objective.sums(examples[index], Array(laws[rows]))) { $1.afterLoss($0, step: step) }
-                for term in terms {
-                    let factor = Float(mean(term.weight, of: term.name, counts))
-                    for (index, row) in rows.enumerated() {
-                        logProbabilityGradients[row] += factor * term.logProbabilityGradients[index]
-                        if let entropy = term.entropyGradients { entropyGradients[row] += factor * entropy[index] }
+            for group in groups[some] {
+                let rows = group.map { batch.ranges[$0].lowerBound - first..<batch.ranges[$0].upperBound - first }
+                for (rows, terms) in zip(rows, objective.sums(examples[group], rows.map { Array(laws[$0]) })) {
+                    let terms = plugins.reduce(terms) { $1.afterLoss($0, step: step) }
+                    for term in terms {
+                        let factor = Float(mean(term.weight, of: term.name, counts))
+                        for (index, row) in rows.enumerated() {
+                            logProbabilityGradients[row] += factor * term.logProbabilityGradients[index]
+                            if let entropy = term.entropyGradients { entropyGradients[row] += factor * entropy[index] }
+                        }
                     }
+                    all += terms
                 }
-                all += terms
             }
             // One running sum, so that the cut into micro-batches does not show.
             entropy = laws.reduce(entropy) { $0 + Double($1.entropy) }
