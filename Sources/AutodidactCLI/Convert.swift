@@ -13,7 +13,7 @@ struct Convert: AsyncParsableCommand {
     @Option(help: "The folder or the .gguf file to write.")
     var output: String
 
-    @Option(help: "f32, f16, bf16; in GGUF files also q8_0, q4_0, q4_1, q4_k or q6_k. As the model lies when left out, where that can be written.")
+    @Option(help: "f32, f16, bf16; in GGUF files also q8_0, q4_0, q4_1, q4_k or q6_k. When left out the type that most values of the model have, or f32 where that cannot be written.")
     var type: String?
 
     @Option(parsing: .unconditionalSingleValue, help: "A prompt to compare after; may be given several times.")
@@ -69,6 +69,7 @@ struct Convert: AsyncParsableCommand {
             if let index = counts.firstIndex(where: { $0.dtype == tensor.dtype }) { counts[index].values += tensor.elementCount } else { counts.append((tensor.dtype, tensor.elementCount)) }
         }
         let largest = counts.max { $0.values < $1.values }?.dtype ?? .f32
+        if counts.count > 1 { printError("warning: the model holds \(counts.map(\.dtype.name).joined(separator: ", ")); without --type all matrices are written as the type of the most values") }
         return Model.writableTypes.contains { $0 == largest } && (isGGUF || largest.blockSize == 1) ? largest : .f32
     }
 

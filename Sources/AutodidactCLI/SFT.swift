@@ -41,6 +41,9 @@ struct SFT: AsyncParsableCommand {
         if data.names == nil, let labels, case let numbers = labels.filter({ Int($0) != nil }), !numbers.isEmpty, numbers.count < labels.count {
             throw FileError(file: data.input, problem: "names some classes (\(labels.first { Int($0) == nil }!)) and numbers others (\(numbers[0]))", advice: "Say with --labels which number is which name.")
         }
+        if objective == .classification, let labels, labels.count < 2 {
+            throw FileError(file: data.input, problem: "has one class only: \(labels.joined())", advice: "Add lines of another class, or name all classes with --labels.")
+        }
         let task: Model.Task? =
             switch objective {
             case .classification: trainsHead ? Model.Task(.sequenceClassification, labels: labels, key: key) : nil

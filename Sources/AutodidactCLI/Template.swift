@@ -26,7 +26,7 @@ struct Template: AsyncParsableCommand {
         let data = messages == "-" ? FileHandle.standardInput.readDataToEndOfFile() : FileManager.default.contents(atPath: messages)
         guard let data else { throw FileError(file: messages, problem: "cannot be read", advice: "Give the path of a JSON file with messages.") }
         let value = try JSON.parse(data, source: messages)
-        guard let list = value.array ?? value["messages"]?.array else { throw FileError(file: messages, problem: "holds no messages", advice: "Write [{\"role\": \"user\", \"content\": \"…\"}].") }
+        guard let list = value.array ?? value["messages"]?.array, !list.isEmpty else { throw FileError(file: messages, problem: "holds no messages", advice: "Write [{\"role\": \"user\", \"content\": \"…\"}].") }
         let conversations = try ConversationReader(model)
         func rendered<Result>(_ body: () throws -> Result) throws -> Result {
             do { return try body() } catch let error as ChatTemplateError {
@@ -46,8 +46,8 @@ struct Template: AsyncParsableCommand {
         } else if showMask {
             // Stretches of tokens are decoded together: a character may be more than one.
             var shown = "", start = 0
-            for end in 1...max(1, masked.tokens.count) where end == masked.tokens.count || masked.trained[end] != masked.trained[start] {
-                guard !masked.tokens.isEmpty else { break }
+            // A template may write nothing.
+            for end in masked.tokens.indices.map({ $0 + 1 }) where end == masked.tokens.count || masked.trained[end] != masked.trained[start] {
                 let text = conversations.tokenizer.decode(Array(masked.tokens[start..<end]))
                 shown += masked.trained[start] ? "⟦\(text)⟧" : text
                 start = end

@@ -77,6 +77,7 @@ public final class Classifier {
         self.labels = names
         self.words = words ?? names
         guard self.words.count == names.count else { throw refuse("has \(self.words.count) words for \(names.count) classes", "Give one word for each class, in their order.") }
+        guard self.method == .head || Set(self.words).count == names.count else { throw refuse("has one word for two classes: \(self.words.joined(separator: ", "))", "Give each class a word of its own with --words.") }
         switch self.method {
         case .head:
             guard !isCalibrated else { throw refuse("has a trained head, which is not calibrated", "Leave out --calibrate.") }

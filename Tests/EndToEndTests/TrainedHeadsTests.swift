@@ -80,6 +80,18 @@ struct TrainedHeadsTests {
         }
     }
 
+    @Test("an empty conversation has no mask to show, and one class is nothing to learn", .enabled(if: Places.exists(Places.smolLM), "no SmolLM2: make test fetches it"))
+    func nothingThere() throws {
+        try Places.withFolder { folder in
+            try "[]".write(toFile: "\(folder)/none.json", atomically: true, encoding: .utf8)
+            let template = try autodidact(["template", "--model", Places.smolLM, "none.json", "--show-mask"], in: folder)
+            #expect(template.status == 1 && template.error.contains("holds no messages"), "\(template.error)")
+            try write([["text": "nice", "label": "neutral"]], to: "\(folder)/one.jsonl")
+            let one = try autodidact(["sft", "--model", Places.miniLM, "--objective", "classification", "--input", "one.jsonl", "--output", "out"], in: folder)
+            #expect(one.status == 1 && one.error.contains("one class only: neutral"), "\(one.error)")
+        }
+    }
+
     @Test("an adapter that says the words of classes is asked as it was trained", .enabled(if: Places.exists(Places.smolLM), "no SmolLM2: make test fetches it"))
     func form() throws {
         try Places.withFolder { folder in

@@ -118,6 +118,7 @@ struct ClassifierTests {
         #expect(message { _ = try Classifier(masked, labels: ["good", "bad"], template: "{text} {pair} {mask}").classify(texts) }.contains("no second text"))
         #expect(message { _ = try Classifier(masked, labels: ["good", "bad"]).classify([("a", "the")]) }.contains("no {pair}"))
         #expect(message { _ = try Classifier(masked, labels: ["good", "bad"]).classify([("the [MASK] film", nil)]) }.contains("holds a mask itself"))
+        #expect(message { _ = try Classifier(masked, labels: ["good", "bad"], words: ["good", "good"]) }.contains("one word for two classes"))
         #expect(message { _ = try Classifier(masked, labels: ["good", "good"]) }.contains("each once"))
         #expect(message { _ = try Classifier(masked, labels: ["good", "bad"], words: ["good"]) }.contains("1 words for 2 classes"))
         #expect(try Classifier(masked, labels: ["good", "bad"]).exceeds((String(repeating: "the film ", count: 400), nil)))
