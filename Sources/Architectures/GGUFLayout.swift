@@ -214,7 +214,7 @@ extension TransformerConfiguration {
     public func ggufMetadata(file: String, pooling: HeadChoices.Pooling? = nil) throws -> [(key: String, value: GGUFValue)] {
         guard ggufLayout == nil || purpose == .languageModel && isCausal || purpose == .base else {
             throw FileError(
-                file: file, problem: "cannot be written: GGUF files have no place for the head of this '\(modelType)' model", advice: "Keep the Hugging Face folder, or convert the bare model without its head.")
+                file: file, problem: "cannot be written: GGUF files have no place for the head of this '\(modelType)' model", advice: "Keep the Hugging Face folder; of masked models the bare one can be converted.")
         }
         guard let layout = ggufLayout else {
             throw FileError(file: file, problem: "is of type '\(modelType)', for which llama.cpp has no layout here", advice: "docs/models.md lists the families that have one.")

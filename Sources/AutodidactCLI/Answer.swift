@@ -5,8 +5,7 @@ import Foundation
 struct Answer: AsyncParsableCommand {
     static let configuration = CommandConfiguration(abstract: "The words of a context that answer a question, by a model with a head of spans.")
 
-    @Option(help: "A model folder.")
-    var model: String
+    @OptionGroup var opening: ModelOptions
 
     @Option(parsing: .unconditional, help: "A question about --context.")
     var question: String?
@@ -17,9 +16,6 @@ struct Answer: AsyncParsableCommand {
     @Option(help: "A JSONL file of {\"question\", \"context\", and where known \"answer\"}, or as SQuAD's lines; - is standard input.")
     var input: String?
 
-    @Option(help: "An adapter (a PEFT folder) over the model.")
-    var adapter: String?
-
     @Option(name: .customLong("max-tokens"), help: "The longest answer.")
     var maxTokens: Int = 30
 
@@ -29,9 +25,6 @@ struct Answer: AsyncParsableCommand {
     @Flag(help: "Only how many answers of the file are met.")
     var summary = false
 
-    @OptionGroup var precision: PrecisionOption
-    @OptionGroup var engine: EngineOptions
-
     func validate() throws {
         if maxTokens < 1 { throw ValidationError("--max-tokens \(maxTokens): must be 1 or more.") }
         guard input == nil ? question != nil && context != nil : question == nil && context == nil else { throw ValidationError("Give --question and --context, or --input.") }
@@ -40,7 +33,7 @@ struct Answer: AsyncParsableCommand {
 
     func run() async throws {
         let questions = try input.map { try SpanQuestion.read($0, needs: summary ? .answer : .nothing) } ?? [SpanQuestion(line: 1, question: question!, context: context!)]
-        var finder = try SpanFinder(openModel(model, adapter: adapter, on: try engine.backend()).at(precision.value))
+        var finder = try SpanFinder(opening.open())
         finder.longest = maxTokens
         if let input { try finder.check(questions, file: input) }
         var score = SpanScore()

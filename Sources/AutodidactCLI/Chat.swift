@@ -5,8 +5,7 @@ import Foundation
 struct Chat: AsyncParsableCommand {
     static let configuration = CommandConfiguration(abstract: "Talk with a model, line by line; an empty line or Ctrl-D ends.")
 
-    @Option(help: "A model folder or a GGUF file.")
-    var model: String
+    @OptionGroup var opening: ModelOptions
 
     @Option(help: "A message that sets the scene.")
     var system: String?
@@ -15,18 +14,13 @@ struct Chat: AsyncParsableCommand {
     var maxTokens: Int = 512
 
     @OptionGroup var sampling: SamplingArguments
-    @Option(help: "An adapter (a PEFT folder) over the model.")
-    var adapter: String?
-
-    @OptionGroup var precision: PrecisionOption
-    @OptionGroup var engine: EngineOptions
 
     func validate() throws {
         if maxTokens < 1 { throw ValidationError("--max-tokens \(maxTokens): must be 1 or more.") }
     }
 
     func run() async throws {
-        let model = try openModel(model, adapter: adapter, on: try engine.backend()).at(precision.value)
+        let model = try opening.open()
         let generator = Generator(model)
         // Grows by tokens: an answer stays as it was sampled.
         var conversation: [Int32] = [], answer: [Int32]?

@@ -10,15 +10,11 @@ struct Classify: AsyncParsableCommand {
             in the template, a generative one how likely it is after it. What 'sft --method' trained is asked as it was trained.
             """)
 
-    @Option(help: "A model folder or a GGUF file.")
-    var model: String
+    @OptionGroup var opening: ModelOptions
 
     @OptionGroup var data: LabelledTextOptions
 
     @OptionGroup var asking: ClassifierOptions
-
-    @Option(help: "An adapter (a PEFT folder) over the model.")
-    var adapter: String?
 
     @Flag(help: "Count how likely the words are after texts that say nothing against them.")
     var calibrate = false
@@ -29,13 +25,10 @@ struct Classify: AsyncParsableCommand {
     @Flag(help: "Only how many labels of the file are met, and what it took.")
     var summary = false
 
-    @OptionGroup var precision: PrecisionOption
-    @OptionGroup var engine: EngineOptions
-
     func run() async throws {
         let texts = try data.read(needsLabels: summary)
-        let model = try openModel(model, adapter: adapter, on: try engine.backend()).at(precision.value)
-        let classifier = try asking.classifier(model, labels: data.names, form: Classifier.Form.read(from: adapter ?? self.model), isCalibrated: calibrate)
+        let model = try opening.open()
+        let classifier = try asking.classifier(model, labels: data.names, form: Classifier.Form.read(from: opening.adapter ?? opening.model), isCalibrated: calibrate)
         let classes = try LabelledText.classes(texts, names: classifier.labels, file: data.input)
         let start = Date()
         var right = 0, labelled = 0

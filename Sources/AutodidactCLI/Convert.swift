@@ -31,6 +31,8 @@ struct Convert: AsyncParsableCommand {
         let isGGUF = output.lowercased().hasSuffix(".gguf")
         let source = try Model(path: model, on: try engine.backend())
         let dtype = try chosen(isGGUF), embedding = embeddingOptions()
+        // Half a model is of no use.
+        let stop = StopSignal(atOnce: true, abandon: { [output] in if !isGGUF { try? FileManager.default.removeItem(atPath: output) } })
         if isGGUF {
             let left = try source.saveGGUF(to: output, as: dtype, pooling: embedding?.pooling, extra: embedding?.ggufMetadata ?? [])
             if !left.isEmpty { printError("left out, because GGUF files have no place for it: \(left.joined(separator: ", "))") }
@@ -40,6 +42,7 @@ struct Convert: AsyncParsableCommand {
             try source.save(to: output, as: dtype)
             if let embedding { try TextEmbedder.write(embedding, width: source.transformer.configuration.hiddenSize, to: output) }
         }
+        stop.finish()
         let written = try Model(path: output, on: try engine.backend())
         let bytes = try size(of: output)
         printLine("wrote \(output): \(dtype.name), \(String(format: "%.1f", Double(bytes) / 1e6)) MB")

@@ -8,8 +8,7 @@ struct Embed: AsyncParsableCommand {
 
     enum Pooling: String, ExpressibleByArgument, CaseIterable { case mean, cls, last }
 
-    @Option(help: "A model folder or a GGUF file.")
-    var model: String
+    @OptionGroup var opening: ModelOptions
 
     @Option(parsing: .unconditionalSingleValue, help: "A text; may be given several times.")
     var text: [String] = []
@@ -29,9 +28,6 @@ struct Embed: AsyncParsableCommand {
     @Flag(help: "Print the cosine of each pair of texts instead.")
     var similarity = false
 
-    @OptionGroup var precision: PrecisionOption
-    @OptionGroup var engine: EngineOptions
-
     func validate() throws {
         if text.isEmpty, input == nil { throw ValidationError("Give --text or --input.") }
     }
@@ -39,8 +35,8 @@ struct Embed: AsyncParsableCommand {
     func run() async throws {
         let texts = try text + (input.map { try LabelledText.read($0, LabelledText.Fields(text: textField), needsLabels: false).map(\.text) } ?? [])
         if similarity, texts.count < 2 { throw ValidationError("--similarity: needs two or more texts.") }
-        let own = try TextEmbedder.options(of: model)
-        let model = try Model(path: model, on: try engine.backend()).at(precision.value)
+        let own = try TextEmbedder.options(of: opening.model)
+        let model = try opening.open()
         var options = own ?? TextEmbedder.Options(pooling: model.transformer.configuration.isCausal && model.transformer.configuration.encoderLayers == nil ? .last : .mean)
         switch pooling {
         case .mean: options.pooling = .mean
@@ -50,6 +46,8 @@ struct Embed: AsyncParsableCommand {
         }
         options.isNormalised = normalise ?? options.isNormalised
         let embedder = TextEmbedder(model, options)
+        let long = texts.count { embedder.exceeds($0) }
+        if long > 0 { printError("warning: \(long) of \(texts.count) texts are longer than the model reads, and are cut") }
         if similarity {
             let vectors = try embedder.embed(texts)
             for i in texts.indices {

@@ -5,8 +5,7 @@ import Foundation
 struct Fill: AsyncParsableCommand {
     static let configuration = CommandConfiguration(abstract: "What a masked model would write in place of its masks.")
 
-    @Option(help: "A model folder.")
-    var model: String
+    @OptionGroup var opening: ModelOptions
 
     @Option(parsing: .unconditional, help: "A text with {mask}, or the model's own mask token, where words are to be filled in.")
     var text: String
@@ -17,15 +16,12 @@ struct Fill: AsyncParsableCommand {
     @Flag(help: "One JSON object a mask.")
     var json = false
 
-    @OptionGroup var precision: PrecisionOption
-    @OptionGroup var engine: EngineOptions
-
     func validate() throws {
         if !(1...1000).contains(top) { throw ValidationError("--top \(top): must be 1 to 1000.") }
     }
 
     func run() async throws {
-        let filler = try MaskFiller(Model(path: model, on: try engine.backend()).at(precision.value))
+        let filler = try MaskFiller(opening.open())
         for (index, words) in try filler.fill(text, count: top).enumerated() {
             if json {
                 printLine(jsonLine([

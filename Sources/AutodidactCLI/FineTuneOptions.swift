@@ -86,12 +86,15 @@ struct FineTuneOptions: ParsableArguments {
     ) throws {
         try makeFolder(output)
         defer { removeIfEmpty(output) }
-        let stop = StopSignal()
+        let stop = StopSignal(abandon: { [output] in removeIfEmpty(output) })
         let usualRate = switch kind { case nil: 5e-5; case .softPrompt: 5e-3; case .lora, .bottleneck: 2e-4 }
         var optimizer = AdamWOptions(learningRate: learningRate ?? usualRate * rateShare, weightDecay: kind == .softPrompt ? 0 : 0.01)
         if kind != nil { optimizer.groups = [ParameterGroup(patterns: model.transformer.adapterPatterns), ParameterGroup(patterns: [], learningRateScale: 0)] }
         var tuning = FineTuning(trainer: TrainerOptions(optimizer: optimizer, schedule: Schedule(.linear), microBatchTokens: microBatchTokens))
         (tuning.epochs, tuning.batch, tuning.seed) = (epochs, batch, seed)
+
+        let limit = min(maxTokens, model.transformer.configuration.maxPositionEmbeddings), full = examples(0).count { $0.tokenCount >= limit }
+        if full > 0 { printError("warning: \(full) examples fill the \(limit) tokens of --max-tokens; what was longer was cut") }
 
         let start = Date()
         var last = start, loss = 0.0, steps = 0

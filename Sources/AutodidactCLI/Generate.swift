@@ -4,8 +4,7 @@ import Autodidact
 struct Generate: AsyncParsableCommand {
     static let configuration = CommandConfiguration(abstract: "Continue a prompt, or answer it with --chat.")
 
-    @Option(help: "A model folder or a GGUF file.")
-    var model: String
+    @OptionGroup var opening: ModelOptions
 
     @Option(parsing: .unconditional, help: "What to continue.")
     var prompt: String
@@ -26,11 +25,6 @@ struct Generate: AsyncParsableCommand {
     var json = false
 
     @OptionGroup var sampling: SamplingArguments
-    @Option(help: "An adapter (a PEFT folder) over the model.")
-    var adapter: String?
-
-    @OptionGroup var precision: PrecisionOption
-    @OptionGroup var engine: EngineOptions
 
     func validate() throws {
         if maxTokens < 1 { throw ValidationError("--max-tokens \(maxTokens): must be 1 or more.") }
@@ -38,7 +32,7 @@ struct Generate: AsyncParsableCommand {
     }
 
     func run() async throws {
-        let model = try openModel(model, adapter: adapter, on: try engine.backend()).at(precision.value)
+        let model = try opening.open()
         let tokens = try chat ? model.encode([("user", prompt)]) : model.encode(prompt)
         let request = GenerationRequest(
             promptTokens: tokens, options: sampling.options, maxTokens: maxTokens, stopTokens: model.stopTokens, stopStrings: stop,

@@ -23,9 +23,12 @@ struct MergeAdapter: AsyncParsableCommand {
         let adapted = try openModel(model, adapter: adapter, on: try engine.backend())
         try makeFolder(output)
         defer { removeIfEmpty(output) }
+        // Half a model is of no use.
+        let stop = StopSignal(atOnce: true, abandon: { [output] in try? FileManager.default.removeItem(atPath: output) })
         let merged = try adapted.transformer.merged()
         try adapted.with(merged).save(to: output)
         try Classifier.Form.read(from: adapter)?.write(to: output)
+        stop.finish()
         // Tokens of all kinds, in an order of their own.
         let count = min(64, merged.configuration.maxPositionEmbeddings), key = RandomKey(seed: 0).folding("merge")
         let batch = RaggedBatch([(0..<count).map { Int32(key.index(below: merged.configuration.vocabularySize, UInt64($0))) }])

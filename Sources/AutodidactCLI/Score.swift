@@ -5,20 +5,13 @@ struct Score: AsyncParsableCommand {
     static let configuration = CommandConfiguration(abstract: "Log-likelihood, perplexity and bits per byte of texts.",
         discussion: "Of a masked model the pseudo-log-likelihood: of each token with that token masked, summed.")
 
-    @Option(help: "A model folder or a GGUF file.")
-    var model: String
+    @OptionGroup var opening: ModelOptions
 
     @Option(help: "A JSONL file with one {\"text\"} a line; - is standard input.")
     var input: String
 
     @Flag(help: "One JSON object a line.")
     var json = false
-
-    @Option(help: "An adapter (a PEFT folder) over the model.")
-    var adapter: String?
-
-    @OptionGroup var precision: PrecisionOption
-    @OptionGroup var engine: EngineOptions
 
     func run() async throws {
         func refusal(_ line: Int, _ problem: String, _ advice: String) -> FileError { FileError(file: input == "-" ? "standard input" : input, problem: "line \(line) \(problem)", advice: advice) }
@@ -28,10 +21,10 @@ struct Score: AsyncParsableCommand {
             guard let text = object["text"]?.string else { throw refusal(line, "has no string \"text\"", "Write {\"text\": \"…\"} on every line.") }
             texts.append((line, text))
         }
-        let model = try openModel(model, adapter: adapter, on: try engine.backend()).at(precision.value)
+        let model = try opening.open()
         let c = model.transformer.configuration
         guard c.purpose == .languageModel, c.encoderLayers == nil, c.isCausal || model.maskToken != nil else {
-            throw FileError(file: self.model, problem: "is of type '\(c.modelType)' and of a class that gives no law over words", advice: "Score texts with a generative or a masked language model.")
+            throw FileError(file: opening.model, problem: "is of type '\(c.modelType)' and of a class that gives no law over words", advice: "Score texts with a generative or a masked language model.")
         }
         let context = model.transformer.configuration.maxPositionEmbeddings
         let encoded = try texts.map { line, text in

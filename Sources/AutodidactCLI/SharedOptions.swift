@@ -23,6 +23,20 @@ struct PrecisionOption: ParsableArguments {
     var value: Precision = .float32
 }
 
+/// A model, with an adapter over it where one is named, at a precision.
+struct ModelOptions: ParsableArguments {
+    @Option(help: "A model folder or a GGUF file.")
+    var model: String
+
+    @Option(help: "An adapter (a PEFT folder) over the model.")
+    var adapter: String?
+
+    @OptionGroup var precision: PrecisionOption
+    @OptionGroup var engine: EngineOptions
+
+    func open() throws -> Model { try openModel(model, adapter: adapter, on: try engine.backend()).at(precision.value) }
+}
+
 /// How tokens are drawn.
 struct SamplingArguments: ParsableArguments {
     @Option(help: "0 is greedy.")

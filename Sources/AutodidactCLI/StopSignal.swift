@@ -1,17 +1,25 @@
+import Autodidact
 import Foundation
 import Synchronization
 
-/// Ctrl-C and SIGTERM: the first asks the run to save and stop, a second one ends the process.
+/// Ctrl-C and SIGTERM: the first asks the work to save and stop, a second one ends the process. Work that cannot save a part is ended by the first.
 final class StopSignal: Sendable {
-    private let requested = Atomic<Bool>(false)
+    private let requested = Atomic<Bool>(false), finished = Atomic<Bool>(false)
     nonisolated(unsafe) private var sources: [any DispatchSourceSignal] = []  // written once, before anyone else sees it
 
-    init() {
+    /// - Parameters:
+    ///   - atOnce: whether the first signal ends the process.
+    ///   - abandon: what is taken away when the process ends before `finish`.
+    init(atOnce: Bool = false, abandon: @escaping @Sendable () -> Void = {}) {
         for number in [SIGINT, SIGTERM] {
             signal(number, SIG_IGN)
             let source = DispatchSource.makeSignalSource(signal: number, queue: .global())
             source.setEventHandler { [self] in
-                if requested.exchange(true, ordering: .sequentiallyConsistent) { exit(130) }
+                if requested.exchange(true, ordering: .sequentiallyConsistent) || atOnce {
+                    DurableFile.discardUnfinished()
+                    if !finished.load(ordering: .sequentiallyConsistent) { abandon() }
+                    exit(130)
+                }
                 printError("\nstopping after the current step; once more to stop at once")
             }
             source.resume()
@@ -20,4 +28,7 @@ final class StopSignal: Sendable {
     }
 
     var isRequested: Bool { requested.load(ordering: .relaxed) }
+
+    /// What was made is whole, and stays.
+    func finish() { finished.store(true, ordering: .sequentiallyConsistent) }
 }

@@ -5,8 +5,7 @@ import Foundation
 struct Tag: AsyncParsableCommand {
     static let configuration = CommandConfiguration(abstract: "The tag of each word, by a model with a head of tags.")
 
-    @Option(help: "A model folder.")
-    var model: String
+    @OptionGroup var opening: ModelOptions
 
     @Option(parsing: .unconditionalSingleValue, help: "Words with spaces between them; may be given several times.")
     var text: [String] = []
@@ -14,17 +13,11 @@ struct Tag: AsyncParsableCommand {
     @Option(help: "A JSONL file of {\"tokens\", and where known \"tags\"}; - is standard input.")
     var input: String?
 
-    @Option(help: "An adapter (a PEFT folder) over the model.")
-    var adapter: String?
-
     @Flag(help: "One JSON object a text.")
     var json = false
 
     @Flag(help: "Only how many tags of the file are met.")
     var summary = false
-
-    @OptionGroup var precision: PrecisionOption
-    @OptionGroup var engine: EngineOptions
 
     func validate() throws {
         if text.isEmpty == (input == nil) { throw ValidationError("Give --text or --input.") }
@@ -35,7 +28,7 @@ struct Tag: AsyncParsableCommand {
         let typed = text.enumerated().map { TaggedWords(line: $0 + 1, words: $1.split(whereSeparator: \.isWhitespace).map { String($0) }) }
         guard typed.allSatisfy({ !$0.words.isEmpty }) else { throw ValidationError("--text: holds no words.") }
         let read = try input.map { try TaggedWords.read($0, needsTags: summary) } ?? typed
-        let tagger = try TokenTagger(openModel(model, adapter: adapter, on: try engine.backend()).at(precision.value))
+        let tagger = try TokenTagger(opening.open())
         // A file may number the tags, and one of another task is not measured as if none were met.
         let lines = try TaggedWords.named(read, tagger.labels, file: input ?? "")
         var score = TagScore()

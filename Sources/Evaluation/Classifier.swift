@@ -48,6 +48,8 @@ public final class Classifier {
     public let method: Method
     public var form: Form { Form(labels: labels, words: words, template: template, method: method) }
     private let template: String
+    /// Where words fill masks.
+    private let filler: MaskFiller?
     private let words: [String]
     /// Scores are relative to those of texts that say nothing. Source: Zhao et al. 2021, arXiv:2102.09690.
     private let isCalibrated: Bool
@@ -68,6 +70,7 @@ public final class Classifier {
     public init(_ model: Model, labels: [String]? = nil, words: [String]? = nil, template: String? = nil, method: Method? = nil, isCalibrated: Bool = false) throws {
         self.model = model
         self.isCalibrated = isCalibrated
+        filler = try? MaskFiller(model)
         let c = model.transformer.configuration, source = model.source ?? "the model"
         let isHead = c.purpose == .sequenceClassification
         self.method = method ?? (isHead ? .head : c.isCausal ? .likelihood : .mask)
@@ -135,11 +138,11 @@ public final class Classifier {
 
     private func filled(_ text: (text: String, pair: String?)) throws -> String {
         func refuse(_ problem: String, _ advice: String) -> FileError { FileError(file: "the template", problem: problem, advice: advice) }
-        if method == .mask, let filler = try? MaskFiller(model), filler.holdsMask(text.text + " " + (text.pair ?? "")) {
+        if method == .mask, let filler, filler.holdsMask(text.text + " " + (text.pair ?? "")) {
             throw FileError(file: "the text", problem: "holds a mask itself: '\(text.text.prefix(60))'", advice: "Leave it out: the class's word stands at the template's mask.")
         }
         if text.pair == nil, template.contains(Self.slots.pair) { throw refuse("has {pair}, but there is no second text", "Name its field with --pair-field.") }
-        if text.pair != nil, !template.contains(Self.slots.pair), template != Self.slots.text { throw refuse("has no {pair} for the second text", "Write where it stands.") }
+        if text.pair != nil, !template.contains(Self.slots.pair), template != Self.slots.text { throw refuse("(\(template.debugDescription)) has no {pair} for the second text", "Write a template that says where it stands.") }
         return template.replacing(Self.slots.text, with: text.text).replacing(Self.slots.pair, with: text.pair ?? "")
     }
 
@@ -158,8 +161,7 @@ public final class Classifier {
     }
 
     private func maskScores(_ texts: [(text: String, pair: String?)]) throws -> [[Double]] {
-        let filler = try MaskFiller(model)
-        let tokens = try words.map { try filler.tokens($0) }
+        let filler = filler!, tokens = try words.map { try filler.tokens($0) }
         func batched(_ texts: [String], _ score: ([String]) throws -> [[Double]]) rethrows -> [[Double]] {
             try batches(texts.map(\.utf8.count), of: batchTokens * 2).flatMap { try score(Array(texts[$0])) }
         }
@@ -196,8 +198,8 @@ public final class Classifier {
 
     /// What trains a model to say the word of a class.
     public func example(_ text: (text: String, pair: String?), class label: Int) throws -> Example {
-        if method == .mask {
-            let filler = try MaskFiller(model), counts = try words.map { try filler.tokens($0).count }
+        if method == .mask, let filler {
+            let counts = try words.map { try filler.tokens($0).count }
             // The number of masks would tell the class.
             guard Set(counts).count == 1 else {
                 throw FileError(file: model.source ?? "the model", problem: "writes the words \(words.joined(separator: ", ")) with \(counts.map { "\($0)" }.joined(separator: ", ")) tokens", advice: "To train, choose --words with one token each.")

@@ -101,11 +101,17 @@ public final class TextEmbedder {
         try writeDurably(JSON.object(limits).text(pretty: true) + "\n", to: "\(folder)/sentence_bert_config.json")
     }
 
+    private var limit: Int { min(options.maxTokens ?? .max, model.transformer.configuration.maxPositionEmbeddings) }
+
+    /// Whether a text is longer than what is read of it.
+    public func exceeds(_ text: String) -> Bool {
+        // A token is at least a byte.
+        text.utf8.count > limit / 2 && model.tokenizer.encode(text, addSpecialTokens: true).count > limit
+    }
+
     /// - Returns: one vector a text.
     public func embed(_ texts: [String]) throws -> [[Float]] {
-        let context = model.transformer.configuration.maxPositionEmbeddings
-        let limit = min(options.maxTokens ?? context, context)
-        return embed(try texts.map { try model.encode(options.isLowerCased ? $0.lowercased() : $0, limit: limit) })
+        embed(try texts.map { try model.encode(options.isLowerCased ? $0.lowercased() : $0, limit: limit) })
     }
 
     /// - Parameter tokens: of each text at least one.
@@ -128,19 +134,4 @@ public final class TextEmbedder {
         }
         return vectors
     }
-}
-
-/// Consecutive sequences, as many as fit into `limit` tokens; one that alone is longer stands alone.
-func batches(_ lengths: [Int], of limit: Int) -> [Range<Int>] {
-    var ranges: [Range<Int>] = []
-    var start = 0, used = 0
-    for (index, length) in lengths.enumerated() {
-        if index > start, used + length > limit {
-            ranges.append(start..<index)
-            (start, used) = (index, 0)
-        }
-        used += length
-    }
-    if start < lengths.count { ranges.append(start..<lengths.count) }
-    return ranges
 }

@@ -1,4 +1,5 @@
 import Foundation
+import Synchronization
 
 #if canImport(Glibc)
     import Glibc
@@ -16,6 +17,8 @@ public final class DurableFile {
     private var descriptor: Int32
     /// Finished, or given up.
     private var isOver = false
+    /// Temporary files that have not got their names.
+    private static let unfinished = Mutex<Set<String>>([])
 
     /// - Throws: `FileError` when the system refuses, as do the other methods.
     public init(_ path: String) throws {
@@ -26,7 +29,11 @@ public final class DurableFile {
             isOver = true
             throw FileError(file: path, cannotBe: "created", errno: errno)
         }
+        Self.unfinished.withLock { _ = $0.insert(temporary) }
     }
+
+    /// Removes the temporary files of all writers, for a process that ends at once and writes no more.
+    public static func discardUnfinished() { unfinished.withLock { for path in $0 { unlink(path) } } }
 
     deinit { discard() }
 
@@ -45,6 +52,7 @@ public final class DurableFile {
         guard closed == 0 else { throw failure("closed") }
         guard rename(temporary, path) == 0 else { throw failure("given its name") }
         isOver = true
+        Self.unfinished.withLock { _ = $0.remove(temporary) }
         syncFolder(parentFolder(of: path))
     }
 
@@ -55,6 +63,7 @@ public final class DurableFile {
         if descriptor >= 0 { close(descriptor) }
         descriptor = -1
         unlink(temporary)
+        Self.unfinished.withLock { _ = $0.remove(temporary) }
     }
 
     private func failure(_ what: String) -> FileError {

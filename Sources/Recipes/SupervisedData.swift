@@ -72,7 +72,7 @@ public enum SupervisedData {
         guard c.isCausal, c.purpose == .languageModel, c.encoderLayers == nil else {
             throw FileError(file: model.source ?? "the model", problem: "is of type '\(c.modelType)' and of a class that does not go on with a text", advice: "Choose a generative language model.")
         }
-        let pairs = try JSONL.objects(path: path).flatMap { line, object -> [Example] in
+        return try JSONL.objects(path: path).flatMap { line, object -> [Example] in
             func refuse(_ problem: String) -> FileError {
                 FileError(file: path, problem: "line \(line) \(problem)", advice: "Write {\"prompt\": …, \"chosen\": …, \"rejected\": …}, all of them texts.")
             }
@@ -86,7 +86,6 @@ public enum SupervisedData {
                 return cut(try model.encode([("user", fields[0])]), model.tokenizer.encode(text) + model.stopTokens.prefix(1), limit: limit)
             }
         }
-        return pairs
     }
 
     /// Answers: of {"prompt", "completion"} the completion and the end of the text, of {"messages"} what assistants say, of {"text"} everything.

@@ -13,9 +13,10 @@ public struct LabelledText: Sendable, Equatable {
     public struct Fields: Sendable, Equatable {
         public var text: String
         public var pair: String?
-        public var label: String
+        /// Nil where labels do not matter.
+        public var label: String?
 
-        public init(text: String = "text", pair: String? = nil, label: String = "label") {
+        public init(text: String = "text", pair: String? = nil, label: String? = nil) {
             self.text = text
             self.pair = pair
             self.label = label
@@ -33,8 +34,9 @@ public struct LabelledText: Sendable, Equatable {
                 guard let value = object[name]?.string else { throw refuse("has no string '\(name)'") }
                 return value
             }
-            let label = object[fields.label].flatMap { $0.string ?? $0.int.map { "\($0)" } }
-            if needsLabels, label == nil { throw refuse("has no label '\(fields.label)', which must be a string or a whole number") }
+            let value = fields.label.flatMap { object[$0] }, label = value.flatMap { $0.string ?? $0.int.map { "\($0)" } }
+            if let value, label == nil, value != .null { throw refuse("has the label \(value.text().prefix(40)), which is neither a name nor a whole number") }
+            if needsLabels, label == nil { throw refuse("has no label '\(fields.label ?? "")', which must be a string or a whole number") }
             return LabelledText(line: line, text: try string(fields.text), pair: try fields.pair.map(string), label: label)
         }
     }
@@ -54,6 +56,6 @@ public struct LabelledText: Sendable, Equatable {
         if let index = Int(label), names.indices.contains(index) { return index }
         throw FileError(
             file: file, problem: "line \(line) has the label '\(label)', but the classes are \(names.joined(separator: ", "))",
-            advice: "A label is the name of a class or its number, from 0. Name all classes with --labels.")
+            advice: "A label is the name of a class or its number, from 0. A list of classes has to name all.")
     }
 }

@@ -19,7 +19,7 @@ public struct TaggedWords: Sendable, Equatable {
                 FileError(file: path, problem: "line \(line) \(problem)", advice: "Write {\"tokens\": [\"…\"], \"tags\": [\"…\"]} on every line.")
             }
             guard let list = object["tokens"]?.array, !list.isEmpty, case let words = list.compactMap(\.string), words.count == list.count else {
-                throw refuse("has no list of words 'tokens'")
+                throw refuse("has no words in a list 'tokens'")
             }
             guard !words.contains(where: { $0.allSatisfy(\.isWhitespace) }) else { throw refuse("has an empty word among 'tokens'") }
             let tags = object["tags"]?.array.map { $0.compactMap { $0.string ?? $0.int.map { "\($0)" } } }

@@ -1,18 +1,18 @@
 import Tensors
 
-/// A number with its derivatives by up to four others, so that a loss is written as its formula and nothing else.
+/// A number with its derivatives by up to two others, so that a loss is written as its formula and nothing else.
 struct Dual: Sendable {
     var value: Double
-    var slopes: SIMD4<Double>
+    var slopes: SIMD2<Double>
 
-    init(_ value: Double, _ slopes: SIMD4<Double> = .zero) {
+    init(_ value: Double, _ slopes: SIMD2<Double> = .zero) {
         self.value = value
         self.slopes = slopes
     }
 
     /// One of the numbers by which derivatives are taken.
     static func variable(_ value: Double, _ index: Int) -> Dual {
-        var slopes = SIMD4<Double>.zero
+        var slopes = SIMD2<Double>.zero
         slopes[index] = 1
         return Dual(value, slopes)
     }

@@ -53,8 +53,6 @@ public enum PreferenceLoss: Sendable, Codable, Equatable {
         var referenceChosen = 0.0, referenceRejected = 0.0
         /// Tokens.
         var chosenLength = 1.0, rejectedLength = 1.0
-        /// Of what supervised training would train: the mean over tokens, and the sum.
-        var negativeLogLikelihood: Dual, target: Dual
     }
 
     func callAsFunction(_ pair: Pair) -> Dual {
@@ -83,9 +81,9 @@ public enum PreferenceLoss: Sendable, Codable, Equatable {
         case .simpo(let b, let gamma): return -(b * (meanW - meanL) - gamma).logSigmoid
         case .orpo(let b):
             let odds = (meanW - meanL) - (meanW.logOfRest - meanL.logOfRest)
-            return pair.negativeLogLikelihood - b * odds.logSigmoid
-        case .cpo(let b, let alpha): return alpha * pair.negativeLogLikelihood - (b * (w - l)).logSigmoid
-        case .slic(let delta, let lambda): return (Dual(delta) - w + l).positive - lambda * pair.target
+            return -meanW - b * odds.logSigmoid
+        case .cpo(let b, let alpha): return alpha * -meanW - (b * (w - l)).logSigmoid
+        case .slic(let delta, let lambda): return (Dual(delta) - w + l).positive - lambda * w
         }
     }
 }
@@ -104,38 +102,11 @@ public struct PreferenceObjective: Objective, Codable, Equatable {
         let both = Array(group)
         precondition(both.count == 2, "a preference is one of 2 examples, not of \(both.count)")
         let sums = laws.map { $0.reduce(0) { $0 + Double($1.logProbability) } }, lengths = laws.map { Double(max(1, $0.count)) }
-        let chosen = Dual.variable(sums[0], 0)
-        var pair = PreferenceLoss.Pair(
-            chosen: chosen, rejected: .variable(sums[1], 1), chosenLength: lengths[0], rejectedLength: lengths[1], negativeLogLikelihood: -chosen / lengths[0], target: chosen)
+        var pair = PreferenceLoss.Pair(chosen: .variable(sums[0], 0), rejected: .variable(sums[1], 1), chosenLength: lengths[0], rejectedLength: lengths[1])
         if loss.needsReference { (pair.referenceChosen, pair.referenceRejected) = (both[0].referenceSum, both[1].referenceSum) }
         let result = loss(pair), weight = Double(both[0].weight)
         return [0, 1].map { side in
             [TermSum("preference", sum: side == 0 ? weight * result.value : 0, logProbabilityGradients: laws[side].map { _ in Float(weight * result.slopes[side]) })]
         }
     }
-}
-
-/// What a wrong answer's tokens lose: -ln(1 - p) of each trained token, divided by their number; right answers are trained by their likelihood.
-///
-/// Source: Welleck et al. 2019, arXiv:1908.04319. An example with a negative advantage is wrong.
-public struct Unlikelihood: Objective, Codable, Equatable {
-    /// What the term of wrong answers is multiplied by.
-    public var weight: Double
-
-    public init(weight: Double = 0.5) { self.weight = weight }
-
-    public func counts(_ examples: [Example]) -> [TermCount] {
-        func tokens(_ isWrong: Bool) -> Double { examples.reduce(0) { $0 + (Self.isWrong($1) == isWrong ? Double($1.trainedCount) : 0) } }
-        return [TermCount("nll", tokens(false)), TermCount("unlikelihood", tokens(true))]
-    }
-
-    public func sums(_ example: Example, _ laws: [RowLaw]) -> [TermSum] {
-        guard Self.isWrong(example) else { return NegativeLogLikelihood().sums(example, laws) }
-        let losses = laws.map { -Dual.variable(Double($0.logProbability), 0).logOfRest }
-        return [TermSum(
-            "unlikelihood", weight: weight, sum: losses.reduce(0) { $0 + Double(example.weight) * $1.value },
-            logProbabilityGradients: losses.map { example.weight * Float($0.slopes[0]) })]
-    }
-
-    private static func isWrong(_ example: Example) -> Bool { (example.advantage ?? 0) < 0 }
 }

@@ -66,7 +66,7 @@ struct TrainedHeadsTests {
     }
 
     @Test("lines that are no words with tags, and no question with its answer, are refused with their number", arguments: [
-        ("tagging", "{\"tokens\": [\"a\", \"b\"], \"tags\": [\"O\"]}", "line 1 has 2 words, but 1 tags"), ("tagging", "{\"tokens\": [], \"tags\": []}", "line 1 has no list of words"),
+        ("tagging", "{\"tokens\": [\"a\", \"b\"], \"tags\": [\"O\"]}", "line 1 has 2 words, but 1 tags"), ("tagging", "{\"tokens\": [], \"tags\": []}", "line 1 has no words in a list 'tokens'"),
         ("tagging", "{\"tokens\": [\"a\"]}", "line 1 has no list 'tags'"), ("span", "{\"question\": \"a\", \"context\": \"b c\", \"answer\": \"c\"}", "line 1 has no start of its answer"), ("span", "{\"question\": \"a\", \"context\": \"b c\"}", "line 1 has no answer"),
         ("span", "{\"question\": \"a\", \"context\": \"b c\", \"answer\": \"c\", \"start\": 1}", "begins at character 1 of the context, where it does not stand"),
         ("span", "{\"question\": \"a\", \"context\": \"b c\", \"answer\": \"c\", \"start\": 9223372036854775807}", "where it does not stand"),
@@ -89,6 +89,36 @@ struct TrainedHeadsTests {
             try write([["text": "nice", "label": "neutral"]], to: "\(folder)/one.jsonl")
             let one = try autodidact(["sft", "--model", Places.miniLM, "--objective", "classification", "--input", "one.jsonl", "--output", "out"], in: folder)
             #expect(one.status == 1 && one.error.contains("one class only: neutral"), "\(one.error)")
+        }
+    }
+
+    @Test("what is cut is said, and labels that are none are refused where labels matter")
+    func notices() throws {
+        try Places.withFolder { folder in
+            let long = String(repeating: "word ", count: 700)
+            try write([["text": long, "label": 1.5], ["text": "short", "label": "a"]], to: "\(folder)/texts.jsonl")
+            let embedded = try autodidact(["embed", "--model", Places.miniLM, "--input", "texts.jsonl", "--similarity"], in: folder)
+            #expect(embedded.status == 0 && embedded.error.contains("1 of 2 texts are longer"), "\(embedded.error)")
+            let refused = try autodidact(["classify", "--model", Places.miniLM, "--labels", "a,b", "--input", "texts.jsonl"], in: folder)
+            #expect(refused.status == 1 && refused.error.contains("line 1 has the label 1.5, which is neither a name nor a whole number"), "\(refused.error)")
+            try write([["text": long, "label": "b"], ["text": "short", "label": "a"]], to: "\(folder)/train.jsonl")
+            let trained = try autodidact(["sft", "--model", Places.miniLM, "--objective", "classification", "--input", "train.jsonl", "--epochs", "1", "--max-tokens", "16", "--output", "out"], in: folder)
+            #expect(trained.status == 0 && trained.error.contains("1 examples fill the 16 tokens of --max-tokens"), "\(trained.error)")
+        }
+    }
+
+    @Test("a conversion that is stopped leaves nothing behind, at whatever instant", arguments: [("out.gguf", 0.1), ("out.gguf", 0.4), ("folder", 0.1), ("folder", 0.3)])
+    func stopped(output: String, seconds: Double) throws {
+        try Places.withFolder { folder in
+            let result = try autodidact(["convert", "--model", Places.miniLM, "--output", output, "--type", "f16"], in: folder, interruptAfter: seconds)
+            let left = try FileManager.default.contentsOfDirectory(atPath: folder)
+            // Stopped while it compared, or not at all: what was written is whole.
+            if left.contains(output) {
+                #expect(try Model(path: "\(folder)/\(output)", on: CPUBackend()).transformer.parameterCount > 0)
+            } else {
+                #expect(result.status == 130 || result.status == SIGINT, "\(result)")
+            }
+            #expect(left.allSatisfy { $0 == output }, "\(left)")
         }
     }
 
