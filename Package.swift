@@ -33,7 +33,7 @@ let package = Package(
         .executableTarget(name: "engine-bench", dependencies: ["Autodidact", "Machine"], path: "Benchmarks/Engine"),
         .testTarget(name: "ModelFilesTests", dependencies: ["ModelFiles"]),
         .testTarget(name: "ModelHubTests", dependencies: ["ModelHub", "ModelFiles", .product(name: "Crypto", package: "swift-crypto")]),
-        .testTarget(name: "TasksTests", dependencies: ["Tasks", "Sampling"]),
+        .testTarget(name: "TasksTests", dependencies: ["Tasks", "Sampling", "ModelFiles"]),
         .testTarget(name: "EvaluationTests", dependencies: ["Evaluation", "Recipes"]),
         .testTarget(name: "EndToEndTests", dependencies: ["Autodidact", "AutodidactCLI"]),
         .testTarget(name: "GuidesTests", dependencies: ["Autodidact", "Tasks"]),

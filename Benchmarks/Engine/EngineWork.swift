@@ -180,7 +180,7 @@ final class EngineWork {
                     if forced { return completion.sample % 4 == 0 ? 1 : 0 }
                     return finalNumber(completion.text) == chosen[group].answer ? 1 : 0
                 }
-                let advantages = groupAdvantages(rewards)
+                let advantages = groupAdvantages([rewards])[0]
                 if advantages.allSatisfy({ $0 == 0 }) { silent += 1 }
                 examples += zip(members, advantages).map { completion, advantage in
                     Example(promptTokens: requests[group].promptTokens, completionTokens: completion.tokens, advantage: Float(advantage))
@@ -204,7 +204,7 @@ final class EngineWork {
 
     /// Loss and gradient of one step on the peer's completions, groups of 8.
     private func sameCompletions(_ recorded: [Recorded]) throws -> [String: Double] {
-        let advantages = stride(from: 0, to: recorded.count, by: 8).flatMap { groupAdvantages(recorded[$0..<$0 + 8].map(\.reward)) }
+        let advantages = groupAdvantages(stride(from: 0, to: recorded.count, by: 8).map { recorded[$0..<$0 + 8].map(\.reward) }).flatMap { $0 }
         let examples = try zip(recorded, advantages).map { sample, advantage in
             Example(promptTokens: try model.encode([(role: "user", content: sample.prompt)]), completionTokens: sample.completion, advantage: Float(advantage))
         }

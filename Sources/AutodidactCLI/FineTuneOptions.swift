@@ -98,7 +98,7 @@ struct FineTuneOptions: ParsableArguments {
 
         let start = Date()
         var last = start, loss = 0.0, steps = 0
-        printLine("\(count) \(objective.groupSize == 2 ? "pairs" : "examples"), \(epochs) epochs of \((count + batch - 1) / batch) updates; \(trainedCount(model.transformer, optimizer)) of \(model.transformer.parameterCount) weights are trained")
+        printLine("\(count) \(objective is PreferenceObjective ? "pairs" : "examples"), \(epochs) epochs of \((count + batch - 1) / batch) updates; \(trainedCount(model.transformer, optimizer)) of \(model.transformer.parameterCount) weights are trained")
         try tuning.run(model.transformer, objective: objective, count: count, examples: examples, onStep: { result, total in
             loss += result.loss
             steps += 1

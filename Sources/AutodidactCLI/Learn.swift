@@ -15,7 +15,7 @@ struct Learn: AsyncParsableCommand {
     @Option(help: "A model folder or a GGUF file.")
     var model: String?
 
-    @Option(help: "addition, instructions, jsonl, or a YAML file that describes a task.")
+    @Option(help: "addition, instructions, jsonl, a data set by name such as gsm8k, or a YAML file that describes a task.")
     var task: String?
 
     @Option(name: .customLong("task-option"), help: "A setting of the task as key=value, such as digits=1-3 or data=problems.jsonl; may be given several times.")

@@ -36,7 +36,7 @@ final class ProgressPrinter: Sendable {
         case .evaluated(let metrics):
             line("iteration \(metrics.first?.iteration ?? 0) \(metrics.first?.phase ?? ""): \(accuracies(metrics))")
         case .checkpointed(let record):
-            line("saved \(record.path) (weights \(record.weightsHash.prefix(12)))")
+            line("saved \(record.path ?? "") (weights \(record.weightsHash.prefix(12)))")
         case .note(let text):
             line(text)
         }

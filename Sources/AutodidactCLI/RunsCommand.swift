@@ -66,8 +66,8 @@ struct RunsCommand: AsyncParsableCommand {
             if json { return try printJSON(Whole(path: record.folderPath, state: state.description, metrics: record.metrics(), checkpoints: record.checkpoints())) }
             printLine("\(record.folderPath) is \(state)" + (state == .interrupted ? ". Go on with: autodidact learn --resume \(record.folderPath)" : ""))
             printLine(try ResultTable(record).text)
-            for checkpoint in try record.checkpoints() {
-                printLine("\(checkpoint.path)  iteration \(checkpoint.training.iteration) \(checkpoint.training.phase), \(checkpoint.step) steps, weights \(checkpoint.weightsHash)")
+            for checkpoint in try record.checkpoints() where checkpoint.path != nil {
+                printLine("\(checkpoint.path ?? "")  iteration \(checkpoint.training.iteration) \(checkpoint.training.phase), \(checkpoint.step) steps, weights \(checkpoint.weightsHash)")
             }
             let report = "\(record.folderPath)/report.html"
             try Report(record).write(to: report)

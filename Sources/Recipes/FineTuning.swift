@@ -31,11 +31,11 @@ public struct FineTuning: Sendable, Codable, Equatable {
         options.schedule.warmupSteps = Int(Double(total) * warmup)
         let trainer = Trainer(model, objective: objective, options: options, totalSteps: total)
         for epoch in 0..<epochs {
-            let all = examples(epoch), size = objective.groupSize, groups = all.count / size
-            let order = RandomKey(seed: seed).folding("order").folding(epoch).permutation(groups)
-            for start in stride(from: 0, to: groups, by: batch) {
+            let all = examples(epoch), groups = objective.groups(all)
+            let order = RandomKey(seed: seed).folding("order").folding(epoch).permutation(groups.count)
+            for start in stride(from: 0, to: groups.count, by: batch) {
                 if isCancelled() { return }
-                try onStep(try trainer.step(order[start..<min(groups, start + batch)].flatMap { all[$0 * size..<($0 + 1) * size] }), total)
+                try onStep(try trainer.step(order[start..<min(groups.count, start + batch)].flatMap { all[groups[$0]] }), total)
             }
             try onEpoch(epoch)
         }

@@ -28,14 +28,14 @@ public struct CheckpointRecord: Codable, Sendable, Equatable {
     public var step: Int
     /// The last of its training.
     public var isFinal: Bool
-    /// Within the run's folder.
-    public var path: String
+    /// Within the run's folder; nil: the weights are not kept, and the updates since kept ones make them again.
+    public var path: String?
     /// SHA-256 over names, shapes and float32 values.
     public var weightsHash: String
     /// Hashes of the models it was made from (the one it started from; several for a merge).
     public var parents: [String]
 
-    public init(training: TrainingKey, step: Int, isFinal: Bool, path: String, weightsHash: String, parents: [String]) {
+    public init(training: TrainingKey, step: Int, isFinal: Bool, path: String?, weightsHash: String, parents: [String]) {
         self.training = training
         self.step = step
         self.isFinal = isFinal

@@ -27,20 +27,24 @@ public actor LearningLoop {
     private let verifier: (any Verifier)?
     public let options: LoopOptions
     public let key: RandomKey
-    private let base: Model
-    private let baseHash: String
-    private let workedExamples: [WorkedExample]
-    private let journal: any Journal
+    let base: Model
+    let baseHash: String
+    let workedExamples: [WorkedExample]
+    let journal: any Journal
     /// The run's folder.
-    private let folder: String
-    private let report: @Sendable (LoopEvent) -> Void
-    private let isCancelled: @Sendable () -> Bool
+    let folder: String
+    let report: @Sendable (LoopEvent) -> Void
+    let isCancelled: @Sendable () -> Bool
     /// Fresh plug-ins for every training.
-    private let makePlugins: @Sendable () -> [any StepPlugin]
+    let makePlugins: @Sendable () -> [any StepPlugin]
     /// The policy in memory besides the base.
-    private var loaded: (version: PolicyVersion, decoder: Transformer)?
+    var loaded: (version: PolicyVersion, decoder: Transformer)?
+    /// The training that goes on through iterations, where the recipe has one.
+    var online: OnlineState?
+    /// The order of an epoch's examples.
+    var order: (epoch: Int, indices: [Int]) = (-1, [])
     /// The policy that samples, where that is at another precision.
-    private var rounded: (version: PolicyVersion, precision: Precision, model: Model)?
+    var rounded: (version: PolicyVersion, precision: Precision, model: Model)?
 
     /// - Parameters:
     ///   - executor: runs everything that this loop does.
@@ -131,16 +135,22 @@ public actor LearningLoop {
     public func decoder(of policy: PolicyVersion) throws -> Transformer {
         guard let training = policy.training else { return base.transformer }
         if let loaded, loaded.version == policy { return loaded.decoder }
+        if let decoder = try onlineDecoder(of: policy) { return decoder }
         guard let checkpoint = try journal.checkpoints(training).last(where: { $0.isFinal && $0.weightsHash == policy.weightsHash }) else {
             throw ReplayError.missingCheckpoint(training: training, weightsHash: policy.weightsHash, path: nil)
         }
-        guard FileManager.default.fileExists(atPath: "\(folder)/\(checkpoint.path)") else {
+        guard let path = checkpoint.path, FileManager.default.fileExists(atPath: "\(folder)/\(path)") else {
             throw ReplayError.missingCheckpoint(training: training, weightsHash: policy.weightsHash, path: checkpoint.path)
         }
         loaded = nil
-        let decoder = Transformer(base.transformer.configuration, on: base.transformer.backend)
-        try decoder.load(try SafetensorsFile(path: "\(folder)/\(checkpoint.path)/model.safetensors"))
-        guard decoder.contentHash() == policy.weightsHash else { throw ReplayError.changedCheckpoint(path: checkpoint.path, weightsHash: policy.weightsHash) }
+        let decoder: Transformer
+        if options.adapter != nil {
+            decoder = try base.with(adapter: "\(folder)/\(path)").transformer
+        } else {
+            decoder = Transformer(base.transformer.configuration, on: base.transformer.backend)
+            try decoder.load(try SafetensorsFile(path: "\(folder)/\(path)/model.safetensors"))
+        }
+        guard decoder.contentHash() == policy.weightsHash else { throw ReplayError.changedCheckpoint(path: path, weightsHash: policy.weightsHash) }
         loaded = (policy, decoder)
         return decoder
     }
@@ -278,6 +288,7 @@ public actor LearningLoop {
             judging = (Task { await Self.judged(unjudged, by: judge) }, present.count, Double(sampled) / max(elapsed, 1e-9))
             if isCancelled() {
                 try await settle()
+                try saveOnline()
                 throw Interrupted()
             }
         }
@@ -377,144 +388,6 @@ public actor LearningLoop {
         environment = environments[best]
         hasChosen = true
         return best
-    }
-
-    // MARK: Selecting
-
-    /// What a selector makes of rollouts, which may come from several phases.
-    public func examples(from rollouts: [Rollout], _ selector: some Selector, iteration: Int) throws -> [Example] {
-        try selector.examples(from: rollouts.grouped(), using: key.folding("select").folding(iteration)) { try example(of: $0) }
-    }
-
-    /// A rollout under its plain prompt: a hinted one is stored as if no hint had been given. What was cut off by its length never
-    /// trains.
-    private func example(of rollout: Rollout) throws -> Example? {
-        guard rollout.finishReason == .stop else { return nil }
-        let completion = completion(of: rollout)
-        guard !completion.isEmpty else { return nil }
-        var prompt = rollout.promptTokens
-        if rollout.mode == .hinted {
-            // What came after the first prompt stays.
-            let hinted = try base.encode(environment.reset(rollout.problem, mode: .hinted))
-            precondition(prompt.starts(with: hinted), "environment '\(environment.name)' puts problem '\(rollout.problem.id)' in another way than it was sampled")
-            prompt = try base.encode(environment.reset(rollout.problem, mode: .plain)) + prompt.dropFirst(hinted.count)
-        }
-        return Example(
-            promptTokens: prompt, completionTokens: completion, weight: Float(rollout.importanceWeight(atMost: options.maximumImportanceWeight)), rollouts: [rollout.key])
-    }
-
-    /// The tokens wholly before a stop string and the end of the turn; all of them where a stop token ended the completion.
-    private func completion(of rollout: Rollout) -> [Int32] {
-        if let last = rollout.completionTokens.last, base.stopTokens.contains(last) { return rollout.completionTokens }
-        let bytes = rollout.completionTokens.flatMap { base.tokenizer.bytes(of: $0) }
-        let end = environment.stops.compactMap { bytes.firstRange(of: Array($0.utf8))?.lowerBound }.min() ?? bytes.count
-        var (kept, length) = ([Int32](), 0)
-        for token in rollout.completionTokens {
-            length += base.tokenizer.bytes(of: token).count
-            if length > end { break }
-            kept.append(token)
-        }
-        return kept + (base.tokenizer.eosToken.map { [$0] } ?? [])
-    }
-
-    private func example(_ worked: WorkedExample) throws -> Example {
-        Example(
-            promptTokens: try base.encode(worked.prompt),
-            completionTokens: try base.encode(worked.completion, addSpecialTokens: false) + (base.tokenizer.eosToken.map { [$0] } ?? []))
-    }
-
-    // MARK: Training
-
-    /// One epoch is every example once, in an order of its own; the worked examples, where there are any, are mixed in.
-    public func train(
-        on examples: [Example], _ objective: any Objective, from policy: PolicyVersion, iteration: Int, epochs: Int
-    ) async throws -> PolicyVersion {
-        let count = examples.count + workedExamples.count
-        return try await train(on: examples, objective, from: policy, iteration: iteration, steps: (count * epochs + options.batchSize - 1) / options.batchSize)
-    }
-
-    public func train(
-        on examples: [Example], _ objective: any Objective, from policy: PolicyVersion, iteration: Int, steps: Int
-    ) async throws -> PolicyVersion {
-        guard !examples.isEmpty else {
-            report(.note("iteration \(iteration): nothing was selected, so nothing is trained"))
-            return policy
-        }
-        return try train(TrainingKey(iteration: iteration, phase: "improve"), on: try examples + workedExamples.map(example), objective, from: policy, steps: steps)
-    }
-
-    private func train(
-        _ training: TrainingKey, on examples: [Example], _ objective: any Objective, from start: PolicyVersion, steps: Int
-    ) throws -> PolicyVersion {
-        if let final = try journal.checkpoints(training).last(where: \.isFinal) { return PolicyVersion(training: training, weightsHash: final.weightsHash) }
-        let examples = try journal.examples(training) ?? {
-            try journal.record(examples, for: training)
-            return examples
-        }()
-        rounded = nil
-        // Every training restarts from the same bits.
-        let decoder = try decoder(of: start).copy(expanding: true)
-        if start.training != nil, loaded?.version == start { loaded = nil }
-        let trainer = Trainer(decoder, objective: objective, options: options.trainer, totalSteps: steps)
-        trainer.plugins = makePlugins()
-        let saved = ResumeState(path: "\(folder)/resume.safetensors")
-        try saved.restore(trainer, training: training, start: start.weightsHash)
-
-        order = (-1, [])  // of an earlier training, with its own key
-        let orderKey = key.folding("order").folding(training.phase).folding(training.iteration)
-        let clock = ContinuousClock()
-        while trainer.optimizer.steps < steps {
-            let began = clock.now
-            let step = trainer.optimizer.steps
-            let batch = (step * options.batchSize..<(step + 1) * options.batchSize).map { position in
-                let epoch = position / examples.count
-                return examples[orders(epoch, count: examples.count, orderKey)[position % examples.count]]
-            }
-            let result = try trainer.step(batch)
-            let record = StepRecord(training: training, result: result, seconds: (clock.now - began) / .seconds(1))
-            try journal.record(record)
-            report(.stepped(record, total: steps))
-            let isLast = trainer.optimizer.steps == steps
-            let isStopping = !isLast && isCancelled()
-            if isStopping || (!isLast && trainer.optimizer.steps % options.saveEvery == 0) {
-                try saved.save(trainer, training: training, start: start.weightsHash)
-            }
-            if isStopping { throw Interrupted() }
-        }
-        for plugin in trainer.plugins { plugin.iterationEnd(decoder) }
-        let version = try checkpoint(decoder, training: training, step: steps, parents: [start.weightsHash])
-        saved.discard()
-        loaded = (version, decoder)
-        return version
-    }
-
-    private var order: (epoch: Int, indices: [Int]) = (-1, [])
-
-    /// The order of an epoch, made once.
-    private func orders(_ epoch: Int, count: Int, _ key: RandomKey) -> [Int] {
-        if order.epoch != epoch || order.indices.count != count { order = (epoch, key.folding(epoch).permutation(count)) }
-        return order.indices
-    }
-
-    /// Writes the folder under a temporary name, renames it, and only then names it in the journal.
-    private func checkpoint(_ decoder: Transformer, training: TrainingKey, step: Int, parents: [String]) throws -> PolicyVersion {
-        let name = training.checkpointPath
-        let (path, temporary) = ("\(folder)/\(name)", "\(folder)/\(name).tmp")
-        let files = FileManager.default
-        try? files.removeItem(atPath: temporary)
-        // Complete but not named: the process was killed between the two, and will write the same bytes again.
-        try? files.removeItem(atPath: path)
-        try files.createDirectory(atPath: temporary, withIntermediateDirectories: true)
-        let hash = try base.with(decoder).save(to: temporary)
-        let trainer = try JSONEncoder.stable.encode(options.trainer)
-        try writeDurably(String(decoding: trainer, as: UTF8.self) + "\n", to: "\(temporary)/trainer.json")
-        try files.moveItem(atPath: temporary, toPath: path)
-        syncFolder("\(folder)/checkpoints")
-        Fault.point("between rename and row")
-        let record = CheckpointRecord(training: training, step: step, isFinal: true, path: name, weightsHash: hash, parents: parents)
-        try journal.record(record)
-        report(.checkpointed(record))
-        return PolicyVersion(training: training, weightsHash: hash)
     }
 
     // MARK: Replay

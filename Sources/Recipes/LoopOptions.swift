@@ -1,3 +1,4 @@
+import Architectures
 import Tensors
 import Training
 
@@ -21,10 +22,12 @@ public struct LoopOptions: Sendable, Codable, Equatable {
     public var testLimit: Int
     /// Steps of the warm-up on worked examples, where there are any.
     public var warmUpSteps: Int
+    /// What is trained beside the model; nil: the model itself.
+    public var adapter: AdapterChoices?
 
     public init(
         seed: UInt64 = 0, trainer: TrainerOptions, batchSize: Int = 16, maxSequences: Int = 64, rolloutPrecision: Precision = .float32, maximumImportanceWeight: Double = 2,
-        saveEvery: Int = 200, devLimit: Int = 0, testLimit: Int = 0, warmUpSteps: Int = 0
+        saveEvery: Int = 200, devLimit: Int = 0, testLimit: Int = 0, warmUpSteps: Int = 0, adapter: AdapterChoices? = nil
     ) {
         self.seed = seed
         self.trainer = trainer
@@ -36,5 +39,6 @@ public struct LoopOptions: Sendable, Codable, Equatable {
         self.devLimit = devLimit
         self.testLimit = testLimit
         self.warmUpSteps = warmUpSteps
+        self.adapter = adapter
     }
 }

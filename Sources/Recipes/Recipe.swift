@@ -117,7 +117,7 @@ extension LoopEvent: Encodable {
             try put(("event", "measured"), ("iteration", metrics.first?.iteration ?? 0), ("phase", metrics.first?.phase ?? ""), ("metrics", metrics))
         case .checkpointed(let record):
             try put(
-                ("event", "checkpoint"), ("iteration", record.training.iteration), ("phase", record.training.phase), ("step", record.step), ("path", record.path),
+                ("event", "checkpoint"), ("iteration", record.training.iteration), ("phase", record.training.phase), ("step", record.step), ("path", record.path ?? ""),
                 ("weightsHash", record.weightsHash), ("parents", record.parents))
         case .note(let text):
             try put(("event", "note"), ("text", text))

@@ -14,6 +14,7 @@ struct ResumeState {
         let parameters = trainer.decoder.parameters.parameters.filter { trainer.optimizer.trains($0) }
         // Plug-ins in declared order, their values in order of name.
         let kept = trainer.plugins.flatMap { plugin in plugin.state.sorted { $0.key < $1.key }.map { ("plugin.\(plugin.name).\($0.key)", $0.value) } }
+            + (trainer.critic?.state.sorted { $0.key < $1.key }.map { ("critic.\($0.key)", $0.value) } ?? [])
         let names = ["parameter", "first", "second"].flatMap { kind in parameters.map { ("\(kind).\($0.name)", DType.f32, $0.shape) } }
         let writer = try SafetensorsWriter(
             path: path, tensors: names + kept.map { ($0.0, .f32, [$0.1.count]) },
@@ -40,7 +41,18 @@ struct ResumeState {
             let prefix = "plugin.\(plugin.name)."
             for tensor in file.tensors where tensor.name.hasPrefix(prefix) { plugin.state[String(tensor.name.dropFirst(prefix.count))] = try file.floats(tensor.name) }
         }
+        if let critic = trainer.critic {
+            for name in critic.state.keys { critic.state[name] = try file.floats("critic.\(name)") }
+            critic.optimizer.resume(at: step)
+        }
         trainer.optimizer.resume(at: step)
+    }
+
+    /// The iteration after which a training of this name and start was saved.
+    func savedIteration(phase: String, start: String) throws -> Int? {
+        guard FileManager.default.fileExists(atPath: path) else { return nil }
+        let metadata = try SafetensorsFile(path: path).metadata
+        return metadata["phase"] == phase && metadata["start"] == start ? metadata["iteration"].flatMap { Int($0) } : nil
     }
 
     func discard() { try? FileManager.default.removeItem(atPath: path) }

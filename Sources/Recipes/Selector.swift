@@ -4,11 +4,20 @@ import Training
 
 /// Turns judged rollouts into what is trained: filtered, paired, rewritten or weighted.
 public protocol Selector: Sendable {
+    /// Whether it is made of the very tokens that were sampled, also of completions that were cut off: what policy gradients need, and likelihood must not have.
+    var trainsAsSampled: Bool { get }
+    /// Whether the choice depends on what a reference says of the rollouts.
+    var comparesFirst: Bool { get }
     /// - Parameters:
     ///   - groups: the rollouts of each problem, of all turns that the recipe gives, in key order.
     ///   - key: for random choices; the same key makes the same choice.
     ///   - make: the example of a rollout under its plain prompt; nil where nothing of it may train.
-    func examples(from groups: [[Rollout]], using key: RandomKey, _ make: (Rollout) throws -> Example?) rethrows -> [Example]
+    func examples(from groups: [[Rollout]], using key: RandomKey, _ make: (Rollout) -> Example?) -> [Example]
+}
+
+extension Selector {
+    public var trainsAsSampled: Bool { false }
+    public var comparesFirst: Bool { false }
 }
 
 /// Right completions, each once; at most `cap` of a problem, a random subset, so that easy problems do not dominate.
@@ -19,8 +28,8 @@ public struct RightCompletions: Selector, Codable, Equatable {
 
     public init(cap: Int? = nil) { self.cap = cap }
 
-    public func examples(from groups: [[Rollout]], using key: RandomKey, _ make: (Rollout) throws -> Example?) rethrows -> [Example] {
-        try groups.flatMap { group in try capped(group.filter(\.isRight).deduplicated(), key).compactMap(make) }
+    public func examples(from groups: [[Rollout]], using key: RandomKey, _ make: (Rollout) -> Example?) -> [Example] {
+        groups.flatMap { group in capped(group.filter(\.isRight).deduplicated(), key).compactMap(make) }
     }
 
     private func capped(_ group: [Rollout], _ key: RandomKey) -> [Rollout] {

@@ -43,7 +43,7 @@ public struct RunSummary: Equatable, Sendable {
             iterations = try record.iterations()
             let accuracies = try record.metrics().filter { $0.name == "accuracy" && $0.category.isEmpty }
             accuracy = accuracies.last { $0.phase == "test" } ?? accuracies.last { $0.phase == "dev" }
-            checkpoints = try record.checkpoints().count
+            checkpoints = try record.checkpoints().count { $0.path != nil }
             steps = try record.stepCount()
             state = isRunning ? .running : try record.isFinished ? .finished : .interrupted
         } catch {

@@ -97,10 +97,21 @@ extension RunRecord: Journal {
             let completion = try row.tokens("completionTokens")
             let (prompt, trained) = (try row.tokens("promptTokens"), try row.flags("trained"))
             guard !prompt.isEmpty, trained.count == completion.count else { throw row.wrong("trained", "one flag per completion token") }
-            return Example(
+            var example = Example(
                 promptTokens: prompt, completionTokens: completion, trained: trained, weight: Float(try row.double("weight")),
                 advantage: try row.optionalDouble("advantage").map { Float($0) },
                 behaviorLogProbabilities: try row.optionalNumbers("behaviorLogProbabilities"), rollouts: try row.json([RolloutKey].self, "rollouts"))
+            func numbers(_ column: String) throws -> [Float]? {
+                let numbers = try row.optionalNumbers(column)
+                guard numbers.map({ $0.count == completion.count }) ?? true else { throw row.wrong(column, "one number per completion token") }
+                return numbers
+            }
+            (example.referenceLogProbabilities, example.tokenAdvantages) = (try numbers("referenceLogProbabilities"), try numbers("tokenAdvantages"))
+            (example.values, example.returns) = (try numbers("criticValues"), try numbers("returns"))
+            if try row.optionalText("mismatch") != nil { example.mismatch = try row.json(Example.Mismatch.self, "mismatch") }
+            if try row.optionalText("labels") != nil { example.labels = try row.json(Example.Labels.self, "labels") }
+            example.segments = try row.optionalTokens("segments")
+            return example
         }
         guard examples.count == count else {
             throw FileError.damaged(file, "table examples", "\(examples.count) examples of training \(training.phase) \(training.iteration), not \(count)")
@@ -118,14 +129,16 @@ extension RunRecord: Journal {
                 try db.run(
                     """
                     INSERT INTO examples (iteration, phase, position, promptTokens, completionTokens, trained, weight, advantage,
-                        behaviorLogProbabilities, rollouts)
-                    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+                        behaviorLogProbabilities, rollouts, \(RunSchema.exampleColumns.joined(separator: ", ")))
+                    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
                     """,
                     [
                         training.iteration, phase, position, Stored.tokens(example.promptTokens), Stored.tokens(example.completionTokens),
                         Stored.flags(example.trained), finite(Double(example.weight), "the weight \(what)"),
                         example.advantage.map { try finite(Double($0), "the advantage \(what)") },
                         example.behaviorLogProbabilities.map { Stored.numbers($0) }, Stored.json(example.rollouts),
+                        example.referenceLogProbabilities.map(Stored.numbers), example.tokenAdvantages.map(Stored.numbers), example.values.map(Stored.numbers), example.returns.map(Stored.numbers),
+                        example.mismatch.map { try Stored.json($0) }, example.labels.map { try Stored.json($0) }, example.segments.map(Stored.tokens),
                     ])
             }
         }
@@ -165,7 +178,7 @@ extension RunRecord: Journal {
     /// - Throws: `FileError` also when the path leaves the run's folder, or belongs to another checkpoint.
     public func record(_ checkpoint: CheckpointRecord) throws {
         let (training, path) = (checkpoint.training, checkpoint.path)
-        guard !path.isEmpty, !path.hasPrefix("/"), !path.split(separator: "/").contains("..") else {
+        if let path, path.isEmpty || path.hasPrefix("/") || path.split(separator: "/").contains("..") {
             throw FileError(file: file, problem: "the checkpoint's path '\(path)' is not within the run's folder", advice: "Record it as checkpoints/NNNN.")
         }
         let code = codeVersion.withLock { $0 }
@@ -174,7 +187,7 @@ extension RunRecord: Journal {
             let others = try Int.fetchOne(
                 db, sql: "SELECT COUNT(*) FROM checkpoints WHERE path = ? AND NOT (iteration = ? AND phase = ? AND step = ?)",
                 arguments: StatementArguments([Stored.text(path)] + key))
-            guard others == 0 else {
+            if let path, others != 0 {
                 throw FileError(
                     file: file, problem: "the folder '\(path)' belongs to another checkpoint", advice: "Give every checkpoint a folder of its own; one is never written over.")
             }
@@ -184,11 +197,11 @@ extension RunRecord: Journal {
                 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
                 """,
                 key + [
-                    checkpoint.isFinal ? 1 : 0, Stored.text(path), Stored.text(checkpoint.weightsHash), Stored.json(checkpoint.parents), Stored.text(code),
+                    checkpoint.isFinal ? 1 : 0, Stored.text(path ?? ""), Stored.text(checkpoint.weightsHash), Stored.json(checkpoint.parents), Stored.text(code),
                     Stored.now(),
                 ])
         }
-        try writeLineage()
+        if path != nil { try writeLineage() }
     }
 
     func checkpoints(where condition: String, _ arguments: [(any DatabaseValueConvertible)?]) throws -> [CheckpointRecord] {
@@ -196,9 +209,10 @@ extension RunRecord: Journal {
     }
 
     func checkpoint(_ row: StoredRow) throws -> CheckpointRecord {
-        CheckpointRecord(
+        let path = try row.text("path")
+        return CheckpointRecord(
             training: TrainingKey(iteration: try row.int("iteration"), phase: try row.text("phase")), step: try row.int("step"),
-            isFinal: try row.int("isFinal") != 0, path: try row.text("path"), weightsHash: try row.text("weightsHash"),
+            isFinal: try row.int("isFinal") != 0, path: path.isEmpty ? nil : path, weightsHash: try row.text("weightsHash"),
             parents: try row.json([String].self, "parents"))
     }
 

@@ -52,21 +52,21 @@ extension RunRecord {
         }
         let recorded = try rows("checkpoints", "SELECT * FROM checkpoints ORDER BY iteration, phase, step") { row in
             (checkpoint: try checkpoint(row), code: try row.text("codeVersion"))
-        }
+        }.filter { $0.checkpoint.path != nil }
 
         let named = Set(models.map(\.hash))
         var made: [Lineage.Node] = []
         for (checkpoint, _) in recorded {
             if let index = models.firstIndex(where: { $0.hash == checkpoint.weightsHash }) {
-                models[index].paths.append(checkpoint.path)  // trained, but not changed
+                models[index].paths += [checkpoint.path].compactMap(\.self)  // trained, but not changed
             } else if let index = made.firstIndex(where: { $0.hash == checkpoint.weightsHash }) {
-                made[index].paths.append(checkpoint.path)
+                made[index].paths += [checkpoint.path].compactMap(\.self)
             } else {
                 let training = checkpoint.training
                 made.append(
                     Lineage.Node(
                         hash: checkpoint.weightsHash, kind: .checkpoint, name: "iteration \(training.iteration), \(training.phase), step \(checkpoint.step)",
-                        paths: [checkpoint.path], order: nil))
+                        paths: [checkpoint.path].compactMap(\.self), order: nil))
             }
         }
         let trained = Set(made.map(\.hash))

@@ -40,7 +40,7 @@ public final class RunRecord: Sendable {
             return queue
         }
         syncFolder(folder.path)
-        try folder.removeLeftovers(named: checkpoints().map(\.path))
+        try folder.removeLeftovers(named: checkpoints().compactMap(\.path))
         try writeLineage()
     }
 

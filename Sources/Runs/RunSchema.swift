@@ -9,7 +9,7 @@ import ModelFiles
 /// Token ids are little-endian `Int32`, numbers per token little-endian `Float`. Text that holds U+0000 is stored as a BLOB of
 /// its UTF-8, because SQLite's text ends there.
 enum RunSchema {
-    static let version = 2
+    static let version = 3
 
     /// In the order in which `RunRecord.digest()` reads them.
     static let tables = ["problems", "rollouts", "trainings", "examples", "steps", "metrics", "checkpoints", "phases", "models", "data", "facts"]
@@ -34,16 +34,25 @@ enum RunSchema {
             try db.execute(sql: version2)
             try db.execute(sql: "PRAGMA user_version = 2")
         }
+        if try check(db, file: file) < 3 {
+            try db.execute(sql: version3)
+            try db.execute(sql: "PRAGMA user_version = 3")
+        }
     }
 
     /// Count in the digest where they hold something, so that a record has the same digest before and after it got them.
-    static let addedColumns: Set = ["precision", "policyLogProbabilities"]
+    static let addedColumns: Set<String> = Set(["precision", "policyLogProbabilities"] + exampleColumns)
+
+    /// What only some objectives need of an example.
+    static let exampleColumns = ["referenceLogProbabilities", "tokenAdvantages", "criticValues", "returns", "mismatch", "labels", "segments"]
 
     /// Rollouts sampled at another precision than float32; both are NULL for the others.
     private static let version2 = """
         ALTER TABLE rollouts ADD COLUMN precision TEXT;
         ALTER TABLE rollouts ADD COLUMN policyLogProbabilities BLOB;
         """
+
+    private static let version3 = zip(exampleColumns, ["BLOB", "BLOB", "BLOB", "BLOB", "TEXT", "TEXT", "BLOB"]).map { "ALTER TABLE examples ADD COLUMN \($0) \($1);" }.joined(separator: "\n")
 
     private static let version1 = """
         CREATE TABLE problems (

@@ -71,6 +71,8 @@ struct StoredRow {
 
     func numbers(_ column: String) throws -> [Float] { try words(column).map { Float(bitPattern: $0) } }
 
+    func optionalTokens(_ column: String) throws -> [Int32]? { value(column).isNull ? nil : try tokens(column) }
+
     func optionalNumbers(_ column: String) throws -> [Float]? { value(column).isNull ? nil : try numbers(column) }
 
     func flags(_ column: String) throws -> [Bool] { try bytes(column).map { $0 != 0 } }

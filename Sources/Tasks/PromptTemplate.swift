@@ -1,8 +1,8 @@
-/// A text with `{question}`, `{answer}`, `{rationale}` and `{demand}` to be filled in.
+/// A text with `{question}`, `{choices}`, `{answer}`, `{rationale}` and `{demand}` to be filled in.
 ///
 /// All places are filled at once: braces within a question are left as they are.
 struct PromptTemplate: Sendable, Equatable {
-    enum Place: String, CaseIterable, Sendable { case question, answer, rationale, demand }
+    enum Place: String, CaseIterable, Sendable { case question, choices, answer, rationale, demand }
     private enum Part: Equatable { case literal(String), place(Place) }
     private var parts: [Part] = []
 
@@ -40,11 +40,12 @@ struct PromptTemplate: Sendable, Equatable {
     /// The text before the first place.
     var opening: String { if case .literal(let text) = parts[0] { text } else { "" } }
 
-    func filled(question: String, answer: String = "", rationale: String = "", demand: String = "") -> String {
+    func filled(question: String, choices: String = "", answer: String = "", rationale: String = "", demand: String = "") -> String {
         parts.map { part in
             switch part {
             case .literal(let text): text
             case .place(.question): question
+            case .place(.choices): choices
             case .place(.answer): answer
             case .place(.rationale): rationale
             case .place(.demand): demand

@@ -12,6 +12,16 @@ public struct QuestionAnswer: Environment {
         case chat
     }
 
+    /// What an answer field says of right completions.
+    public enum Check: String, Codable, Sendable, CaseIterable {
+        /// What they answer.
+        case answer
+        /// A regular expression that they match as a whole.
+        case regex
+        /// A JSON Schema, as a text or an object; such problems have no answer to give away.
+        case schema
+    }
+
     /// Everything that describes such a task. A task file's keys are these names with hyphens.
     public struct Settings: Sendable, Equatable {
         public var name = "jsonl"
@@ -27,17 +37,25 @@ public struct QuestionAnswer: Environment {
         public var rationale: String?
         public var id = "id"
         public var category: String?
+        /// The field with a list of options. The answer is then the right option's letter, A for the first, or its text.
+        public var choices: String?
+        /// The possible answers, in their order. A record's answer is one of them, or its number from 0.
+        public var labels: [String]?
+        /// What the answer field holds.
+        public var check = Check.answer
         public var form = Form.text
         /// The system message, in chat form.
         public var system: String?
-        /// `nil`: "Question: {question}\nAnswer:" as text, "{question}" in a chat.
+        /// `nil`: "Question: {question}\nAnswer:" as text, "{question}" in a chat; with options their list ("{choices}") behind the question.
         public var prompt: String?
-        /// What completes the prompt in a worked example. `nil`: " {rationale}" where there is one, else " {answer}".
+        /// What completes the prompt in a worked example. `nil`: " {rationale}" where there is one, else " {answer}", of options " ({answer})".
         public var target: String?
         /// Worked examples before each question. `nil`: all of `fewShotData`, or none.
         public var fewShot: Int?
         /// Where they come from; without it, from the training part, which then loses them.
         public var fewShotData: URL?
+        /// Only its records whose fields have these values are examples.
+        public var fewShotWhere: [String: String] = [:]
         /// Finds the gold answer within the answer field.
         public var goldExtraction = AnswerExtraction([.strict, .whole])
         /// Finds the answer within a completion.
@@ -74,15 +92,29 @@ public struct QuestionAnswer: Environment {
             .badValue(file: settings.name, line: nil, key: key, value: value, reason: reason)
         }
         self.settings = settings
+        if settings.check != .answer, settings.choices != nil || settings.labels != nil {
+            throw refuse("check", settings.check.rawValue, "The possible answers of 'choices' or 'labels' are compared. Leave one of the two out.")
+        }
+        if settings.choices != nil, let labels = settings.labels {
+            throw refuse("labels", labels.joined(separator: ", "), "The options of 'choices' are the possible answers. Leave one of the two out.")
+        }
+        if let labels = settings.labels, labels.count < 2 || Set(labels.map { $0.lowercased() }).count < labels.count {
+            throw refuse("labels", labels.joined(separator: ", "), "Name two or more different answers.")
+        }
+        let places: [PromptTemplate.Place] = settings.choices == nil ? [.question] : [.question, .choices]
+        let asked = settings.choices == nil ? "{question}" : "{question}\nAnswer Choices:\n{choices}"
         promptTemplate = try PromptTemplate(
-            settings.prompt ?? (settings.form == .text ? "Question: {question}\nAnswer:" : "{question}"),
-            allowed: [.question], file: settings.name, key: "prompt")
-        guard promptTemplate.has(.question) else {
-            throw refuse("prompt", settings.prompt ?? "", "Put '{question}' where the question belongs.")
+            settings.prompt ?? (settings.form == .text ? "Question: \(asked)\nAnswer:" : asked), allowed: places, file: settings.name, key: "prompt")
+        for place in places where !promptTemplate.has(place) {
+            throw refuse("prompt", settings.prompt ?? "", "Put '{\(place.rawValue)}' where \(place == .question ? "the question belongs" : "the options belong").")
         }
         let opening = promptTemplate.opening.trimmingCharacters(in: .whitespacesAndNewlines)
         stops = settings.stops ?? (settings.form == .text && !opening.isEmpty ? [opening] : [])
         if stops.contains("") { throw refuse("stops", "", "An empty stop string would end every answer at once.") }
+
+        // What could be shown as an example is no dev problem cut from the training file, so that dev is the same for every number of examples.
+        let shown = try settings.fewShotData.map { try Self.readExamples($0, settings, splitting) } ?? []
+        let shownKeys = Set(shown.map(\.splitKey))
 
         // The problems of each split.
         var parts: [Split: [Problem]] = [:]
@@ -105,7 +137,7 @@ public struct QuestionAnswer: Environment {
             }
             if let url = settings.train {
                 for problem in try Self.read(url, settings, splitting) {
-                    let isDev = settings.dev == nil && splitting.split(ofKey: problem.splitKey) == .dev
+                    let isDev = settings.dev == nil && splitting.split(ofKey: problem.splitKey) == .dev && !shownKeys.contains(problem.splitKey)
                     parts[isDev ? .dev : .train, default: []].append(problem)
                 }
             }
@@ -124,12 +156,11 @@ public struct QuestionAnswer: Environment {
         var training = generator.shuffled(parts[.train] ?? [])
         var examples: [Problem] = []
         if let url = settings.fewShotData {
-            examples = try Self.readExamples(url, settings, splitting)
-            let wanted = settings.fewShot ?? examples.count
-            guard wanted <= examples.count else {
-                throw refuse("few-shot", "\(wanted)", "\(url.lastPathComponent) has \(examples.count) examples; ask for no more.")
+            let wanted = settings.fewShot ?? shown.count
+            guard wanted <= shown.count else {
+                throw refuse("few-shot", "\(wanted)", "\(url.lastPathComponent) has \(shown.count) examples; ask for no more.")
             }
-            examples = Array(examples.prefix(wanted))
+            examples = Array(shown.prefix(wanted))
             if let leak = examples.first(where: { heldOutKeys.contains($0.splitKey) }) {
                 throw refuse("few-shot-data", url.lastPathComponent, "Its example '\(leak.id)' is a dev or test question too. Take it out.")
             }
@@ -148,7 +179,8 @@ public struct QuestionAnswer: Environment {
 
         let hasRationale = settings.rationale != nil || examples.contains { $0.details["rationale"] != nil }
         targetTemplate = try PromptTemplate(
-            settings.target ?? (hasRationale ? " {rationale}" : " {answer}"), allowed: [.answer, .rationale], file: settings.name, key: "target")
+            settings.target ?? (hasRationale ? " {rationale}" : settings.choices == nil ? " {answer}" : " ({answer})"), allowed: [.answer, .rationale],
+            file: settings.name, key: "target")
         if targetTemplate.has(.rationale), let bare = examples.first(where: { $0.details["rationale"] == nil }) {
             throw refuse("target", settings.target ?? " {rationale}", "The example '\(bare.id)' has no rationale. Name its field with 'rationale'.")
         }
@@ -158,7 +190,15 @@ public struct QuestionAnswer: Environment {
     public var name: String { settings.name }
     public var omission: String? { removed > 0 ? "\(removed) left out that nearly repeat a held-out problem or are shown as examples" : nil }
     public var maxTokens: Int { settings.maxTokens }
-    public var verifier: any Verifier { AnswerVerifier(extraction: settings.extraction, comparison: settings.comparison) }
+    public var verifier: any Verifier {
+        if settings.choices != nil { return ChoiceVerifier() }
+        if let labels = settings.labels { return LabelVerifier(labels) }
+        switch settings.check {
+        case .answer: return AnswerVerifier(extraction: settings.extraction, comparison: settings.comparison)
+        case .regex: return RegexVerifier()
+        case .schema: return SchemaVerifier()
+        }
+    }
 
     public func problems(in split: Split) -> [Problem] {
         switch split {
@@ -168,7 +208,7 @@ public struct QuestionAnswer: Environment {
         }
     }
 
-    /// Hinted, the answer stands in parentheses behind the question, in the examples as well.
+    /// Hinted, the answer stands in parentheses behind the question, or the right option is marked, in the examples as well.
     public func reset(_ problem: Problem, mode: PromptMode) throws -> Prompt {
         switch settings.form {
         case .text:
@@ -201,65 +241,17 @@ public struct QuestionAnswer: Environment {
     // MARK: - Prompts
 
     private func ask(_ problem: Problem, _ mode: PromptMode) throws -> String {
-        guard mode == .hinted else { return promptTemplate.filled(question: problem.question) }
+        let choices = Choices(problem)
+        guard mode == .hinted else { return promptTemplate.filled(question: problem.question, choices: choices?.listed() ?? "") }
         guard let answer = problem.answer else {
             throw TaskError.noHint(task: name, problem: problem.id, reason: "it has no answer. Leave it out of rationalisation.")
         }
+        if let choices { return promptTemplate.filled(question: problem.question, choices: choices.listed(marking: choices.index(of: answer))) }
         return promptTemplate.filled(question: "\(problem.question) (\(answer))")
     }
 
     private func answer(_ problem: Problem) -> String {
         targetTemplate.filled(question: problem.question, answer: problem.answer ?? "", rationale: problem.details["rationale"] ?? "")
-    }
-
-    // MARK: - Reading
-
-    private static func read(_ url: URL, _ settings: Settings, _ splitting: Splitting) throws -> [Problem] {
-        try read(url, settings, splitting, rationale: { _ in settings.rationale })
-    }
-
-    /// Examples may keep their worked solution in a field of its own, `rationale`, where the data does not.
-    private static func readExamples(_ url: URL, _ settings: Settings, _ splitting: Splitting) throws -> [Problem] {
-        try read(url, settings, splitting, rationale: { $0.fields["rationale"] != nil ? "rationale" : settings.rationale })
-    }
-
-    private static func read(
-        _ url: URL, _ settings: Settings, _ splitting: Splitting, rationale: (TaskRecord) -> String?
-    ) throws -> [Problem] {
-        let gold = try AnswerExtraction.Extractor(settings.goldExtraction)
-        var ids: Set<String> = []
-        return try TaskRecord.read(url).map { record in
-            let question = try record.requiredText(settings.question).trimmingCharacters(in: .whitespacesAndNewlines)
-            let field = try record.requiredText(settings.answer)
-            guard !question.isEmpty else {
-                throw TaskError.badRecord(file: record.file, line: record.line, reason: "the question is blank. Write one, or take the line out.")
-            }
-            guard let (answer, _) = gold.extract(from: field) else {
-                throw TaskError.badRecord(
-                    file: record.file, line: record.line, reason: "no answer found in '\(shortened(field))'. Correct the record or 'gold-extraction'.")
-            }
-            guard settings.comparison != .number || CanonicalAnswer.number(answer) != nil else {
-                throw TaskError.badRecord(
-                    file: record.file, line: record.line, reason: "the answer '\(shortened(answer))' is not a number, so nothing could equal it. Correct it, or set 'comparison: text'.")
-            }
-            let key = splitting.key(of: question)
-            let id = try record.text(settings.id) ?? "\(settings.name)-\(StableHash.hex(StableHash.mix(StableHash.fnv1a(question + "\n" + field))))"
-            guard ids.insert(id).inserted else {
-                throw TaskError.badRecord(file: record.file, line: record.line, reason: "the id '\(id)' stands twice\(try record.text(settings.id) == nil ? ": an earlier line has the same question and answer. Take one out." : ". Give every record its own id.")")
-            }
-            var details = ["splitKey": key]
-            if let name = rationale(record), let text = try record.text(name) {
-                details["rationale"] = settings.stripCalculatorMarks ? withoutCalculatorMarks(text) : text
-            }
-            return Problem(
-                id: id, question: question, answer: settings.comparison == .number ? CanonicalAnswer.cleaned(answer) : answer,
-                category: try settings.category.flatMap { try record.text($0) } ?? "", details: details)
-        }
-    }
-
-    /// "48/2 = <<48/2=24>>24" becomes "48/2 = 24".
-    static func withoutCalculatorMarks(_ text: String) -> String {
-        text.replacingOccurrences(of: "<<[^<>]*>>", with: "", options: .regularExpression)
     }
 
     /// The problems with the lowest hashes, in their own order: a smaller count takes a part of the larger one's.
@@ -268,47 +260,5 @@ public struct QuestionAnswer: Environment {
         let hashes = problems.map { StableHash.mix(StableHash.fnv1a($0.question)) }
         let kept = problems.indices.sorted { (hashes[$0], $0) < (hashes[$1], $1) }.prefix(count).sorted()
         return kept.map { problems[$0] }
-    }
-}
-
-extension TaskKind {
-    /// `type: jsonl`
-    static let jsonl = TaskKind(
-        name: "jsonl", summary: "questions with known answers, from JSON Lines files",
-        keys: [
-            "data", "train", "dev", "test", "question", "answer", "rationale", "id", "category", "form", "system", "prompt", "target",
-            "few-shot", "few-shot-data", "gold-extraction", "extraction", "comparison", "strip-calculator-marks", "stops", "max-tokens",
-            "splits", "seed", "train-count", "dev-count", "test-count",
-        ]
-    ) { file in
-        var settings = QuestionAnswer.Settings()
-        settings.name = file.name
-        settings.data = try file.path("data")
-        settings.train = try file.path("train")
-        settings.dev = try file.path("dev")
-        settings.test = try file.path("test")
-        settings.question = try file.string("question") ?? settings.question
-        settings.answer = try file.string("answer") ?? settings.answer
-        settings.rationale = try file.string("rationale")
-        settings.id = try file.string("id") ?? settings.id
-        settings.category = try file.string("category")
-        settings.form = try file.choice("form", QuestionAnswer.Form.self) ?? settings.form
-        settings.system = try file.string("system")
-        settings.prompt = try file.string("prompt")
-        settings.target = try file.string("target")
-        settings.fewShot = try file.count("few-shot")
-        settings.fewShotData = try file.path("few-shot-data")
-        settings.goldExtraction = try file.extraction("gold-extraction") ?? settings.goldExtraction
-        settings.extraction = try file.extraction("extraction") ?? settings.extraction
-        settings.comparison = try file.choice("comparison", AnswerVerifier.Comparison.self) ?? settings.comparison
-        settings.stripCalculatorMarks = try file.bool("strip-calculator-marks") ?? settings.stripCalculatorMarks
-        settings.stops = try file.strings("stops")
-        settings.maxTokens = try file.count("max-tokens") ?? settings.maxTokens
-        settings.splitting = try file.splitting("splits") ?? settings.splitting
-        settings.seed = try file.seed("seed") ?? settings.seed
-        settings.trainCount = try file.count("train-count")
-        settings.devCount = try file.count("dev-count")
-        settings.testCount = try file.count("test-count")
-        return try QuestionAnswer(settings)
     }
 }

@@ -7,8 +7,11 @@ public enum TaskError: Error, Equatable, CustomStringConvertible {
     case badValue(file: String, line: Int?, key: String, value: String, reason: String)
     case badYAML(file: String, line: Int?, reason: String)
     case unreadableFile(path: String, reason: String)
+    /// A file of a task by name is not in its data folder. `origin`: where it is published, and what it must hold.
+    case missingData(path: String, task: String, origin: String)
     case badRecord(file: String, line: Int, reason: String)
     case badProblem(id: String, reason: String)
+    case badSchema(pointer: String, reason: String)
     case emptySplit(task: String, split: Split, reason: String)
     case noHint(task: String, problem: String, reason: String)
 
@@ -31,10 +34,15 @@ public enum TaskError: Error, Equatable, CustomStringConvertible {
                 + "A task file is one mapping, with a line such as 'type: jsonl'."
         case .unreadableFile(let path, let reason):
             "\(path): cannot be read: \(reason) Check the path; paths in a task file start at the file's own folder."
+        case .missingData(let path, let task, let origin):
+            "\(path): the task '\(task)' needs this file, which is not there. \(origin) "
+                + "Put it there, or name the folder it is in with data-dir=FOLDER or the environment variable AUTODIDACT_DATA."
         case .badRecord(let file, let line, let reason):
             "\(file):\(line): \(reason)"
         case .badProblem(let id, let reason):
             "Problem '\(id)': \(reason)"
+        case .badSchema(let pointer, let reason):
+            "JSON Schema at '\(pointer)': \(reason)"
         case .emptySplit(let task, let split, let reason):
             "Task '\(task)' has no \(split.rawValue) problems. \(reason)"
         case .noHint(let task, let problem, let reason):

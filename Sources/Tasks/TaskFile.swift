@@ -118,6 +118,11 @@ public struct TaskFile: Sendable, Equatable {
         return TaskValue(.scalar(text, isPlain: true))
     }
 
+    /// The same file, and what it leaves open as `defaults` say it; paths start at the folder of those.
+    func completed(by defaults: TaskFile) -> TaskFile {
+        TaskFile(entries: entries + defaults.entries.filter { self[$0.key] == nil }, source: source, folder: defaults.folder)
+    }
+
     /// A value in one line of YAML.
     private static func flow(_ value: TaskValue) throws -> String {
         try Yams.serialize(node: node(of: value), width: -1, allowUnicode: true).trimmingCharacters(in: .newlines)
@@ -139,7 +144,7 @@ public struct TaskFile: Sendable, Equatable {
     }
 
     /// Settings that are paths.
-    private static let pathKeys: Set<String> = ["data", "train", "dev", "test", "few-shot-data"]
+    private static let pathKeys: Set<String> = ["data", "train", "dev", "test", "few-shot-data", "data-dir"]
 
     private init(entries: [TaskEntry], source: String, folder: URL) {
         self.entries = entries
@@ -268,6 +273,12 @@ public struct TaskFile: Sendable, Equatable {
         guard let value = collection(key) else { return nil }
         guard case .map(let entries) = value.content else { throw wrongType(key, value, "a mapping") }
         return TaskFile(entries: entries, source: source, folder: folder)
+    }
+
+    /// The mapping under a key, of texts only.
+    func texts(_ key: String) throws -> [String: String]? {
+        guard let section = try section(key) else { return nil }
+        return try Dictionary(section.entries.map { ($0.key, try section.string($0.key) ?? "") }, uniquingKeysWith: { first, _ in first })
     }
 
     func extraction(_ key: String) throws -> AnswerExtraction? {

@@ -38,6 +38,9 @@ struct TaskRecord {
         return records
     }
 
+    /// What is wrong with this record, and where it stands.
+    func refused(_ reason: String) -> TaskError { .badRecord(file: file, line: line, reason: reason) }
+
     /// The field as text (a number or a truth value is written out); `nil` where it is absent or null.
     /// - Throws: `TaskError.badRecord` for a list or an object.
     func text(_ field: String) throws -> String? {

@@ -33,3 +33,10 @@ public protocol Verifier: Sendable {
     /// - Returns: one judgement per rollout, in order.
     func judge(_ rollouts: [Rollout]) async -> [Judgement]
 }
+
+extension Rollout {
+    /// The verdict on a completion that was cut by its length, `nil` on another.
+    var cutOff: Verdict? {
+        finishReason == .length ? Verdict(.cutOff, evidence: "cut off after \(completionTokens.count) tokens") : nil
+    }
+}

@@ -25,8 +25,11 @@ public struct RowLaw: Sendable, Equatable {
     public var logSumExp: Float
     /// In nats.
     public var entropy: Float
+    /// What a head of one number says of the row, where there is one: a value, a reward.
+    public var value: Float
 
-    public init(logProbability: Float, logSumExp: Float, entropy: Float) {
+    public init(logProbability: Float, logSumExp: Float, entropy: Float, value: Float = 0) {
+        self.value = value
         self.logProbability = logProbability
         self.logSumExp = logSumExp
         self.entropy = entropy

@@ -38,6 +38,9 @@ struct Dual: Sendable {
     /// ln(1 / (1 + e⁻ˣ))
     var logSigmoid: Dual { Dual(min(value, 0) - fixedLog(1 + fixedExp(-abs(value))), (-self).sigmoid.value * slopes) }
 
+    /// -y ln σ(x) - (1 - y) ln σ(-x) with a label y from 0 to 1.
+    func logisticLoss(_ label: Double) -> Dual { Dual(-label) * logSigmoid - Dual(1 - label) * (-self).logSigmoid }
+
     /// max(x, 0)
     var positive: Dual { value > 0 ? self : Dual(0) }
 

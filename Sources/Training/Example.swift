@@ -15,6 +15,12 @@ public struct Example: Codable, Sendable, Equatable {
     public var behaviorLogProbabilities: [Float]?
     /// Per completion token, under the model that the objective holds this one to.
     public var referenceLogProbabilities: [Float]?
+    /// Per completion token, in place of one advantage for all.
+    public var tokenAdvantages: [Float]?
+    /// Per completion token what a critic said when it was sampled, and what came.
+    public var values, returns: [Float]?
+    /// Another prompt's answer after this prompt, where the objective compares with such.
+    public var mismatch: Mismatch?
     /// The rollouts it was made from.
     public var rollouts: [RolloutKey]
     /// What is trained instead of a completion: classes, masked tokens, or a span.
@@ -32,6 +38,24 @@ public struct Example: Codable, Sendable, Equatable {
         public init(places: [Int32] = [], targets: [Int32]) {
             self.places = places
             self.targets = targets
+        }
+    }
+
+    /// An answer that does not belong to a prompt.
+    public struct Mismatch: Codable, Sendable, Equatable {
+        public var promptTokens, completionTokens: [Int32]
+        /// Per completion token.
+        public var referenceLogProbabilities: [Float]
+
+        public init(promptTokens: [Int32], completionTokens: [Int32], referenceLogProbabilities: [Float]) {
+            precondition(referenceLogProbabilities.count == completionTokens.count, "\(referenceLogProbabilities.count) log-probabilities for \(completionTokens.count) completion tokens")
+            (self.promptTokens, self.completionTokens, self.referenceLogProbabilities) = (promptTokens, completionTokens, referenceLogProbabilities)
+        }
+
+        var example: Example {
+            var example = Example(promptTokens: promptTokens, completionTokens: completionTokens)
+            example.referenceLogProbabilities = referenceLogProbabilities
+            return example
         }
     }
 
@@ -69,10 +93,31 @@ public struct Example: Codable, Sendable, Equatable {
     }
 
     /// The reference's log-probability of what is trained.
-    var referenceSum: Double {
+    var referenceSum: Double { trainedReference.reduce(0, +) }
+
+    /// Of the trained tokens.
+    var trainedReference: [Double] {
         guard let reference = referenceLogProbabilities else { preconditionFailure("an example of an objective with a reference has none of its log-probabilities") }
-        return zip(reference, trained).reduce(0) { $0 + ($1.1 ? Double($1.0) : 0) }
+        return atTrained(reference)
     }
+
+    var trainedBehavior: [Double]? { behaviorLogProbabilities.map(atTrained) }
+
+    var trainedAdvantages: [Double] {
+        if let tokenAdvantages { return atTrained(tokenAdvantages) }
+        guard let advantage else { preconditionFailure("an example of a policy gradient has no advantage") }
+        return Array(repeating: Double(advantage), count: trainedCount)
+    }
+
+    var trainedValues: (old: [Double], returns: [Double]) {
+        guard let values, let returns else { preconditionFailure("an example of an objective with a critic has no values") }
+        return (atTrained(values), atTrained(returns))
+    }
+
+    private func atTrained(_ numbers: [Float]) -> [Double] { zip(numbers, trained).filter(\.1).map { Double($0.0) } }
+
+    /// Whether the verdict was against it.
+    var isWrong: Bool { (advantage ?? 0) < 0 }
 
     public var trainedCount: Int { labels?.targets.count ?? trained.lazy.filter { $0 }.count }
     public var tokenCount: Int { promptTokens.count + completionTokens.count }

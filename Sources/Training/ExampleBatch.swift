@@ -24,12 +24,13 @@ public struct ExampleBatch: Sendable {
     /// Consecutive examples, as many as fit into `tokens` when common prefixes are computed once; one that alone is larger stands alone.
     ///
     /// A prefix that ends fewer than `minimumShared` tokens after a branching of the others is counted as shared and is not.
-    /// - Parameter groupSize: consecutive examples that stay together.
-    static func cut(_ examples: [Example], tokens: Int, sharingPrefixes: Bool, groupSize: Int = 1, for c: TransformerConfiguration) -> [ArraySlice<Example>] {
+    /// - Parameter groups: consecutive examples that stay together; nil: each stands alone.
+    static func cut(_ examples: [Example], tokens: Int, sharingPrefixes: Bool, groups: [Range<Int>]? = nil, for c: TransformerConfiguration) -> [ArraySlice<Example>] {
         let sharingPrefixes = sharingPrefixes && c.sharesPrefixes && !examples.contains { $0.labels != nil }
         var batches: [ArraySlice<Example>] = []
         var (start, used) = (0, 0)
         let inputs = examples.map(\.inputs)
+        let firsts = groups?.flatMap { group in group.map { _ in group.lowerBound } }
         for (index, example) in examples.enumerated() {
             var added = example.tokenCount
             if sharingPrefixes {
@@ -37,7 +38,7 @@ public struct ExampleBatch: Sendable {
                 if shared >= minimumShared { added -= shared }
             }
             used += added
-            let first = index - index % groupSize
+            let first = firsts?[index] ?? index
             guard used > tokens, first > start else { continue }
             batches.append(examples[start..<first])
             (start, used) = (first, examples[first...index].reduce(0) { $0 + $1.tokenCount })

@@ -21,13 +21,23 @@ public struct TermSum: Sendable {
     public var logProbabilityGradients: [Float]
     /// ∂sum/∂entropy, where the term depends on it.
     public var entropyGradients: [Float]?
+    /// ∂sum/∂value, where the term depends on it.
+    public var valueGradients: [Float]?
 
-    public init(_ name: String, weight: Double = 1, sum: Double, logProbabilityGradients: [Float], entropyGradients: [Float]? = nil) {
+    public init(
+        _ name: String, weight: Double = 1, sum: Double, logProbabilityGradients: [Float], entropyGradients: [Float]? = nil, valueGradients: [Float]? = nil
+    ) {
         self.name = name
         self.weight = weight
         self.sum = sum
         self.logProbabilityGradients = logProbabilityGradients
         self.entropyGradients = entropyGradients
+        self.valueGradients = valueGradients
+    }
+
+    /// A number that is shown and not trained, of so many tokens.
+    public static func shown(_ name: String, _ sum: Double, tokens: Int) -> TermSum {
+        TermSum(name, weight: 0, sum: sum, logProbabilityGradients: Array(repeating: 0, count: tokens))
     }
 }
 
@@ -36,8 +46,13 @@ public struct TermSum: Sendable {
 public protocol Objective: Sendable {
     /// From the data of the whole global batch, before the first forward pass.
     func counts(_ examples: [Example]) -> [TermCount]
-    /// Consecutive examples that are judged together, such as a chosen and a rejected answer. They are computed in one micro-batch.
-    var groupSize: Int { get }
+    /// Which consecutive examples are judged together, such as a chosen and a rejected answer: together all of them. A group is computed in one micro-batch.
+    func groups(_ examples: [Example]) -> [Range<Int>]
+    /// The objective of one global batch, where it depends on what the model says of other texts before the update.
+    /// - Parameter score: a scoring pass under the weights as they are.
+    func prepared(for examples: [Example], _ score: ([Example]) -> [[RowLaw]]) -> any Objective
+    /// Whether laws need the value of a critic.
+    var needsValues: Bool { get }
     /// The terms of one example, with one law for each of its trained tokens.
     func sums(_ example: Example, _ laws: [RowLaw]) -> [TermSum]
     /// The terms of each example of a group.
@@ -45,9 +60,11 @@ public protocol Objective: Sendable {
 }
 
 extension Objective {
-    public var groupSize: Int { 1 }
+    public func groups(_ examples: [Example]) -> [Range<Int>] { examples.indices.map { $0..<$0 + 1 } }
+    public func prepared(for examples: [Example], _ score: ([Example]) -> [[RowLaw]]) -> any Objective { self }
+    public var needsValues: Bool { false }
     public func sums(_ group: ArraySlice<Example>, _ laws: [[RowLaw]]) -> [[TermSum]] { zip(group, laws).map { sums($0, $1) } }
-    public func sums(_ example: Example, _ laws: [RowLaw]) -> [TermSum] { preconditionFailure("\(Self.self) judges \(groupSize) examples together") }
+    public func sums(_ example: Example, _ laws: [RowLaw]) -> [TermSum] { preconditionFailure("\(Self.self) judges examples in groups") }
 }
 
 /// Weighted negative log-likelihood of the trained tokens, divided by their number.

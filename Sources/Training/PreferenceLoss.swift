@@ -91,12 +91,19 @@ public enum PreferenceLoss: Sendable, Codable, Equatable {
 /// A preference loss over examples that lie in pairs, the chosen answer first, divided by the number of pairs.
 public struct PreferenceObjective: Objective, Codable, Equatable {
     public var loss: PreferenceLoss
+    /// What the negative log-likelihood of a chosen answer's tokens, their mean, counts beside the pairs: DPO alone may make both answers less likely.
+    public var likelihood: Double
 
-    public init(_ loss: PreferenceLoss) { self.loss = loss }
+    public init(_ loss: PreferenceLoss, likelihood: Double = 0) {
+        self.loss = loss
+        self.likelihood = likelihood
+    }
 
-    public var groupSize: Int { 2 }
+    public func groups(_ examples: [Example]) -> [Range<Int>] { stride(from: 0, to: examples.count, by: 2).map { $0..<min($0 + 2, examples.count) } }
 
-    public func counts(_ examples: [Example]) -> [TermCount] { [TermCount("preference", Double(examples.count / 2))] }
+    public func counts(_ examples: [Example]) -> [TermCount] {
+        ["preference", "nll", "chosen", "rejected"].map { TermCount($0, Double(examples.count / 2)) }
+    }
 
     public func sums(_ group: ArraySlice<Example>, _ laws: [[RowLaw]]) -> [[TermSum]] {
         let both = Array(group)
@@ -106,7 +113,14 @@ public struct PreferenceObjective: Objective, Codable, Equatable {
         if loss.needsReference { (pair.referenceChosen, pair.referenceRejected) = (both[0].referenceSum, both[1].referenceSum) }
         let result = loss(pair), weight = Double(both[0].weight)
         return [0, 1].map { side in
-            [TermSum("preference", sum: side == 0 ? weight * result.value : 0, logProbabilityGradients: laws[side].map { _ in Float(weight * result.slopes[side]) })]
+            var terms = [TermSum("preference", sum: side == 0 ? weight * result.value : 0, logProbabilityGradients: laws[side].map { _ in Float(weight * result.slopes[side]) })]
+            // Shown: how likely both answers are, since both may fall.
+            terms.append(.shown(side == 0 ? "chosen" : "rejected", sums[side], tokens: laws[side].count))
+            if side == 0, likelihood > 0 {
+                let slope = Float(-1 / lengths[0])
+                terms.append(TermSum("nll", weight: likelihood, sum: -sums[0] / lengths[0], logProbabilityGradients: laws[0].map { _ in slope }))
+            }
+            return terms
         }
     }
 }

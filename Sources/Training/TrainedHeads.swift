@@ -1,14 +1,26 @@
 import Architectures
 import Tensors
 
+/// The loss's gradient by what each row's law says.
+struct RowGradients {
+    var logProbability, entropy, value: [Float]
+
+    init(count: Int) {
+        logProbability = Array(repeating: 0, count: count)
+        (entropy, value) = (logProbability, logProbability)
+    }
+}
+
 extension Transformer {
-    /// The laws of all trained rows of a batch, under the head that the model has.
-    func laws(_ examples: ExampleBatch) -> [RowLaw] {
+    /// The laws of all trained rows of a batch, under the head that the model has, with a critic's values where there is one.
+    func laws(_ examples: ExampleBatch, critic: Critic? = nil) -> [RowLaw] {
         switch trainedHead {
         case .vocabulary:
-            return head.laws(headInput(hiddenStates(examples)), targets: examples.targets)
+            let hidden = headInput(hiddenStates(examples))
+            return valued(head.laws(hidden, targets: examples.targets), critic?.values(hidden))
         case .classes:
-            return backend.laws(classLogits(examples, Pass()), targets: examples.targets)
+            let logits = classLogits(examples, Pass())
+            return valued(backend.laws(logits, targets: examples.targets), rewards(logits))
         case .places:
             return placeLaws(classLogits(examples, Pass()).read(), examples).map(\.law)
         }
@@ -16,37 +28,60 @@ extension Transformer {
 
     /// One recorded pass over a batch and back.
     /// - Parameters:
+    ///   - critic: gives the rows their values, and learns from the values' gradients.
     ///   - groups: rows whose gradients depend on each other's laws, together all rows.
-    ///   - differentiate: given some of the groups and the laws of their rows, the loss's gradient by each row's log-probability and entropy.
+    ///   - differentiate: given some of the groups and the laws of their rows, the loss's gradient by each row's log-probability, entropy and value.
     func backward(
-        _ examples: ExampleBatch, _ pass: Pass, groups: [Range<Int>], _ differentiate: (_ groups: Range<Int>, _ laws: [RowLaw]) -> (logProbability: [Float], entropy: [Float])
+        _ examples: ExampleBatch, _ pass: Pass, critic: Critic? = nil, groups: [Range<Int>], _ differentiate: (_ groups: Range<Int>, _ laws: [RowLaw]) -> RowGradients
     ) {
         guard let tape = pass.tape else { preconditionFailure("a pass without a tape has no backward pass") }
         switch trainedHead {
         case .vocabulary:
             let hidden = headInput(hiddenStates(examples, pass))
-            let dHidden = head.backward(hidden, targets: examples.targets, groups: groups, into: tape.gradients, differentiate)
+            let values = critic?.values(hidden)
+            var slopes: [Float] = []
+            let dHidden = head.backward(hidden, targets: examples.targets, groups: groups, into: tape.gradients) { some, laws in
+                let rows = differentiate(some, valued(laws, values.map { Array($0[slopes.count..<slopes.count + laws.count]) }))
+                slopes += rows.value
+                return (rows.logProbability, rows.entropy)
+            }
+            critic?.backward(slopes, hidden, into: dHidden)
             pass.balance?.complete()
             tape.backward([(hidden, dHidden)])
         case .classes:
-            let logits = classLogits(examples, pass), laws = backend.laws(logits, targets: examples.targets)
-            let (logProbability, entropy) = differentiate(groups.indices, laws)
-            backend.headBackward(logits, targets: examples.targets, laws: laws, logProbabilityGradients: logProbability, entropyGradients: entropy)
-            pass.balance?.complete()
-            tape.backward([(logits, logits.detached)])
+            let logits = classLogits(examples, pass), laws = backend.laws(logits, targets: examples.targets), numbers = rewards(logits)
+            let rows = differentiate(groups.indices, valued(laws, numbers))
+            if numbers != nil {
+                tape.backward([(logits, backend.tensor(rows.value, shape: logits.shape))])
+            } else {
+                backend.headBackward(logits, targets: examples.targets, laws: laws, logProbabilityGradients: rows.logProbability, entropyGradients: rows.entropy)
+                pass.balance?.complete()
+                tape.backward([(logits, logits.detached)])
+            }
         case .places:
             let logits = classLogits(examples, pass), values = logits.read()
-            let rows = placeLaws(values, examples)
-            let (logProbability, entropy) = differentiate(groups.indices, rows.map(\.law))
+            let rows = placeLaws(values, examples), gradients = differentiate(groups.indices, rows.map(\.law))
             var slopes = [Float](repeating: 0, count: values.count)
             for (index, (law, places)) in rows.enumerated() {
                 for (token, place) in places.enumerated() {
                     let log = values[place] - law.logSumExp, p = Float(fixedExp(Double(log)))
-                    slopes[place] = logProbability[index] * ((token == Int(examples.targets[index]) ? 1 : 0) - p) - entropy[index] * p * (log + law.entropy)
+                    slopes[place] = gradients.logProbability[index] * ((token == Int(examples.targets[index]) ? 1 : 0) - p) - gradients.entropy[index] * p * (log + law.entropy)
                 }
             }
             pass.balance?.complete()
             tape.backward([(logits, backend.tensor(slopes, shape: logits.shape))])
+        }
+    }
+
+    /// What a head of one number says of each row: a reward.
+    private func rewards(_ logits: Tensor) -> [Float]? { logits.shape[1] == 1 ? logits.read() : nil }
+
+    private func valued(_ laws: [RowLaw], _ values: [Float]?) -> [RowLaw] {
+        guard let values else { return laws }
+        return zip(laws, values).map { law, value in
+            var law = law
+            law.value = value
+            return law
         }
     }
 

@@ -96,6 +96,8 @@ public final class Trainer {
     public let options: TrainerOptions
     public let optimizer: AdamW
     public var plugins: [any StepPlugin] = []
+    /// Estimates what follows a token, where the objective asks for it.
+    public let critic: Critic?
     /// Of the whole training, for the schedule.
     public let totalSteps: Int
     /// Steps stand at the points 1...n of a schedule that begins and may end with 0, so that none is without effect; warming up takes
@@ -112,6 +114,7 @@ public final class Trainer {
         let optimizer = AdamW(options.optimizer, for: decoder.parameters)
         self.optimizer = optimizer
         gradients = Gradients(of: decoder.parameters, where: optimizer.trains)
+        critic = objective.needsValues ? Critic(width: decoder.head.weight.shape[1], options.optimizer, on: decoder.backend) : nil
     }
 
     /// One update from a global batch.
@@ -119,13 +122,16 @@ public final class Trainer {
     public func step(_ batch: [Example]) throws -> StepResult {
         let step = optimizer.steps + 1
         let examples = plugins.reduce(batch) { $1.beforeBatch($0, step: step) }
+        let objective = objective.prepared(for: examples) { decoder.score($0, microBatchTokens: options.microBatchTokens) }
         let counts = Dictionary(uniqueKeysWithValues: objective.counts(examples).map { ($0.name, $0.count) })
+        let groups = objective.groups(examples)
         gradients.clear()
+        critic?.gradients.clear()
         var sums: [String: (weight: Double, sum: Double)] = [:]
         var (entropy, trained, computed) = (0.0, 0, 0)
         let tokens = examples.reduce(0) { $0 + $1.tokenCount }
-        for micro in ExampleBatch.cut(examples, tokens: options.microBatchTokens, sharingPrefixes: options.sharesPrefixes, groupSize: objective.groupSize, for: decoder.configuration) {
-            let result = accumulate(micro, counts: counts, share: Double(micro.reduce(0) { $0 + $1.tokenCount }) / Double(tokens), step: step, entropy: &entropy)
+        for micro in ExampleBatch.cut(examples, tokens: options.microBatchTokens, sharingPrefixes: options.sharesPrefixes, groups: groups, for: decoder.configuration) {
+            let result = accumulate(micro, objective, counts: counts, share: Double(micro.reduce(0) { $0 + $1.tokenCount }) / Double(tokens), step: step, entropy: &entropy)
             for term in result.terms { sums[term.name] = (term.weight, (sums[term.name]?.sum ?? 0) + term.sum) }
             trained += result.trained
             computed += result.computed
@@ -143,6 +149,7 @@ public final class Trainer {
         let scale = limit > 0 ? min(1, limit / (norm + 1e-6)) : 1
         let rate = plugins.reduce(schedule.multiplier(step: step, of: totalSteps + 1)) { $1.beforeUpdate(gradients, rate: $0, step: step) }
         optimizer.update(decoder.parameters, gradients, rate: rate, gradientScale: scale)
+        critic?.update(rate: rate)
         for plugin in plugins { plugin.afterUpdate(decoder, step: step) }
         return StepResult(
             step: step, loss: loss, terms: terms, gradientNorm: norm, learningRate: options.optimizer.learningRate * rate, entropy: entropy / Double(trained),
@@ -156,7 +163,7 @@ public final class Trainer {
     }
 
     private func accumulate(
-        _ examples: ArraySlice<Example>, counts: [String: Double], share: Double, step: Int, entropy: inout Double
+        _ examples: ArraySlice<Example>, _ objective: any Objective, counts: [String: Double], share: Double, step: Int, entropy: inout Double
     ) -> (terms: [TermSum], trained: Int, computed: Int) {
         let examples = Array(examples)
         let batch = ExampleBatch(examples, sharingPrefixes: options.sharesPrefixes, for: decoder.configuration)
@@ -166,22 +173,20 @@ public final class Trainer {
         // Routers are balanced over each micro-batch, by its share of the tokens.
         if let balance = decoder.configuration.experts?.balance, balance > 0 { pass.balance = LoadBalance(coefficient: balance * share) }
         var all: [TermSum] = []
-        let size = objective.groupSize
-        precondition(examples.count % size == 0, "\(examples.count) examples of an objective that judges \(size) together")
-        let groups = stride(from: 0, to: examples.count, by: size).map { $0..<$0 + size }
-        decoder.backward(batch, pass, groups: groups.map { batch.ranges[$0.lowerBound].lowerBound..<batch.ranges[$0.upperBound - 1].upperBound }) { some, laws in
+        let groups = objective.groups(examples)
+        decoder.backward(batch, pass, critic: critic, groups: groups.map { batch.ranges[$0.lowerBound].lowerBound..<batch.ranges[$0.upperBound - 1].upperBound }) { some, laws in
             let first = batch.ranges[groups[some.lowerBound].lowerBound].lowerBound
-            var logProbabilityGradients = [Float](repeating: 0, count: laws.count)
-            var entropyGradients = logProbabilityGradients
+            var gradients = RowGradients(count: laws.count)
             for group in groups[some] {
                 let rows = group.map { batch.ranges[$0].lowerBound - first..<batch.ranges[$0].upperBound - first }
                 for (rows, terms) in zip(rows, objective.sums(examples[group], rows.map { Array(laws[$0]) })) {
                     let terms = plugins.reduce(terms) { $1.afterLoss($0, step: step) }
-                    for term in terms {
+                    for term in terms where term.weight != 0 {
                         let factor = Float(mean(term.weight, of: term.name, counts))
                         for (index, row) in rows.enumerated() {
-                            logProbabilityGradients[row] += factor * term.logProbabilityGradients[index]
-                            if let entropy = term.entropyGradients { entropyGradients[row] += factor * entropy[index] }
+                            gradients.logProbability[row] += factor * term.logProbabilityGradients[index]
+                            if let entropy = term.entropyGradients { gradients.entropy[row] += factor * entropy[index] }
+                            if let value = term.valueGradients { gradients.value[row] += factor * value[index] }
                         }
                     }
                     all += terms
@@ -189,7 +194,7 @@ public final class Trainer {
             }
             // One running sum, so that the cut into micro-batches does not show.
             entropy = laws.reduce(entropy) { $0 + Double($1.entropy) }
-            return (logProbabilityGradients, entropyGradients)
+            return gradients
         }
         return (all, batch.targets.count, batch.batch.count)
     }
@@ -197,11 +202,12 @@ public final class Trainer {
 
 extension Transformer {
     /// Natural log-probability of every completion token, under the full softmax at temperature 1; or of every label.
-    public func score(_ examples: [Example], microBatchTokens: Int = TrainerOptions.defaultMicroBatchTokens) -> [[RowLaw]] {
+    /// - Parameter critic: gives every token its value.
+    public func score(_ examples: [Example], microBatchTokens: Int = TrainerOptions.defaultMicroBatchTokens, critic: Critic? = nil) -> [[RowLaw]] {
         ExampleBatch.cut(examples, tokens: microBatchTokens, sharingPrefixes: true, for: configuration).flatMap { part in
             let batch = ExampleBatch(Array(part), for: configuration)
             guard !batch.targets.isEmpty else { return part.map { _ in [RowLaw]() } }
-            let laws = laws(batch)
+            let laws = laws(batch, critic: critic)
             return batch.ranges.map { Array(laws[$0]) }
         }
     }

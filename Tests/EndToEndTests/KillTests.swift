@@ -60,9 +60,9 @@ struct KillTests {
         var result = ["record": try record.digest()]
         #expect(try record.isFinished)
         for checkpoint in try record.checkpoints() {
-            let folder = "\(run)/\(checkpoint.path)"
+            let folder = "\(run)/\(checkpoint.path ?? "")"
             for file in try FileManager.default.contentsOfDirectory(atPath: folder) {
-                result["\(checkpoint.path)/\(file)"] = FileManager.default.contents(atPath: "\(folder)/\(file)")!.base64EncodedString()
+                result["\(checkpoint.path ?? "")/\(file)"] = FileManager.default.contents(atPath: "\(folder)/\(file)")!.base64EncodedString()
             }
         }
         return result

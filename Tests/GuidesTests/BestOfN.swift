@@ -42,8 +42,8 @@ public struct BestOfN: Recipe {
 public struct HighestReward: Selector {
     public init() {}
 
-    public func examples(from groups: [[Rollout]], using key: RandomKey, _ make: (Rollout) throws -> Example?) rethrows -> [Example] {
-        try groups.compactMap { group in try best(of: group).flatMap(make) }
+    public func examples(from groups: [[Rollout]], using key: RandomKey, _ make: (Rollout) -> Example?) -> [Example] {
+        groups.compactMap { group in best(of: group).flatMap(make) }
     }
 
     private func best(of group: [Rollout]) -> Rollout? {

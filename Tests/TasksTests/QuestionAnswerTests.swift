@@ -100,6 +100,82 @@ struct QuestionAnswerTests {
         #expect(try task.workedExample(problem, mode: .plain)?.completion == " 48/2 = 24 in May.\n#### 1,024")
     }
 
+    @Test("options stand lettered in the prompt; hinted, the right one is marked")
+    func choices() async throws {
+        let line = #"{"question":"what is red","choices":["the sky","a (ripe) cherry"],"answer":"B"}"#
+        let task = try task(line + "\n" + #"{"question":"what is wet now","choices":["rain","sand"],"answer":"rain"}"#) {
+            $0.choices = "choices"
+            $0.splitting = Splitting(dev: 0, test: 0)
+        }
+        let problem = try #require(task.problems(in: .train).first { $0.question == "what is red" })
+        #expect(problem.answer == "b" && Choices(problem)?.texts == ["the sky", "a (ripe) cherry"])
+        #expect(try text(task.reset(problem, mode: .plain)) == "Question: what is red\nAnswer Choices:\n(a) the sky\n(b) a (ripe) cherry\nAnswer:")
+        #expect(try text(task.reset(problem, mode: .hinted)) == "Question: what is red\nAnswer Choices:\n(a) the sky\n(b) a (ripe) cherry (CORRECT)\nAnswer:")
+        #expect(try task.workedExample(problem, mode: .plain)?.completion == " (b)")
+        #expect(task.problems(in: .train).first { $0.question == "what is wet now" }?.answer == "a")
+        #expect(try await verdict(task.verifier, problem, " a ripe cherry (b)").outcome == .right)
+        #expect(taskError { _ = try self.task(#"{"question":"q","choices":["x"],"answer":"a"}"#) { $0.choices = "choices" } }.contains("no list of 2 to 26 texts"))
+        #expect(taskError { _ = try self.task(#"{"question":"q","choices":["x",1],"answer":"a"}"#) { $0.choices = "choices" } }.contains("no list of 2 to 26 texts"))
+        #expect(taskError { _ = try self.task(#"{"question":"q","choices":["x","y"],"answer":"c"}"#) { $0.choices = "choices" } }.contains("neither the letter nor the text of one of 2 options"))
+        #expect(taskError { _ = try self.task { ($0.choices, $0.prompt) = ("choices", "{question}") } }.contains("Put '{choices}' where the options belong"))
+        #expect(taskError { _ = try self.task { $0.prompt = "{question} {choices}" } }.contains("'{choices}' cannot be filled in here"))
+    }
+
+    @Test("labels are names or numbers of names")
+    func labels() async throws {
+        let lines = #"{"question":"a fine old film","answer":1}"# + "\n" + #"{"question":"no good at all","answer":"Negative"}"#
+        let task = try task(lines) {
+            $0.labels = ["negative", "positive"]
+            $0.splitting = Splitting(dev: 0, test: 0)
+        }
+        #expect(Set(task.problems(in: .train).map { "\($0.question): \($0.answer ?? "")" }) == ["a fine old film: positive", "no good at all: negative"])
+        #expect(try await verdict(task.verifier, task.problems(in: .train).first { $0.answer == "positive" }!, "Positive.").outcome == .right)
+        for answer in ["2", "-1", #""fine""#] {
+            #expect(taskError { _ = try self.task("{\"question\":\"q\",\"answer\":\(answer)}") { $0.labels = ["negative",
+            "positive"] } }.contains("neither one of negative, positive nor the number of one"))
+        }
+        #expect(taskError { _ = try self.task { $0.labels = ["yes", "Yes"] } }.contains("Name two or more different answers"))
+        #expect(taskError { _ = try self.task { ($0.labels, $0.choices) = (["a", "b"], "choices") } }.contains("Leave one of the two out"))
+    }
+
+    @Test("an answer may be a regular expression, or a JSON Schema without a hint")
+    func checks() async throws {
+        func one(_ line: String, _ check: QuestionAnswer.Check) throws -> QuestionAnswer { try task(line) { ($0.check, $0.splitting) = (check,
+            Splitting(dev: 0, test: 0)) } }
+        let regex = try one(#"{"question":"name a year","answer":"(19|20)\\d\\d"}"#, .regex)
+        #expect(try await verdict(regex.verifier, regex.problems(in: .train)[0], "1987").outcome == .right)
+        #expect(try await verdict(regex.verifier, regex.problems(in: .train)[0], "in 1987").outcome == .wrong)
+        for schema in [#"{"type":"array"}"#, #""{\"type\":\"array\"}""#] {
+            let task = try one("{\"question\":\"give a list\",\"answer\":\(schema)}", .schema)
+            let problem = task.problems(in: .train)[0]
+            #expect(try await verdict(task.verifier, problem, "[1]").outcome == .right)
+            #expect(try await verdict(task.verifier, problem, "{}").outcome == .wrong)
+            #expect(taskError { _ = try task.reset(problem, mode: .hinted) }.contains("no hint"))
+        }
+        #expect(taskError { _ = try one(#"{"question":"q","answer":"("}"#, .regex) }.contains("q.jsonl:1: "))
+        #expect(taskError { _ = try one(#"{"question":"q","answer":{"typ":1}}"#, .schema) }.contains("did you mean 'type'?"))
+        #expect(taskError { _ = try self.task { ($0.check, $0.labels) = (.regex, ["a", "b"]) } }.contains("Leave one of the two out"))
+    }
+
+    @Test("only the examples asked for are shown, and they are no dev problems cut from the training file")
+    func examplesOfOneKind() throws {
+        let examples = (0..<40).map { #"{"id":"e\#($0)","kind":"\#($0 % 2 == 0 ? "good" : "bad")","question":"\#(wordings[$0])","answer":"7"}"# }.joined(separator: "\n")
+        try withFolder(["train.jsonl": questionLines, "examples.jsonl": examples]) { folder in
+            var settings = QuestionAnswer.Settings()
+            settings.train = folder.appendingPathComponent("train.jsonl")
+            settings.fewShotData = folder.appendingPathComponent("examples.jsonl")
+            settings.fewShotWhere = ["kind": "good"]
+            let task = try QuestionAnswer(settings)
+            let prompt = try text(task.reset(task.problems(in: .dev)[0], mode: .plain))
+            #expect(prompt.components(separatedBy: "Question: ").count == 22)
+            let left = Set(Split.allCases.flatMap { task.problems(in: $0) }.map(\.question))
+            #expect(wordings.indices.allSatisfy { left.contains(wordings[$0]) != ($0 < 40 && $0 % 2 == 0) })
+            settings.fewShotWhere = ["kind": "good", "colour": "red"]
+            settings.fewShot = 1
+            #expect(taskError { _ = try QuestionAnswer(settings) }.contains("has 0 examples; ask for no more"))
+        }
+    }
+
     @Test("settings and records that do not fit are refused")
     func refused() throws {
         #expect(taskError { _ = try self.task { $0.prompt = "Solve it." } }.contains("Put '{question}'"))

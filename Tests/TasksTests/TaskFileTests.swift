@@ -110,14 +110,16 @@ struct TaskFileTests {
 
     @Test("missing keys, unknown tasks and broken YAML say what to do")
     func others() throws {
-        #expect(message("name: x\n").contains("'type' is missing. Name the kind of task: addition, instructions, jsonl."))
+        #expect(message("name: x\n").contains("'type' is missing. Name the kind of task: addition, instructions, jsonl, "))
         #expect(message("type: instructions\n").contains("'data' is missing"))
-        #expect(message("type: aditon\n") == "There is no task 'aditon'; did you mean 'addition'? Known tasks: addition, instructions, jsonl. Or give the path of a task's YAML file.")
+        let unknown = message("type: aditon\n")
+        #expect(unknown.hasPrefix("There is no task 'aditon'; did you mean 'addition'? Known tasks: addition, instructions, jsonl, "))
+        #expect(unknown.hasSuffix(". Or give the path of a task's YAML file."))
         #expect(message("type: [\n").contains("t.yaml"))
         #expect(message("- a\n").contains("it holds no mapping"))
         #expect(message("").contains("it holds no mapping"))
         #expect(message("type: addition\ntype: jsonl\n").contains("'type' stands twice"))
-        #expect(taskError { _ = try TaskRegistry.builtIn.environment(named: "gsm") }.contains("Known tasks: addition, instructions, jsonl"))
+        #expect(taskError { _ = try TaskRegistry.builtIn.environment(named: "gsm") }.contains("Known tasks: addition, instructions, jsonl, "))
         #expect(taskError { _ = try TaskRegistry.builtIn.environment(at: URL(fileURLWithPath: "/nowhere/t.yaml")) }.contains("cannot be read"))
     }
 

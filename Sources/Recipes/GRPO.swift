@@ -1,0 +1,64 @@
+import Sampling
+import Tasks
+import Training
+
+/// Group relative policy optimization: completions of one problem are compared with each other, and the better ones become likelier.
+///
+/// Sources: Shao et al. 2024, arXiv:2402.03300 (GRPO); Yu et al. 2025, arXiv:2503.14476 (DAPO); Liu et al. 2025, arXiv:2503.20783 (Dr. GRPO); Zheng et al. 2025,
+/// arXiv:2507.18071 (GSPO); MiniMax 2025, arXiv:2506.13585 (CISPO).
+public struct GRPO: Recipe {
+    public static let name = "grpo"
+
+    public enum Variant: String, Sendable, Codable, CaseIterable {
+        /// Advantages in deviations of the group; each sequence's mean over its tokens.
+        case grpo
+        /// The mean over all tokens; weights may rise further than they may fall.
+        case dapo
+        /// No deviations, and a fixed length in place of each sequence's own.
+        case drGRPO = "dr-grpo"
+        /// Weights of whole sequences.
+        case gspo
+        /// Weights are bounded, and every token moves.
+        case cispo
+    }
+
+    public var variant = Variant.grpo
+    public var loop = PolicyIteration()
+    /// How far weights may fall and rise before they are clipped; nil: as the variant's authors have it.
+    public var clipLow: Double?
+    public var clipHigh: Double?
+
+    public init() {}
+
+    public func run(_ learning: isolated LearningLoop) async throws {
+        try await loop.run(
+            learning, objective(maxTokens: learning.environment.maxTokens), RelativeRewards(.group(variant == .drGRPO ? .none : .group), truncation: loop.truncation),
+            comparesWithReference: loop.klWeight > 0)
+    }
+
+    func objective(maxTokens: Int) -> ClippedPolicyGradient {
+        let (normalization, low, high): (ClippedPolicyGradient.Normalization, Double, Double) =
+            switch variant {
+            case .grpo: (.sequences, 0.2, 0.2)
+            case .dapo: (.tokens, 0.2, 0.28)
+            case .drGRPO: (.length(maxTokens), 0.2, 0.2)
+            case .gspo: (.sequences, 3e-4, 4e-4)
+            case .cispo: (.tokens, 0.2, 5)
+            }
+        var objective = ClippedPolicyGradient(normalization, clipLow: clipLow ?? low, clipHigh: clipHigh ?? high)
+        objective.level = variant == .gspo ? .sequence : .token
+        objective.surrogate = variant == .cispo ? .bounded : .clipped
+        objective.klWeight = loop.klWeight
+        return objective
+    }
+
+    public func sampling(of phase: String) -> SamplingOptions { phase.hasPrefix("attempt") ? PolicyIteration.sampling : .greedy }
+
+    public func workload(problems: Int) -> Workload { loop.workload(problems: problems) }
+
+    public func validate(_ check: (Bool, String, String) throws -> Void) throws {
+        try loop.validate(check)
+        try check(loop.samplesPerProblem > 1, "loop.samplesPerProblem", "2 or more: completions are compared with each other")
+        try check([clipLow, clipHigh].allSatisfy { ($0 ?? 0.1) > 0 && ($0 ?? 0.1).isFinite } && (clipLow ?? 0) < 1, "clipLow and clipHigh", "above 0, clipLow below 1")
+    }
+}

@@ -1,0 +1,309 @@
+import Architectures
+import Foundation
+import ModelFiles
+import Sampling
+import Tasks
+import Tensors
+import Training
+
+extension LearningLoop {
+    // MARK: Selecting
+
+    /// What a selector makes of rollouts, which may come from several phases.
+    /// - Parameters:
+    ///   - rollouts: judged ones.
+    ///   - selector: chooses, pairs or weighs them.
+    ///   - iteration: of the recipe; decides the selector's random choices.
+    ///   - reference: whose log-probabilities the examples also get; nil: none.
+    public func examples(from rollouts: [Rollout], _ selector: some Selector, iteration: Int, reference: PolicyVersion? = nil) throws -> [Example] {
+        try examples(from: rollouts, selector, iteration: iteration, reference: reference) { _ in }
+    }
+
+    private func examples(
+        from rollouts: [Rollout], _ selector: some Selector, iteration: Int, reference: PolicyVersion?, completing: (inout [Example]) throws -> Void
+    ) throws -> [Example] {
+        var examples = try rollouts.compactMap { try selector.trainsAsSampled ? sampledExample(of: $0) : example(of: $0) }
+        func compare(_ examples: inout [Example]) throws {
+            guard let policy = reference else { return }
+            let decoder = try decoder(of: policy)
+            // All tokens, also those that are not trained.
+            func scored(_ pairs: [(prompt: [Int32], completion: [Int32])]) -> [[Float]] {
+                decoder.score(pairs.map { Example(promptTokens: $0.prompt, completionTokens: $0.completion) }).map { $0.map(\.logProbability) }
+            }
+            for (index, numbers) in scored(examples.map { ($0.promptTokens, $0.completionTokens) }).enumerated() { examples[index].referenceLogProbabilities = numbers }
+            let mismatched = examples.indices.filter { examples[$0].mismatch != nil }
+            let numbers = scored(mismatched.map { (examples[$0].mismatch!.promptTokens, examples[$0].mismatch!.completionTokens) })
+            for (index, numbers) in zip(mismatched, numbers) { examples[index].mismatch?.referenceLogProbabilities = numbers }
+        }
+        if selector.comparesFirst { try compare(&examples) }
+        try completing(&examples)
+        let made = Dictionary(examples.map { ($0.rollouts[0], $0) }, uniquingKeysWith: { first, _ in first })
+        var selected = selector.examples(from: rollouts.grouped(), using: key.folding("select").folding(iteration)) { made[$0.key] }
+        if !selector.comparesFirst { try compare(&selected) }
+        return selected
+    }
+
+    /// The tokens as they were sampled, to the last, with what the policy said of them.
+    private func sampledExample(of rollout: Rollout) -> Example? {
+        guard !rollout.completionTokens.isEmpty else { return nil }
+        return Example(
+            promptTokens: rollout.promptTokens, completionTokens: rollout.completionTokens, weight: Float(rollout.importanceWeight(atMost: options.maximumImportanceWeight)),
+            behaviorLogProbabilities: rollout.policyLogProbabilities ?? rollout.logProbabilities, rollouts: [rollout.key])
+    }
+
+    /// A rollout under its plain prompt: a hinted one is stored as if no hint had been given. What was cut off by its length never
+    /// trains.
+    private func example(of rollout: Rollout) throws -> Example? {
+        guard rollout.finishReason == .stop else { return nil }
+        let completion = completion(of: rollout)
+        guard !completion.isEmpty else { return nil }
+        var prompt = rollout.promptTokens
+        if rollout.mode == .hinted {
+            // What came after the first prompt stays.
+            let hinted = try base.encode(environment.reset(rollout.problem, mode: .hinted))
+            precondition(prompt.starts(with: hinted), "environment '\(environment.name)' puts problem '\(rollout.problem.id)' in another way than it was sampled")
+            prompt = try base.encode(environment.reset(rollout.problem, mode: .plain)) + prompt.dropFirst(hinted.count)
+        }
+        return Example(
+            promptTokens: prompt, completionTokens: completion, weight: Float(rollout.importanceWeight(atMost: options.maximumImportanceWeight)), rollouts: [rollout.key])
+    }
+
+    /// The tokens wholly before a stop string and the end of the turn; all of them where a stop token ended the completion.
+    private func completion(of rollout: Rollout) -> [Int32] {
+        if let last = rollout.completionTokens.last, base.stopTokens.contains(last) { return rollout.completionTokens }
+        let bytes = rollout.completionTokens.flatMap { base.tokenizer.bytes(of: $0) }
+        let end = environment.stops.compactMap { bytes.firstRange(of: Array($0.utf8))?.lowerBound }.min() ?? bytes.count
+        var (kept, length) = ([Int32](), 0)
+        for token in rollout.completionTokens {
+            length += base.tokenizer.bytes(of: token).count
+            if length > end { break }
+            kept.append(token)
+        }
+        return kept + (base.tokenizer.eosToken.map { [$0] } ?? [])
+    }
+
+    func example(_ worked: WorkedExample) throws -> Example {
+        Example(
+            promptTokens: try base.encode(worked.prompt),
+            completionTokens: try base.encode(worked.completion, addSpecialTokens: false) + (base.tokenizer.eosToken.map { [$0] } ?? []))
+    }
+
+    // MARK: Training
+
+    /// One epoch is every example once (or every group that the objective judges together), in an order of its own; the worked examples, where there are
+    /// any, are mixed in.
+    public func train(
+        on examples: [Example], _ objective: any Objective, from policy: PolicyVersion, iteration: Int, epochs: Int
+    ) async throws -> PolicyVersion {
+        let count = objective.groups(examples).count + workedExamples.count
+        return try await train(on: examples, objective, from: policy, iteration: iteration, steps: (count * epochs + options.batchSize - 1) / options.batchSize)
+    }
+
+    public func train(
+        on examples: [Example], _ objective: any Objective, from policy: PolicyVersion, iteration: Int, steps: Int, phase: String = "improve"
+    ) async throws -> PolicyVersion {
+        guard !examples.isEmpty else {
+            report(.note("iteration \(iteration): nothing was selected, so nothing is trained"))
+            return policy
+        }
+        return try train(TrainingKey(iteration: iteration, phase: phase), on: try examples + workedExamples.map(example), objective, from: policy, steps: steps)
+    }
+
+    func train(
+        _ training: TrainingKey, on examples: [Example], _ objective: any Objective, from start: PolicyVersion, steps: Int
+    ) throws -> PolicyVersion {
+        if let final = try journal.checkpoints(training).last(where: \.isFinal) { return PolicyVersion(training: training, weightsHash: final.weightsHash) }
+        let examples = try journal.examples(training) ?? {
+            try journal.record(examples, for: training)
+            return examples
+        }()
+        rounded = nil
+        let trainer = try makeTrainer(from: start, objective, steps: steps)
+        if start.training != nil, loaded?.version == start { loaded = nil }
+        let saved = ResumeState(path: "\(folder)/resume.safetensors")
+        try saved.restore(trainer, training: training, start: start.weightsHash)
+
+        order = (-1, [])  // of an earlier training, with its own key
+        let orderKey = key.folding("order").folding(training.phase).folding(training.iteration)
+        let groups = objective.groups(examples)
+        while trainer.optimizer.steps < steps {
+            let step = trainer.optimizer.steps
+            let batch = (step * options.batchSize..<(step + 1) * options.batchSize).flatMap { position in
+                examples[groups[orders(position / groups.count, count: groups.count, orderKey)[position % groups.count]]]
+            }
+            try take(batch, trainer, training)
+            let isLast = trainer.optimizer.steps == steps
+            let isStopping = !isLast && isCancelled()
+            if isStopping || (!isLast && trainer.optimizer.steps % options.saveEvery == 0) {
+                try saved.save(trainer, training: training, start: start.weightsHash)
+            }
+            if isStopping { throw Interrupted() }
+        }
+        for plugin in trainer.plugins { plugin.iterationEnd(trainer.decoder) }
+        let version = try checkpoint(trainer.decoder, training: training, step: steps, parents: [start.weightsHash])
+        saved.discard()
+        loaded = (version, trainer.decoder)
+        return version
+    }
+
+    /// One update, recorded and told.
+    private func take(_ batch: [Example], _ trainer: Trainer, _ training: TrainingKey) throws {
+        let clock = ContinuousClock(), began = clock.now
+        let result = try trainer.step(batch)
+        let record = StepRecord(training: training, result: result, seconds: (clock.now - began) / .seconds(1))
+        try journal.record(record)
+        report(.stepped(record, total: trainer.totalSteps))
+    }
+
+    /// Trains a copy of a policy's weights, or an adapter beside the base's. Every training from the same policy starts from the same bits.
+    private func makeTrainer(from start: PolicyVersion, _ objective: any Objective, steps: Int) throws -> Trainer {
+        let policy = try decoder(of: start)
+        let trained: Transformer, trainerOptions: TrainerOptions
+        if let adapter = options.adapter {
+            trained = policy.adapters.isEmpty ? try policy.adapted(adapter, key: key.folding("adapter")) : policy.copy()
+            var ofAdapter = options.trainer
+            ofAdapter.optimizer.groups = [ParameterGroup(patterns: trained.adapterPatterns), ParameterGroup(patterns: [], learningRateScale: 0)]
+            trainerOptions = ofAdapter
+        } else {
+            (trained, trainerOptions) = (policy.copy(expanding: true), options.trainer)
+        }
+        let trainer = Trainer(trained, objective: objective, options: trainerOptions, totalSteps: steps)
+        trainer.plugins = makePlugins()
+        return trainer
+    }
+
+    // MARK: Training that goes on through iterations
+
+    /// One iteration of a training with one optimizer: the examples that a selector makes of rollouts are trained, and what comes out samples the next ones.
+    ///
+    /// The last policy is kept, and every `keepEvery`-th. The others live as long as they are used; after a kill the updates since the last save are taken
+    /// again, from the recorded examples and therefore to the same bits.
+    /// - Parameters:
+    ///   - training: what goes on.
+    ///   - iteration: counted from 1.
+    ///   - rollouts: judged ones, sampled by the policy that the last iteration gave.
+    ///   - selector: makes examples of them.
+    public func advance(_ training: OnlineTraining, iteration: Int, on rollouts: [Rollout], _ selector: some Selector) throws -> PolicyVersion {
+        let place = TrainingKey(iteration: iteration, phase: training.phase)
+        if online?.training.phase != training.phase { online = OnlineState(training: training) }
+        if let done = try journal.checkpoints(place).last(where: \.isFinal) {
+            let version = PolicyVersion(training: place, weightsHash: done.weightsHash)
+            online?.recorded.append(version)
+            return version
+        }
+        let trainer = try trainer(of: training, after: iteration - 1)
+        rounded = nil
+        let examples = try journal.examples(place) ?? {
+            let made = try self.examples(from: rollouts, selector, iteration: iteration, reference: training.reference) { examples in
+                guard let critic = trainer.critic else { return }
+                for (index, laws) in trainer.decoder.score(examples, critic: critic).enumerated() { examples[index].values = laws.map(\.value) }
+            }
+            try journal.record(made, for: place)
+            return made
+        }()
+        if examples.isEmpty { report(.note("iteration \(iteration): no group of answers tells better from worse, so nothing is trained")) }
+        try update(trainer, training, iteration, examples, recording: true)
+        let version: PolicyVersion
+        let start = training.start.weightsHash
+        if iteration == training.iterations || (training.keepEvery > 0 && iteration % training.keepEvery == 0) {
+            version = try checkpoint(trainer.decoder, training: place, step: trainer.optimizer.steps, parents: [start])
+        } else {
+            version = PolicyVersion(training: place, weightsHash: trainer.decoder.contentHash())
+            try journal.record(CheckpointRecord(training: place, step: trainer.optimizer.steps, isFinal: true, path: nil, weightsHash: version.weightsHash, parents: [start]))
+        }
+        online?.recorded.append(version)
+        online?.live = (trainer, iteration)
+        if iteration == training.iterations {
+            online = nil
+            loaded = (version, trainer.decoder)
+            saved(training).discard()
+        } else if iteration % max(1, options.saveEvery / training.updates) == 0 {
+            try saved(training).save(trainer, training: place, start: start)
+        }
+        return version
+    }
+
+    /// Saves a training that goes on, so that nothing is done twice.
+    func saveOnline() throws {
+        guard let online, let live = online.live else { return }
+        try saved(online.training).save(live.trainer, training: TrainingKey(iteration: live.iteration, phase: online.training.phase), start: online.training.start.weightsHash)
+    }
+
+    private func saved(_ training: OnlineTraining) -> ResumeState { ResumeState(path: "\(folder)/resume.safetensors") }
+
+    /// The updates of one iteration: each epoch cuts the examples, in an order of its own, into the training's batches.
+    private func update(_ trainer: Trainer, _ training: OnlineTraining, _ iteration: Int, _ examples: [Example], recording: Bool) throws {
+        guard !examples.isEmpty else { return }
+        let place = TrainingKey(iteration: iteration, phase: training.phase), groups = training.objective.groups(examples)
+        let orderKey = key.folding("order").folding(training.phase).folding(iteration)
+        for epoch in 0..<training.epochs {
+            let order = training.batches == 1 ? Array(groups.indices) : orderKey.folding(epoch).permutation(groups.count)
+            for batch in 0..<training.batches {
+                let part = order[batch * order.count / training.batches..<(batch + 1) * order.count / training.batches]
+                guard !part.isEmpty else { continue }
+                let chosen = part.flatMap { examples[groups[$0]] }
+                if recording { try take(chosen, trainer, place) } else { _ = try trainer.step(chosen) }
+            }
+        }
+    }
+
+    /// The trainer as it was after an iteration: the live one, or made again from what was saved and recorded.
+    private func trainer(of training: OnlineTraining, after iteration: Int) throws -> Trainer {
+        if let live = online?.live, live.iteration == iteration { return live.trainer }
+        let trainer = try makeTrainer(from: training.start, training.objective, steps: training.iterations * training.updates)
+        var done = 0
+        if let saved = try saved(training).savedIteration(phase: training.phase, start: training.start.weightsHash), saved <= iteration {
+            try self.saved(training).restore(trainer, training: TrainingKey(iteration: saved, phase: training.phase), start: training.start.weightsHash)
+            done = saved
+        }
+        for n in done..<max(done, iteration) {
+            let place = TrainingKey(iteration: n + 1, phase: training.phase)
+            try update(trainer, training, n + 1, try journal.examples(place) ?? [], recording: false)
+            if isCancelled() { throw Interrupted() }
+        }
+        if let recorded = online?.recorded.last(where: { $0.training?.iteration == iteration }), trainer.decoder.contentHash() != recorded.weightsHash {
+            throw ReplayError.changedCheckpoint(path: "the updates up to iteration \(iteration)", weightsHash: recorded.weightsHash)
+        }
+        online?.live = (trainer, iteration)
+        return trainer
+    }
+
+    /// The weights of a version that is not kept.
+    func onlineDecoder(of policy: PolicyVersion) throws -> Transformer? {
+        guard let online, let place = policy.training, place.phase == online.training.phase, online.recorded.contains(policy) else { return nil }
+        return try trainer(of: online.training, after: place.iteration).decoder
+    }
+
+    /// The order of an epoch, made once.
+    private func orders(_ epoch: Int, count: Int, _ key: RandomKey) -> [Int] {
+        if order.epoch != epoch || order.indices.count != count { order = (epoch, key.folding(epoch).permutation(count)) }
+        return order.indices
+    }
+
+    /// Writes the folder under a temporary name, renames it, and only then names it in the journal.
+    private func checkpoint(_ decoder: Transformer, training: TrainingKey, step: Int, parents: [String]) throws -> PolicyVersion {
+        let name = training.checkpointPath
+        let (path, temporary) = ("\(folder)/\(name)", "\(folder)/\(name).tmp")
+        let files = FileManager.default
+        try? files.removeItem(atPath: temporary)
+        // Complete but not named: the process was killed between the two, and will write the same bytes again.
+        try? files.removeItem(atPath: path)
+        try files.createDirectory(atPath: temporary, withIntermediateDirectories: true)
+        let hash: String
+        if decoder.adapters.isEmpty {
+            hash = try base.with(decoder).save(to: temporary)
+        } else {
+            try base.with(decoder).saveAdapter(to: temporary, base: base.source ?? "")
+            hash = decoder.contentHash()
+        }
+        let trainer = try JSONEncoder.stable.encode(options.trainer)
+        try writeDurably(String(decoding: trainer, as: UTF8.self) + "\n", to: "\(temporary)/trainer.json")
+        try files.moveItem(atPath: temporary, toPath: path)
+        syncFolder("\(folder)/checkpoints")
+        Fault.point("between rename and row")
+        let record = CheckpointRecord(training: training, step: step, isFinal: true, path: name, weightsHash: hash, parents: parents)
+        try journal.record(record)
+        report(.checkpointed(record))
+        return PolicyVersion(training: training, weightsHash: hash)
+    }
+}

@@ -1,0 +1,61 @@
+import Sampling
+import Tasks
+import Training
+
+/// What the policy gradients have in common: k completions of some problems, sampled by the policy as it is now, then a few updates; again and again.
+public struct PolicyIteration: Sendable, Codable, Equatable {
+    public var iterations = 50
+    public var problemsPerIteration = 8
+    public var samplesPerProblem = 8
+    /// Times that an iteration's completions are trained, and updates of each time.
+    public var epochs = 1
+    public var batches = 1
+    /// Further problems, as many as an iteration has, may be sampled so often until as many groups tell better from worse.
+    public var resamples = 0
+    public var truncation = Truncation.mask
+    /// β: how strongly the policy is held to the reference.
+    public var klWeight = 0.0
+    /// Iterations between measurements on dev; 0: only the last is measured.
+    public var measureEvery = 10
+    /// Iterations between checkpoints that are kept; 0: only the last is.
+    public var keepEvery = 0
+
+    public init() {}
+
+    /// The policy is sampled as it is: what another temperature or a truncated law gives would be the gradient of another policy.
+    static let sampling = SamplingOptions(temperature: 1)
+
+    func run(_ loop: isolated LearningLoop, _ objective: any Objective, _ selector: some Selector, comparesWithReference: Bool) async throws {
+        let base = try await loop.start()
+        let problems = try loop.environment.problems(in: .train)
+        var training = OnlineTraining(from: base, objective, iterations: iterations)
+        (training.epochs, training.batches, training.keepEvery) = (epochs, batches, keepEvery)
+        training.reference = comparesWithReference ? base : nil
+        var (policy, next) = (base, 0)
+        for n in 1...iterations {
+            var rollouts: [Rollout] = []
+            for attempt in 0...resamples {
+                let count = min(problems.count, problemsPerIteration)
+                let chosen = (0..<count).map { problems[(next + $0) % problems.count] }
+                next += count
+                rollouts += try await loop.sample(chosen, samples: samplesPerProblem, from: policy, iteration: n, phase: attempt == 0 ? "attempt" : "attempt-\(attempt + 1)", Self.sampling)
+                if rollouts.lastTurns().grouped().count(where: { Set($0.compactMap(truncation.reward)).count > 1 }) >= count { break }
+            }
+            policy = try loop.advance(training, iteration: n, on: rollouts, selector)
+            if n == iterations || (measureEvery > 0 && n % measureEvery == 0) { try await loop.evaluate(policy, iteration: n) }
+        }
+        try await loop.finish(base, policy, iteration: iterations)
+    }
+
+    func workload(problems: Int) -> Workload {
+        Workload(iterations: iterations, problems: min(problems, problemsPerIteration), samples: samplesPerProblem, cap: samplesPerProblem, training: .steps(iterations * epochs * batches))
+    }
+
+    func validate(_ check: (Bool, String, String) throws -> Void) throws {
+        try check(
+            [iterations, problemsPerIteration, samplesPerProblem, epochs, batches].allSatisfy((1...1_000_000).contains), "loop's iterations, problemsPerIteration, samplesPerProblem, epochs and batches",
+            "1 to 1000000")
+        try check([resamples, measureEvery, keepEvery].allSatisfy((0...1_000_000).contains), "loop's resamples, measureEvery and keepEvery", "0 or more")
+        try check(klWeight >= 0 && klWeight.isFinite, "loop.klWeight", "0 or more")
+    }
+}

@@ -1,0 +1,77 @@
+import Tasks
+import Tensors
+import Training
+
+/// What becomes of completions that were cut off by their length in a policy gradient.
+public enum Truncation: String, Sendable, Codable, CaseIterable {
+    /// They are neither trained nor compared with.
+    case mask
+    /// They take part, with a reward of 0 at most.
+    case penalise
+}
+
+/// Every judged rollout, weighted by its reward relative to others; what the verifier could not judge takes no part.
+///
+/// A group whose rewards are all equal tells nothing and is left out, where rewards are compared within it.
+/// Sources: Shao et al. 2024, arXiv:2402.03300 (group); Ahmadian et al. 2024, arXiv:2402.14740 (the others of the group); Williams 1992 (all).
+public struct RelativeRewards: Selector, Codable, Equatable {
+    /// What a reward is compared with.
+    public enum Baseline: Sendable, Codable, Equatable {
+        /// The rewards of its problem's rollouts.
+        case group(AdvantageScale)
+        /// The mean of all rollouts.
+        case batch
+        /// Nothing.
+        case none
+    }
+
+    public var baseline: Baseline
+    /// β of the reward `r - β Σ (log-probability - reference's)`; above 0 examples need the reference's.
+    public var klWeight = 0.0
+    public var truncation = Truncation.mask
+
+    public init(_ baseline: Baseline = .group(.group), klWeight: Double = 0, truncation: Truncation = .mask) {
+        (self.baseline, self.klWeight, self.truncation) = (baseline, klWeight, truncation)
+    }
+
+    public var trainsAsSampled: Bool { true }
+    public var comparesFirst: Bool { klWeight > 0 }
+
+    public func examples(from groups: [[Rollout]], using key: RandomKey, _ make: (Rollout) -> Example?) -> [Example] {
+        let judged = groups.map { group in
+            group.compactMap { rollout -> (example: Example, reward: Double)? in
+                guard let reward = truncation.reward(of: rollout), let example = make(rollout) else { return nil }
+                return (example, reward - (klWeight > 0 ? klWeight * Self.divergence(example) : 0))
+            }
+        }
+        let rewards = judged.map { $0.map(\.reward) }, all = rewards.flatMap(\.self), mean = all.reduce(0, +) / Double(max(1, all.count))
+        let advantages: [[Double]] =
+            switch baseline {
+            case .group(let scale): groupAdvantages(rewards, dividedBy: scale)
+            case .batch: rewards.map { $0.map { $0 - mean } }
+            case .none: rewards
+            }
+        return zip(judged, advantages).flatMap { group, advantages -> [Example] in
+            if case .group = baseline, advantages.allSatisfy({ $0 == 0 }) { return [] }
+            return zip(group, advantages).map { member, advantage in
+                var example = member.example
+                example.advantage = Float(advantage)
+                return example
+            }
+        }
+    }
+
+    /// Σ (log-probability - reference's) over the completion: what its divergence from the reference is estimated by (k1).
+    static func divergence(_ example: Example) -> Double {
+        zip(example.behaviorLogProbabilities ?? [], example.referenceLogProbabilities ?? []).reduce(0) { $0 + Double($1.0) - Double($1.1) }
+    }
+}
+
+extension Truncation {
+    /// nil: it takes no part.
+    func reward(of rollout: Rollout) -> Double? {
+        guard let verdict = rollout.verdict, verdict.outcome != .unknown else { return nil }
+        guard rollout.finishReason == .length || verdict.outcome == .cutOff else { return verdict.reward }
+        return self == .mask ? nil : min(0, verdict.reward)
+    }
+}

@@ -1,0 +1,95 @@
+import Sampling
+import Tasks
+import Training
+
+/// Learning from right and wrong completions alike: k of each problem are sampled and judged, and a loss makes right ones likelier and wrong ones less likely.
+///
+/// Every iteration starts from the policy before it, which is also the reference where the loss has one. Sources: Welleck et al. 2019, arXiv:1908.04319
+/// (unlikelihood); Rafailov et al. 2023, arXiv:2305.18290 (DPO); Ethayarajh et al. 2024, arXiv:2402.01306 (KTO); Yuan et al. 2023, arXiv:2304.05302 (RRHF);
+/// the others as in `PreferenceLoss`.
+public struct VerdictContrast: Recipe {
+    public static let name = "contrast"
+
+    public enum Loss: String, Sendable, Codable, CaseIterable {
+        case unlikelihood, dpo, ipo, conservative, simpo, orpo, slic, kto, rrhf
+    }
+
+    public var loss = Loss.dpo
+    public var iterations = 2
+    public var samplesPerProblem = 8
+    /// Pairs of a problem, or completions of each kind; 0: all.
+    public var cap = 4
+    public var sampling = SamplingOptions(temperature: 1)
+    public var epochs = 1
+    /// How strongly a loss holds to the reference, or tells answers apart.
+    public var beta = 0.1
+    /// What unlikelihood counts beside likelihood, or what the likelihood of right answers counts beside a loss over pairs; DPO may make both answers of a
+    /// pair less likely without it.
+    public var weight = 0.5
+    /// Problems of an iteration, taken in turn from the training part; 0: all of them every time.
+    public var problemsPerIteration = 0
+
+    public init() {}
+
+    public func run(_ loop: isolated LearningLoop) async throws {
+        let base = try await loop.start()
+        let problems = try loop.environment.problems(in: .train)
+        var policy = base
+        for n in 1...max(1, iterations) {
+            let rollouts = try await loop.sample(
+                problems.window(n, of: problemsPerIteration), samples: samplesPerProblem, from: policy, iteration: n, phase: "attempt", sampling).lastTurns()
+            let examples = try loop.examples(from: rollouts, selector, iteration: n, reference: needsReference ? policy : nil)
+            policy = try await loop.train(on: examples, objective, from: policy, iteration: n, epochs: epochs)
+            try await loop.evaluate(policy, iteration: n)
+        }
+        try await loop.finish(base, policy, iteration: max(1, iterations))
+    }
+
+    private var selector: any Selector {
+        let cap = cap > 0 ? cap : nil
+        return switch loss {
+        case .unlikelihood: RightAndWrong(cap: cap)
+        case .kto: RightAndWrong(cap: cap, sparesBeginnings: false, mismatches: true)
+        case .rrhf: RankedCompletions()
+        case .dpo, .ipo, .conservative, .simpo, .orpo, .slic: VerdictPairs(cap: cap)
+        }
+    }
+
+    private var needsReference: Bool { loss == .kto || preference?.needsReference == true }
+
+    private var preference: PreferenceLoss? {
+        switch loss {
+        case .unlikelihood, .kto, .rrhf: nil
+        case .dpo: .dpo(beta: beta)
+        case .ipo: .ipo(beta: beta)
+        case .conservative: .conservativeDPO(beta: beta, noise: 0.1)
+        case .simpo: .simpo(beta: beta, gamma: 0.5)
+        case .orpo: .orpo(beta: beta)
+        case .slic: .slic(delta: 1, lambda: weight)
+        }
+    }
+
+    private var objective: any Objective {
+        switch loss {
+        case .unlikelihood: Unlikelihood(weight: weight)
+        case .kto: KTO(beta: beta)
+        case .rrhf: RRHF()
+        case .dpo, .ipo, .conservative, .simpo, .orpo, .slic: PreferenceObjective(preference!, likelihood: needsReference ? weight : 0)
+        }
+    }
+
+    public func sampling(of phase: String) -> SamplingOptions { phase == "attempt" ? sampling : .greedy }
+
+    public func workload(problems: Int) -> Workload {
+        let window = problemsPerIteration > 0 ? min(problems, problemsPerIteration) : problems
+        return Workload(iterations: iterations, problems: window, samples: samplesPerProblem, cap: 2 * (cap > 0 ? cap : samplesPerProblem), training: .epochs(epochs))
+    }
+
+    public func validate(_ check: (Bool, String, String) throws -> Void) throws {
+        try check([iterations, samplesPerProblem, epochs].allSatisfy((1...1_000_000).contains), "iterations, samplesPerProblem and epochs", "1 to 1000000")
+        try check(samplesPerProblem > 1, "samplesPerProblem", "2 or more: there must be something to compare")
+        try check(cap >= 0 && problemsPerIteration >= 0, "cap and problemsPerIteration", "0 (all) or more")
+        try check(beta > 0 && beta.isFinite && weight >= 0 && weight.isFinite, "beta and weight", "above 0, and 0 or more")
+        try sampling.validate("sampling", check)
+    }
+}

@@ -1,0 +1,44 @@
+import Foundation
+
+/// A regular expression that gives up instead of hanging: a text may be long, and a pattern may backtrack without end.
+///
+/// Patterns are ICU's. Steps are counted, not seconds, so the same text always ends the same.
+struct BoundedPattern: Sendable {
+    enum Finding: Equatable {
+        case found, notFound
+        /// The pattern ran out of steps or of stack, or the text is too long.
+        case gaveUp(String)
+    }
+    /// UTF-16 units.
+    static let longest = 65536
+    /// Reports of progress, one for 10000 steps of the matcher.
+    private static let budget = 1000
+
+    let text: String
+    private let expression: NSRegularExpression
+
+    /// - Parameter whole: the pattern must match the whole text, not a part.
+    /// - Returns: `nil` for what is no regular expression.
+    init?(_ text: String, whole: Bool = false) {
+        guard let pattern = try? NSRegularExpression(pattern: text) else { return nil }
+        self.text = text
+        guard let expression = whole ? try? NSRegularExpression(pattern: "\\A(?:\(text))\\z") : pattern else { return nil }
+        self.expression = expression
+    }
+
+    func find(in text: String) -> Finding {
+        guard text.utf16.count <= Self.longest else { return .gaveUp("the text has more than \(Self.longest) UTF-16 units") }
+        var finding = Finding.notFound
+        var steps = 0
+        expression.enumerateMatches(in: text, options: .reportProgress, range: NSRange(text.startIndex..., in: text)) { match, flags, stop in
+            steps += 1
+            if match != nil {
+                finding = .found
+            } else if flags.contains(.internalError) || steps > Self.budget {
+                finding = .gaveUp("the pattern '\(shortened(self.text))' backtracks too long")
+            }
+            if finding != .notFound { stop.pointee = true }
+        }
+        return finding
+    }
+}

@@ -1,0 +1,47 @@
+/// Reads which of a few labels a completion names (positive or negative, yes or no), and compares it with the problem's.
+///
+/// The label is what stands behind the last "answer is" or "answer:"; else what the text begins with ("Yes, because …"); else the one label of the
+/// last line, or of the whole text. A label behind "not" is not named. Two labels are unreadable.
+public struct LabelVerifier: Verifier {
+    public let name = "label"
+    public let labels: [String]
+    /// Per label, the ways of saying it, as words in lower case: the label first, then its verbalizers.
+    private let sayings: [[[String]]]
+
+    /// - Parameters:
+    ///   - labels: the possible answers.
+    ///   - verbalizers: other words for a label, such as `["positive": ["great", "good"]]`.
+    public init(_ labels: [String], verbalizers: [String: [String]] = [:]) {
+        precondition(labels.count > 1 && verbalizers.keys.allSatisfy(labels.contains), "labels \(labels) with words for \(verbalizers.keys.sorted())")
+        self.labels = labels
+        sayings = labels.map { label in ([label] + (verbalizers[label] ?? [])).map { Splitting.words(of: $0.lowercased()) }.filter { !$0.isEmpty } }
+    }
+
+    public func judge(_ rollouts: [Rollout]) async -> [Judgement] {
+        rollouts.map { rollout in
+            guard let expected = rollout.problem.answer, labels.contains(expected) else {
+                return .failed(reason: "problem '\(rollout.problem.id)' has none of the labels \(labels.joined(separator: ", ")) as its answer")
+            }
+            if let cutOff = rollout.cutOff { return .judged(cutOff) }
+            let named = read(rollout.text)
+            guard named.count == 1 else {
+                let problem = named.isEmpty ? "no label" : named.map { labels[$0] }.joined(separator: " and ")
+                return .judged(Verdict(.unreadable, evidence: "\(problem) in '\(shortened(rollout.text.suffix(60)))', expected \(expected)"))
+            }
+            return .judged(Verdict(labels[named[0]] == expected ? .right : .wrong, evidence: "read \(labels[named[0]]), expected \(expected)"))
+        }
+    }
+
+    /// The labels named, in their order.
+    private func read(_ text: String) -> [Int] {
+        let statement = AnswerStatement.last(in: text)
+        let said = statement ?? text[...]
+        let opening = Splitting.words(of: said.drop(while: \.isWhitespace).prefix { !",.;:!\n".contains($0) }.lowercased())
+        if let index = labels.indices.first(where: { sayings[$0].contains(opening) }) { return [index] }
+        if let statement { return named(in: AnswerStatement.firstSentence(of: statement)) }
+        let ofLine = named(in: text.split(whereSeparator: \.isNewline).last { !$0.allSatisfy(\.isWhitespace) } ?? "")
+        return ofLine.isEmpty ? named(in: said) : ofLine
+    }
+
+    private func named(in text: Substring) -> [Int] { AnswerStatement.named(sayings, in: Splitting.words(of: text.lowercased())) }
+}

@@ -1,0 +1,105 @@
+import Tensors
+
+/// Right answers up and wrong ones down, each by itself, relative to a reference: `1 - σ(β(r - z))` of a right answer and `1 - σ(β(z - r))` of a wrong one, where
+/// r is the answer's log-probability less the reference's, and z the mean of that over answers to other prompts, at least 0.
+///
+/// An example with a negative advantage is wrong. What is put beside its prompt for z is its `mismatch`; without any z is 0. Source: Ethayarajh et al. 2024,
+/// arXiv:2402.01306, equation 8.
+public struct KTO: Objective, Codable, Equatable {
+    public var beta: Double
+    public var rightWeight, wrongWeight: Double
+    /// z, as `prepared` finds it.
+    public var divergence = 0.0
+
+    public init(beta: Double = 0.1, rightWeight: Double = 1, wrongWeight: Double = 1) {
+        (self.beta, self.rightWeight, self.wrongWeight) = (beta, rightWeight, wrongWeight)
+    }
+
+    public func prepared(for examples: [Example], _ score: ([Example]) -> [[RowLaw]]) -> any Objective {
+        let mismatched = examples.compactMap(\.mismatch).map(\.example)
+        guard !mismatched.isEmpty else { return self }
+        var result = self
+        let sums = score(mismatched).map { $0.reduce(0) { $0 + Double($1.logProbability) } }
+        result.divergence = Self.divergence(policy: sums, reference: mismatched.map(\.referenceSum))
+        return result
+    }
+
+    /// max(0, mean of the differences).
+    public static func divergence(policy: [Double], reference: [Double]) -> Double {
+        max(0, zip(policy, reference).reduce(0) { $0 + $1.0 - $1.1 } / Double(max(1, policy.count)))
+    }
+
+    public func counts(_ examples: [Example]) -> [TermCount] { [TermCount("kto", Double(examples.count)), TermCount("divergence", Double(examples.count))] }
+
+    public func sums(_ example: Example, _ laws: [RowLaw]) -> [TermSum] {
+        let r = Dual.variable(laws.reduce(0) { $0 + Double($1.logProbability) }, 0) - example.referenceSum
+        let loss = example.isWrong ? wrongWeight * (1 - (beta * (divergence - r)).sigmoid) : rightWeight * (1 - (beta * (r - divergence)).sigmoid)
+        return [
+            TermSum("kto", sum: Double(example.weight) * loss.value, logProbabilityGradients: laws.map { _ in example.weight * Float(loss.slopes[0]) }),
+            .shown("divergence", divergence, tokens: laws.count),
+        ]
+    }
+}
+
+/// What has to be forgotten becomes unlikely: `-2/β ln σ(-β(log-probability - reference's))`. Source: Zhang et al. 2024, arXiv:2404.05868, equation 3.
+public struct NegativePreference: Objective, Codable, Equatable {
+    public var beta: Double
+
+    public init(beta: Double = 0.1) { self.beta = beta }
+
+    public func counts(_ examples: [Example]) -> [TermCount] { [TermCount("npo", Double(examples.count))] }
+
+    public func sums(_ example: Example, _ laws: [RowLaw]) -> [TermSum] {
+        let r = Dual.variable(laws.reduce(0) { $0 + Double($1.logProbability) }, 0) - example.referenceSum, loss = -(2 / beta) * (-(beta * r)).logSigmoid
+        return [TermSum("npo", sum: loss.value, logProbabilityGradients: laws.map { _ in Float(loss.slopes[0]) })]
+    }
+}
+
+/// Answers to one prompt in the order of their rewards: `max(0, pⱼ - pᵢ)` for every pair in which i has the higher reward, with p the mean log-probability of a token, less
+/// the log-probability of the best answer.
+///
+/// Examples of one prompt lie together, their rewards as advantages. Source: Yuan et al. 2023, arXiv:2304.05302, equations 2 to 4.
+public struct RRHF: Objective, Codable, Equatable {
+    /// What the best answer's likelihood counts beside the order.
+    public var likelihood: Double
+
+    public init(likelihood: Double = 1) { self.likelihood = likelihood }
+
+    public func groups(_ examples: [Example]) -> [Range<Int>] {
+        var groups: [Range<Int>] = []
+        for index in examples.indices {
+            if let last = groups.last, examples[last.lowerBound].promptTokens == examples[index].promptTokens {
+                groups[groups.count - 1] = last.lowerBound..<index + 1
+            } else {
+                groups.append(index..<index + 1)
+            }
+        }
+        return groups
+    }
+
+    public func counts(_ examples: [Example]) -> [TermCount] {
+        let count = Double(groups(examples).count)
+        return [TermCount("rank", count), TermCount("nll", count)]
+    }
+
+    public func sums(_ group: ArraySlice<Example>, _ laws: [[RowLaw]]) -> [[TermSum]] {
+        let rewards = group.map { example in
+            guard let reward = example.advantage else { preconditionFailure("an example that is ranked has no reward as its advantage") }
+            return reward
+        }
+        let sums = laws.map { $0.reduce(0) { $0 + Double($1.logProbability) } }, means = zip(sums, laws).map { $0 / Double(max(1, $1.count)) }
+        var (losses, slopes) = ([Double](repeating: 0, count: laws.count), [Double](repeating: 0, count: laws.count))
+        for i in rewards.indices {
+            for j in rewards.indices where rewards[i] > rewards[j] && means[j] > means[i] {
+                losses[j] += means[j] - means[i]
+                slopes[j] += 1 / Double(laws[j].count)
+                slopes[i] -= 1 / Double(laws[i].count)
+            }
+        }
+        let best = rewards.indices.reduce(0) { rewards[$1] > rewards[$0] ? $1 : $0 }
+        return laws.indices.map { index in
+            [TermSum("rank", sum: losses[index], logProbabilityGradients: laws[index].map { _ in Float(slopes[index]) })]
+                + (index == best ? [TermSum("nll", weight: likelihood, sum: -sums[index], logProbabilityGradients: laws[index].map { _ in -1 })] : [])
+        }
+    }
+}

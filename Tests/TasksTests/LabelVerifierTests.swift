@@ -1,0 +1,66 @@
+import Sampling
+import Tasks
+import Testing
+
+@Suite("Labels")
+struct LabelVerifierTests {
+    private let yesNo = LabelVerifier(["yes", "no"])
+    private let sentiment = LabelVerifier(["negative", "positive"], verbalizers: ["positive": ["great", "very good"], "negative": ["terrible"]])
+
+    private func problem(_ answer: String?) -> Problem { Problem(id: "q", question: "?", answer: answer) }
+
+    @Test(
+        "a label is read from the statement, the beginning or the only mention",
+        arguments: [
+            ("yes", "yes"), (" Yes.", "yes"), ("NO", "no"), ("Yes, because there is no other way.", "yes"), ("There is no other way. So the answer is yes.", "yes"),
+            ("The answer is yes. No more.", "yes"),
+            ("Answer: no", "no"), ("The answer is yes.\nWait. The answer is no.", "no"), ("I would say\nyes", "yes"), ("It has no end.\nYes", "yes"),
+            ("**Answer:** No", "no"),
+        ])
+    func yesOrNo(text: String, label: String) async throws {
+        #expect(try await verdict(yesNo, problem(label), text).outcome == .right)
+        #expect(try await verdict(yesNo, problem(label == "yes" ? "no" : "yes"), text).outcome == .wrong)
+    }
+
+    @Test(
+        "verbalizers say a label",
+        arguments: [
+            ("great", "positive"), ("It is very good", "positive"), ("terrible!", "negative"),
+            ("a terrible, terrible film", "negative"), ("Positive", "positive"),
+        ])
+    func verbalizers(text: String, label: String) async throws {
+        #expect(try await verdict(sentiment, problem(label), text).outcome == .right)
+    }
+
+    @Test(
+        "no label, two of them, or a denied one is unreadable",
+        arguments: [
+            "", "maybe", "positive or negative", "neither positive nor negative", "not positive", "It isn't great", "negatively", "very", "positivenegative",
+            "The answer is negative or great",
+        ])
+    func unreadable(text: String) async throws {
+        #expect(try await verdict(sentiment, problem("positive"), text).outcome == .unreadable)
+    }
+
+    @Test("a longer label is not also the shorter one in it")
+    func nested() async throws {
+        let verifier = LabelVerifier(["entailment", "not entailment"])
+        #expect(try await verdict(verifier, problem("not entailment"), "I think this is not entailment here").outcome == .right)
+        #expect(try await verdict(verifier, problem("entailment"), "I think this is entailment here").outcome == .right)
+    }
+
+    @Test("cut off is cut off, and a gold answer that is no label is not judged; evidence names both")
+    func others() async throws {
+        #expect(try await verdict(yesNo, problem("yes"), "yes", finish: .length).outcome == .cutOff)
+        #expect(try await verdict(yesNo, problem("yes"), "no").evidence == "read no, expected yes")
+        for answer in [nil, "1", "Yes"] {
+            #expect(
+                await yesNo.judge([
+                    rollout(
+                        problem(answer),
+                        "yes")
+                ]) == [.failed(reason: "problem 'q' has none of the labels yes, no as its answer")])
+        }
+        #expect(try await verdict(yesNo, problem("yes"), String(repeating: "yes no ", count: 20000)).outcome == .unreadable)
+    }
+}
