@@ -102,7 +102,7 @@ final class EngineWork {
     /// One trainer for each kind of work: its moments are there from the second step on.
     private func trainer(_ name: String, _ objective: any Objective, learningRate: Double = 1e-5, sharing: Bool = true, activations: ActivationFormat = .float32) -> Trainer {
         if let trainer = trainers[name] { return trainer }
-        let options = TrainerOptions(optimizer: AdamWOptions(learningRate: learningRate), sharesPrefixes: sharing, activations: activations)
+        let options = TrainerOptions(optimizer: OptimizerOptions(learningRate: learningRate), sharesPrefixes: sharing, activations: activations)
         let isCoded = model.transformer.parameters.parameters.contains { $0.format != .float32 }
         let trainer = Trainer(isCoded ? model.transformer.copy(expanding: true) : model.transformer, objective: objective, options: options, totalSteps: 1000)
         trainers[name] = trainer
@@ -129,7 +129,7 @@ final class EngineWork {
                 maxPositionEmbeddings: 2048, tieWordEmbeddings: true)
             let decoder = Transformer(configuration, on: model.transformer.backend)
             decoder.initialize(key)
-            trainers[name] = Trainer(decoder, objective: NegativeLogLikelihood(), options: TrainerOptions(optimizer: AdamWOptions(learningRate: 1e-5)), totalSteps: 1000)
+            trainers[name] = Trainer(decoder, objective: NegativeLogLikelihood(), options: TrainerOptions(optimizer: OptimizerOptions(learningRate: 1e-5)), totalSteps: 1000)
         }
         let examples = (0..<batch).map { index in
             let ids = key.folding(index).permutation(vocabulary).prefix(length).map { Int32($0) }

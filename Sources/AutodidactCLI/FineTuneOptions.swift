@@ -36,6 +36,8 @@ struct FineTuneOptions: ParsableArguments {
     @Option(name: .customLong("learning-rate"), help: "When left out 5e-5 for all weights, 2e-4 for an adapter and 5e-3 for a soft prompt; of preferences a tenth.")
     var learningRate: Double?
 
+    @OptionGroup var update: UpdateOptions
+
     @Option(name: .customLong("max-tokens"), help: "Longer texts are cut.")
     var maxTokens: Int = 256
 
@@ -88,9 +90,11 @@ struct FineTuneOptions: ParsableArguments {
         defer { removeIfEmpty(output) }
         let stop = StopSignal(abandon: { [output] in removeIfEmpty(output) })
         let usualRate = switch kind { case nil: 5e-5; case .softPrompt: 5e-3; case .lora, .bottleneck: 2e-4 }
-        var optimizer = AdamWOptions(learningRate: learningRate ?? usualRate * rateShare, weightDecay: kind == .softPrompt ? 0 : 0.01)
+        let usual = OptimizerOptions(learningRate: usualRate * rateShare, weightDecay: kind == .softPrompt ? 0 : 0.01)
+        var optimizer = update.optimizer.map { usual.with($0) } ?? usual
+        if let learningRate { optimizer.learningRate = learningRate }
         if kind != nil { optimizer.groups = [ParameterGroup(patterns: model.transformer.adapterPatterns), ParameterGroup(patterns: [], learningRateScale: 0)] }
-        var tuning = FineTuning(trainer: TrainerOptions(optimizer: optimizer, schedule: Schedule(.linear), microBatchTokens: microBatchTokens))
+        var tuning = FineTuning(trainer: TrainerOptions(optimizer: optimizer, schedule: Schedule(update.schedule ?? .linear), microBatchTokens: microBatchTokens))
         (tuning.epochs, tuning.batch, tuning.seed) = (epochs, batch, seed)
 
         let limit = min(maxTokens, model.transformer.configuration.maxPositionEmbeddings), full = examples(0).count { $0.tokenCount >= limit }
@@ -120,8 +124,7 @@ struct FineTuneOptions: ParsableArguments {
         if stop.isRequested { throw ExitCode(130) }
     }
 
-    private func trainedCount(_ model: Transformer, _ options: AdamWOptions) -> Int {
-        let optimizer = AdamW(options, for: model.parameters)
-        return model.parameters.parameters.filter(optimizer.trains).reduce(0) { $0 + $1.shape.reduce(1, *) }
+    private func trainedCount(_ model: Transformer, _ options: OptimizerOptions) -> Int {
+        model.parameters.parameters.filter(options.trains).reduce(0) { $0 + $1.shape.reduce(1, *) }
     }
 }

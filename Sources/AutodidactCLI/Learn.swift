@@ -60,6 +60,8 @@ struct Learn: AsyncParsableCommand {
     @Option(name: .customLong("learning-rate"), help: "The highest learning rate.")
     var learningRate: Double?
 
+    @OptionGroup var update: UpdateOptions
+
     @Option(name: .customLong("batch-size"), help: "Examples per optimizer step.")
     var batchSize: Int?
 
@@ -165,7 +167,7 @@ struct Learn: AsyncParsableCommand {
         let given: [(String, Bool)] = [
             ("model", model != nil), ("task", task != nil), ("task-option", !taskOptions.isEmpty), ("try-prompt", !prompts.isEmpty), ("recipe", recipe != nil), ("config", config != nil),
             ("output", output != nil), ("iterations", iterations != nil), ("samples", samples != nil), ("steps", steps != nil), ("epochs", epochs != nil),
-            ("rationalisation", rationalisation != nil), ("learning-rate", learningRate != nil), ("batch-size", batchSize != nil), ("temperature", temperature != nil),
+            ("rationalisation", rationalisation != nil), ("learning-rate", learningRate != nil), ("optimizer", update.optimizer != nil), ("schedule", update.schedule != nil), ("batch-size", batchSize != nil), ("temperature", temperature != nil),
             ("rollout-precision", rolloutPrecision != nil), ("activations", activations != nil),
             ("problems", problems != nil), ("start-from", startFrom != nil), ("dev-limit", devLimit != nil), ("test-limit", testLimit != nil), ("seed", seed != nil), ("verifier", verifier != nil), ("shuffle-answers", shuffleAnswers), ("dry-run", dryRun),
         ]
@@ -206,6 +208,8 @@ struct Learn: AsyncParsableCommand {
         try positive(problems, "problems")
         if let temperature { do { try SamplingOptions(temperature: temperature).validate() } catch { throw ValidationError("\(error)") } }
         if let devLimit, devLimit < 0 { throw ValidationError("--dev-limit \(devLimit): must be 0 (all) or more.") }
+        if let kind = update.optimizer { plan.options.trainer.optimizer = plan.options.trainer.optimizer.with(kind) }
+        if let shape = update.schedule { plan.options.trainer.schedule = plan.options.trainer.schedule.with(shape) }
         if let learningRate {
             guard learningRate > 0, learningRate.isFinite else { throw ValidationError("--learning-rate \(learningRate): must be above 0.") }
             plan.options.trainer.optimizer.learningRate = learningRate

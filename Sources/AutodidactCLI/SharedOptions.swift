@@ -14,6 +14,18 @@ struct EngineOptions: ParsableArguments {
     func backend() throws -> CPUBackend { try CPUBackend(threads: threads) }
 }
 
+extension OptimizerOptions.Kind: ExpressibleByArgument {}
+extension Schedule.Shape: ExpressibleByArgument {}
+
+/// How weights change.
+struct UpdateOptions: ParsableArguments {
+    @Option(help: "adamw when left out. Most others need another --learning-rate: lion a tenth of AdamW's, sgd a hundred times it, muon about 0.02; adafactor_relative finds its own, which the rate multiplies.")
+    var optimizer: OptimizerOptions.Kind?
+
+    @Option(help: "How the learning rate falls after its warm-up. noam is the rate itself, which --learning-rate multiplies.")
+    var schedule: Schedule.Shape?
+}
+
 extension Precision: ExpressibleByArgument {}
 extension ActivationFormat: ExpressibleByArgument {}
 

@@ -70,7 +70,9 @@ public struct JobEstimate: Sendable {
         let longest = min(Double(model.transformer.configuration.maxPositionEmbeddings), probe.promptLength + Double(environment.maxTokens))
         let cache = Int(Double(options.maxSequences) * longest)
         let tensors = max(
-            memory.bytesToTrain(microBatchTokens: min(options.trainer.microBatchTokens, batchTokens), startingWeights: true, runner: options.trainer.runner, activations: options.trainer.activations),
+            memory.bytesToTrain(
+                microBatchTokens: min(options.trainer.microBatchTokens, batchTokens), optimizer: options.trainer.optimizer, startingWeights: true, runner: options.trainer.runner,
+                activations: options.trainer.activations),
             memory.storedWeightBytes + memory.weightBytes + (options.rolloutPrecision == .float32 ? 0 : memory.weightBytes / 2) + cache * memory.cacheBytesPerToken)
         // Batches of many sizes leave the allocator with blocks that fit nothing else; the record, the tokenizer and the program take the rest.
         peakBytes = tensors + tensors / 10 + Allocator.spareBytes + (48 << 20)

@@ -90,12 +90,12 @@ extension LearningLoop {
 
     // MARK: Training
 
-    /// One epoch is every example once (or every group that the objective judges together), in an order of its own; the worked examples, where there are
-    /// any, are mixed in.
+    /// One epoch is every example once (or every group that the objective judges together), in an order of its own; worked examples, where there are
+    /// any and the objective takes plain texts, are mixed in.
     public func train(
         on examples: [Example], _ objective: any Objective, from policy: PolicyVersion, iteration: Int, epochs: Int
     ) async throws -> PolicyVersion {
-        let count = objective.groups(examples).count + workedExamples.count
+        let count = objective.groups(examples).count + (objective.trainsPlainText ? workedExamples.count : 0)
         return try await train(on: examples, objective, from: policy, iteration: iteration, steps: (count * epochs + options.batchSize - 1) / options.batchSize)
     }
 
@@ -106,7 +106,7 @@ extension LearningLoop {
             report(.note("iteration \(iteration): nothing was selected, so nothing is trained"))
             return policy
         }
-        return try train(TrainingKey(iteration: iteration, phase: phase), on: try examples + workedExamples.map(example), objective, from: policy, steps: steps)
+        return try train(TrainingKey(iteration: iteration, phase: phase), on: try examples + (objective.trainsPlainText ? workedExamples.map(example) : []), objective, from: policy, steps: steps)
     }
 
     func train(

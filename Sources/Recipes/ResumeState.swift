@@ -10,42 +10,60 @@ import Training
 struct ResumeState {
     let path: String
 
+    private static let kinds = ["first", "second", "third"]
+
     func save(_ trainer: Trainer, training: TrainingKey, start: String) throws {
-        let parameters = trainer.decoder.parameters.parameters.filter { trainer.optimizer.trains($0) }
+        let optimizer = trainer.optimizer, all = trainer.decoder.parameters, trained = all.parameters.filter { optimizer.trains($0) }
+        let moments = zip(Self.kinds, optimizer.moments).map { kind, moment in (kind: kind, moment: moment, parameters: trained.filter { moment.trains($0) }) }
         // Plug-ins in declared order, their values in order of name.
-        let kept = trainer.plugins.flatMap { plugin in plugin.state.sorted { $0.key < $1.key }.map { ("plugin.\(plugin.name).\($0.key)", $0.value) } }
-            + (trainer.critic?.state.sorted { $0.key < $1.key }.map { ("critic.\($0.key)", $0.value) } ?? [])
-        let names = ["parameter", "first", "second"].flatMap { kind in parameters.map { ("\(kind).\($0.name)", DType.f32, $0.shape) } }
+        let kept = optimizer.state.sorted { $0.key < $1.key }.map { ("optimizer.\($0.key)", $0.value) }
+            + trainer.plugins.flatMap { plugin in plugin.state.sorted { $0.key < $1.key }.map { ("plugin.\(plugin.name).\($0.key)", OptimizerState.floats($0.value)) } }
+            + (trainer.critic?.state.sorted { $0.key < $1.key }.map { ("critic.\($0.key)", OptimizerState.floats($0.value)) } ?? [])
         let writer = try SafetensorsWriter(
-            path: path, tensors: names + kept.map { ($0.0, .f32, [$0.1.count]) },
-            metadata: ["iteration": "\(training.iteration)", "phase": training.phase, "step": "\(trainer.optimizer.steps)", "start": start])
-        for parameter in parameters { try writer.append(trainer.decoder.parameters.read(parameter)) }
-        for moments in trainer.optimizer.moments { for parameter in parameters { try writer.append(moments.read(parameter)) } }
-        for (_, values) in kept { try writer.append(values) }
+            path: path,
+            tensors: trained.map { ("parameter.\($0.name)", .f32, $0.shape) } + moments.flatMap { entry in entry.parameters.map { ("\(entry.kind).\($0.name)", .f32, $0.shape) } }
+                + kept.map { name, state in
+                    switch state {
+                    case .floats(let values): (name, .f32, [values.count])
+                    case .bytes(let bytes): (name, .u8, [bytes.count])
+                    }
+                },
+            metadata: ["iteration": "\(training.iteration)", "phase": training.phase, "step": "\(optimizer.steps)", "start": start])
+        for parameter in trained { try writer.append(all.read(parameter)) }
+        for entry in moments { for parameter in entry.parameters { try writer.append(entry.moment.read(parameter)) } }
+        for (_, state) in kept {
+            switch state {
+            case .floats(let values): try writer.append(values)
+            case .bytes(let bytes): try bytes.withUnsafeBytes { try writer.append($0) }
+            }
+        }
         try writer.finish()
     }
 
     func restore(_ trainer: Trainer, training: TrainingKey, start: String) throws {
         guard FileManager.default.fileExists(atPath: path) else { return }
-        let file = try SafetensorsFile(path: path)
+        let file = try SafetensorsFile(path: path), optimizer = trainer.optimizer
         guard file.metadata["iteration"] == "\(training.iteration)", file.metadata["phase"] == training.phase, file.metadata["start"] == start,
             let step = file.metadata["step"].flatMap({ Int($0) })
         else { return }
-        for parameter in trainer.decoder.parameters.parameters where trainer.optimizer.trains(parameter) {
+        for parameter in trainer.decoder.parameters.parameters where optimizer.trains(parameter) {
             try file.floats("parameter.\(parameter.name)").withUnsafeBufferPointer { trainer.decoder.parameters.write($0, to: parameter) }
-            for (kind, moments) in zip(["first", "second"], trainer.optimizer.moments) {
+            for (kind, moments) in zip(Self.kinds, optimizer.moments) where moments.trains(parameter) {
                 try file.floats("\(kind).\(parameter.name)").withUnsafeBufferPointer { moments.write($0, to: parameter) }
             }
         }
-        for plugin in trainer.plugins {
-            let prefix = "plugin.\(plugin.name)."
-            for tensor in file.tensors where tensor.name.hasPrefix(prefix) { plugin.state[String(tensor.name.dropFirst(prefix.count))] = try file.floats(tensor.name) }
+        func tensors(_ prefix: String) -> [(key: String, info: TensorInfo)] {
+            file.tensors.filter { $0.name.hasPrefix(prefix) }.map { (String($0.name.dropFirst(prefix.count)), $0) }
         }
+        optimizer.state = Dictionary(uniqueKeysWithValues: try tensors("optimizer.").map { key, info in
+            (key, info.dtype == .u8 ? .bytes(Array(file.bytes(info))) : .floats(try file.floats(info.name)))
+        })
+        for plugin in trainer.plugins { for (key, info) in tensors("plugin.\(plugin.name).") { plugin.state[key] = try file.floats(info.name) } }
         if let critic = trainer.critic {
-            for name in critic.state.keys { critic.state[name] = try file.floats("critic.\(name)") }
+            for (key, info) in tensors("critic.") { critic.state[key] = try file.floats(info.name) }
             critic.optimizer.resume(at: step)
         }
-        trainer.optimizer.resume(at: step)
+        optimizer.resume(at: step)
     }
 
     /// The iteration after which a training of this name and start was saved.

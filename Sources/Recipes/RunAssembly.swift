@@ -17,7 +17,7 @@ extension RunPlan {
             star.iterations = 6
             star.firstSteps = 400
             star.stepGrowth = 1.2
-            let optimizer = AdamWOptions(learningRate: 3e-3, beta2: 0.98, weightDecay: 1)
+            let optimizer = OptimizerOptions(learningRate: 3e-3, beta2: 0.98, weightDecay: 1)
             let options = LoopOptions(
                 trainer: TrainerOptions(optimizer: optimizer, schedule: Schedule(.cosine, warmupSteps: 20)), batchSize: 32, maxSequences: 256, saveEvery: 500, warmUpSteps: 1200)
             // A task file says itself what it wants; other lengths get equal shares.
@@ -31,7 +31,7 @@ extension RunPlan {
             plan.workedHints = 100
             return plan
         }
-        let optimizer = AdamWOptions(learningRate: 5e-5, weightDecay: 0)
+        let optimizer = OptimizerOptions(learningRate: 5e-5, weightDecay: 0)
         let options = LoopOptions(
             trainer: TrainerOptions(optimizer: optimizer, schedule: Schedule(.linear, warmupSteps: 5)), batchSize: 8, maxSequences: 64, saveEvery: 100, devLimit: 100)
         return RunPlan(model: model, fresh: nil, task: task, taskSettings: settings, recipe: try name.map(choice) ?? RecipeChoice(ReSTEM()), options: options)

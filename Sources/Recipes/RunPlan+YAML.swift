@@ -3,6 +3,8 @@ import ModelFiles
 import enum Architectures.BlockRunner
 import enum Tensors.ActivationFormat
 import enum Tensors.Precision
+import struct Training.OptimizerOptions
+import struct Training.Schedule
 import Yams
 
 /// A recipe file that cannot be used.
@@ -55,7 +57,11 @@ extension RunPlan {
     }
 
     /// Settings that recipes of earlier runs lack, with what was done before there was a choice.
-    private static let added = [("options.rolloutPrecision", "f32"), ("options.maximumImportanceWeight", "2"), ("options.trainer.activations", "float32")]
+    private static let added = [
+        ("options.rolloutPrecision", "f32"), ("options.maximumImportanceWeight", "2"), ("options.trainer.activations", "float32"), ("options.trainer.optimizer.kind", "adamw"),
+        ("options.trainer.optimizer.momentum", "0"), ("options.trainer.schedule.floor", "0"), ("options.trainer.schedule.cycles", "1"), ("options.trainer.schedule.power", "1"),
+        ("options.trainer.schedule.timescale", "0"), ("options.trainer.schedule.decaySteps", "0"), ("options.trainer.schedule.width", "512"),
+    ]
 
     private static func completed(_ yaml: String) throws -> String {
         func adding(_ value: String, to node: Node, at path: ArraySlice<Substring>) -> Node {
@@ -110,7 +116,14 @@ extension RunPlan {
         try check((0..<1).contains(optimizer.beta1) && (0..<1).contains(optimizer.beta2), "options.trainer.optimizer.beta1 and beta2", "at least 0 and below 1")
         try check(optimizer.epsilon > 0 && optimizer.epsilon.isFinite, "options.trainer.optimizer.epsilon", "above 0")
         try check(optimizer.maxGradientNorm >= 0 && optimizer.maxGradientNorm.isFinite, "options.trainer.optimizer.maxGradientNorm", "0 (off) or more")
-        try check(options.trainer.schedule.warmupSteps >= 0, "options.trainer.schedule.warmupSteps", "0 or more")
+        try check((0..<1).contains(optimizer.momentum), "options.trainer.optimizer.momentum", "at least 0 and below 1")
+        try check(optimizer.momentum == 0 || optimizer.kind.takesMomentum, "options.trainer.optimizer.momentum", "0 for \(optimizer.kind.rawValue), which has none")
+        let schedule = options.trainer.schedule
+        try check(schedule.warmupSteps >= 0, "options.trainer.schedule.warmupSteps", "0 or more")
+        try check((0...1).contains(schedule.floor), "options.trainer.schedule.floor", "0 to 1")
+        try check(schedule.cycles >= 1 && schedule.width >= 1, "options.trainer.schedule.cycles and width", "1 or more")
+        try check(schedule.power > 0 && schedule.power.isFinite, "options.trainer.schedule.power", "above 0")
+        try check(schedule.timescale >= 0 && schedule.decaySteps >= 0, "options.trainer.schedule.timescale and decaySteps", "0 or more")
         for group in optimizer.groups {
             try check([group.learningRateScale, group.weightDecay ?? 0].allSatisfy { $0 >= 0 && $0.isFinite }, "options.trainer.optimizer.groups", "scales and decays of 0 or more")
         }
@@ -137,7 +150,12 @@ extension RunPlan {
         } catch let error as YamlError {
             throw RecipeFileError(file: file, problem: "is not YAML: \(error)")
         }
-        let merged = try Self.merged(Self.node(of: self), given, path: "", file: file)
+        // What the file leaves out is what is usual for the rule and the shape that it names.
+        var plan = self
+        let trainer = given["options"]?["trainer"]
+        if let kind = trainer?["optimizer"]?["kind"]?.string.flatMap({ OptimizerOptions.Kind(rawValue: $0) }) { plan.options.trainer.optimizer = options.trainer.optimizer.with(kind) }
+        if let shape = trainer?["schedule"]?["shape"]?.string.flatMap({ Schedule.Shape(rawValue: $0) }) { plan.options.trainer.schedule = options.trainer.schedule.with(shape) }
+        let merged = try Self.merged(Self.node(of: plan), given, path: "", file: file)
         return try RunPlan(yaml: Yams.serialize(node: merged), file: file)
     }
 
@@ -172,6 +190,8 @@ extension RunPlan {
         case "options.rolloutPrecision": Precision.allCases.map(\.rawValue)
         case "options.trainer.activations": ActivationFormat.allCases.map(\.rawValue)
         case "options.trainer.runner": BlockRunner.allCases.map(\.rawValue)
+        case "options.trainer.optimizer.kind": OptimizerOptions.Kind.allCases.map(\.rawValue)
+        case "options.trainer.schedule.shape": Schedule.Shape.allCases.map(\.rawValue)
         default: nil
         }
     }

@@ -54,6 +54,13 @@ public struct AdamWStep: Sendable {
     }
 }
 
+/// Sixteen values of buffers that lie alike, for a rule that treats every value in the same way.
+public struct Elements {
+    public var weight, gradient: SIMD16<Float>
+    /// Of what lies beside the weights; 0 where there is no such buffer.
+    public var first = SIMD16<Float>(), second = SIMD16<Float>(), third = SIMD16<Float>()
+}
+
 /// Where tensors live and are computed: coarse kernels over opaque memory.
 ///
 /// Kernels are enqueued in order; only `read` waits. The layout of matrices and of the KV cache is the backend's own.
@@ -167,5 +174,13 @@ public protocol Backend: AnyObject {
     func headBackward(_ logits: Tensor, targets: [Int32], laws: [RowLaw], logProbabilityGradients: [Float], entropyGradients: [Float])
 
     func adamW(_ parameters: Tensor, first: Tensor, second: Tensor, gradients: Tensor, _ step: AdamWStep)
+    /// Applies a rule, on several threads at once, to every value of flat buffers that lie alike. Weights and state (at most three buffers)
+    /// become what it leaves.
+    func update(_ weights: Tensor, gradients: Tensor, state: [Tensor], _ rule: (inout Elements) -> Void)
+    /// Calls `body` for stretches of 256 rows of float32 matrices of one shape, row-major and on several threads at once; `written` is put back.
+    /// - Returns: what `body` gave, in the order of the rows.
+    func mapRows<Result>(
+        writing: [Matrix], reading: [Matrix], _ body: (_ rows: Range<Int>, _ written: inout [[Float]], _ read: [[Float]]) -> Result
+    ) -> [Result]
     func sumOfSquares(_ x: Tensor) -> Double
 }

@@ -30,25 +30,49 @@ extension CPUBackend {
     }
 
     public func writeRows(_ values: UnsafeBufferPointer<Float>, rows: Range<Int>, of matrix: Matrix) {
-        let K = matrix.inputs
-        guard let base = values.baseAddress else { return }
         precondition(matrix.format == .float32, "a matrix of \(matrix.format) is filled, not written")
         let firstPanel = rows.lowerBound / Self.lanes
         let panels = (rows.upperBound + Self.lanes - 1) / Self.lanes - firstPanel
-        chunks(panels, grain: max(1, (1 << 14) / max(1, K))) { range in
-            for panel in range {
-                let first = (firstPanel + panel) * Self.lanes
-                let target = matrix.pointer + first * K
-                let low = max(first, rows.lowerBound), high = min(first + Self.lanes, rows.upperBound)
-                if low == first, high == min(first + Self.lanes, matrix.outputs) {
-                    kernels.pack_panel(target, base + (first - rows.lowerBound) * K, K, high - low, K)
-                } else {
-                    for row in low..<high {
-                        for k in 0..<K { target[k * Self.lanes + row - first] = base[(row - rows.lowerBound) * K + k] }
+        chunks(panels, grain: max(1, (1 << 14) / max(1, matrix.inputs))) { range in
+            for panel in range { write(values, rows: rows, of: matrix, panel: firstPanel + panel) }
+        }
+    }
+
+    /// What of some rows lies in one panel.
+    private func write(_ values: UnsafeBufferPointer<Float>, rows: Range<Int>, of matrix: Matrix, panel: Int) {
+        guard let base = values.baseAddress else { return }
+        let K = matrix.inputs, first = panel * Self.lanes
+        let target = matrix.pointer + first * K
+        let low = max(first, rows.lowerBound), high = min(first + Self.lanes, rows.upperBound)
+        if low == first, high == min(first + Self.lanes, matrix.outputs) {
+            kernels.pack_panel(target, base + (first - rows.lowerBound) * K, K, high - low, K)
+        } else {
+            for row in low..<high {
+                for k in 0..<K { target[k * Self.lanes + row - first] = base[(row - rows.lowerBound) * K + k] }
+            }
+        }
+    }
+
+    public func mapRows<Result>(
+        writing: [Matrix], reading: [Matrix], _ body: (_ rows: Range<Int>, _ written: inout [[Float]], _ read: [[Float]]) -> Result
+    ) -> [Result] {
+        let matrices = writing + reading, outputs = matrices[0].outputs, stretch = 256
+        precondition(
+            matrices.allSatisfy { $0.outputs == outputs && $0.inputs == matrices[0].inputs && $0.format == .float32 }, "rows of matrices that do not lie alike")
+        var results = [Result?](repeating: nil, count: (outputs + stretch - 1) / stretch)
+        results.withUnsafeMutableBufferPointer { results in
+            pool.run(results.count) { index, _ in
+                let rows = index * stretch..<min(outputs, (index + 1) * stretch)
+                var written = writing.map { readRows(rows, of: $0) }
+                results[index] = body(rows, &written, reading.map { readRows(rows, of: $0) })
+                for (matrix, values) in zip(writing, written) {
+                    values.withUnsafeBufferPointer { values in
+                        for panel in rows.lowerBound / Self.lanes..<(rows.upperBound + Self.lanes - 1) / Self.lanes { write(values, rows: rows, of: matrix, panel: panel) }
                     }
                 }
             }
         }
+        return results.map { $0! }
     }
 
     public func readRows(_ rows: Range<Int>, of matrix: Matrix) -> [Float] {

@@ -346,6 +346,28 @@ public final class CPUBackend: Backend {
         }
     }
 
+    public func update(_ weights: Tensor, gradients: Tensor, state: [Tensor], _ rule: (inout Elements) -> Void) {
+        precondition(
+            state.count <= 3 && weights.count % Self.lanes == 0 && ([gradients] + state).allSatisfy { $0.count == weights.count },
+            "an update of \(weights.count) values with \(gradients.count) gradients and state \(state.map(\.count))")
+        let (places, slots) = (UnsafeMutableRawPointer(weights.pointer), UnsafeRawPointer(gradients.pointer))
+        let kept = state.map { UnsafeMutableRawPointer($0.pointer) }
+        chunks(weights.count / Self.lanes, grain: 1 << 10) { range in
+            for index in range {
+                let at = index * MemoryLayout<SIMD16<Float>>.stride
+                var elements = Elements(weight: places.load(fromByteOffset: at, as: SIMD16<Float>.self), gradient: slots.load(fromByteOffset: at, as: SIMD16<Float>.self))
+                if kept.count > 0 { elements.first = kept[0].load(fromByteOffset: at, as: SIMD16<Float>.self) }
+                if kept.count > 1 { elements.second = kept[1].load(fromByteOffset: at, as: SIMD16<Float>.self) }
+                if kept.count > 2 { elements.third = kept[2].load(fromByteOffset: at, as: SIMD16<Float>.self) }
+                rule(&elements)
+                places.storeBytes(of: elements.weight, toByteOffset: at, as: SIMD16<Float>.self)
+                if kept.count > 0 { kept[0].storeBytes(of: elements.first, toByteOffset: at, as: SIMD16<Float>.self) }
+                if kept.count > 1 { kept[1].storeBytes(of: elements.second, toByteOffset: at, as: SIMD16<Float>.self) }
+                if kept.count > 2 { kept[2].storeBytes(of: elements.third, toByteOffset: at, as: SIMD16<Float>.self) }
+            }
+        }
+    }
+
     public func sumOfSquares(_ x: Tensor) -> Double {
         let block = Int(ad_reduction_block)
         let blocks = (x.count + block - 1) / block

@@ -251,17 +251,25 @@ public typealias Gradients = ParameterBuffers
 /// One value for every entry of the trainable parameters, laid out as they are: gradients, or an optimizer's moments.
 public final class ParameterBuffers {
     public let parameters: ParameterSet
-    private var storages: [ObjectIdentifier: Storage] = [:]
-    private var trained: Set<ObjectIdentifier>
+    private var storages: [Storage] = []
+    private var places: [ObjectIdentifier: (storage: Storage, offset: Int)] = [:]
 
-    /// All values begin at 0. Parameters that `isTrainable` refuses are frozen; a segment that holds only frozen ones costs no memory.
+    /// All values begin at 0. Parameters that `isTrainable` refuses are frozen and cost no memory; the others of a segment lie together.
     public init(of parameters: ParameterSet, where isTrainable: (Parameter) -> Bool = { _ in true }) {
         self.parameters = parameters
-        trained = Set(parameters.parameters.filter(isTrainable).map { ObjectIdentifier($0) })
-        for parameter in parameters.parameters where trained.contains(ObjectIdentifier(parameter)) {
+        let trained = parameters.parameters.filter(isTrainable), bySegment = Dictionary(grouping: trained) { ObjectIdentifier($0.segment) }
+        for parameter in trained {
             precondition(parameter.format == .float32, "'\(parameter.name)' is held as \(parameter.format) and cannot train: train a copy that is expanded, Transformer.copy(expanding: true)")
-            let segment = ObjectIdentifier(parameter.segment)
-            if storages[segment] == nil { storages[segment] = parameters.backend.allocator.allocate(parameter.segment.count, zeroed: true) }
+        }
+        for segment in parameters.segments {
+            guard let own = bySegment[ObjectIdentifier(segment)] else { continue }
+            let storage = parameters.backend.allocator.allocate(own.reduce(0) { $0 + $1.count }, zeroed: true)
+            storages.append(storage)
+            var offset = 0
+            for parameter in own {
+                places[ObjectIdentifier(parameter)] = (storage, offset)
+                offset += parameter.count
+            }
         }
     }
 
@@ -278,16 +286,22 @@ public final class ParameterBuffers {
         deferred.removeAll()
     }
 
-    public func trains(_ parameter: Parameter) -> Bool { trained.contains(ObjectIdentifier(parameter)) }
+    public func trains(_ parameter: Parameter) -> Bool { places[ObjectIdentifier(parameter)] != nil }
 
-    func vector(_ parameter: Parameter) -> Tensor {
-        Tensor(storage: storages[ObjectIdentifier(parameter.segment)]!, offset: parameter.offset, shape: parameter.shape, backend: parameters.backend)
+    private func place(_ parameter: Parameter) -> (storage: Storage, offset: Int) {
+        guard let place = places[ObjectIdentifier(parameter)] else { preconditionFailure("'\(parameter.name)' is frozen and has no values here") }
+        return place
+    }
+
+    public func vector(_ parameter: Parameter) -> Tensor {
+        let (storage, offset) = place(parameter)
+        return Tensor(storage: storage, offset: offset, shape: parameter.shape, backend: parameters.backend)
     }
 
     /// The values of a parameter's matrix, for the backend's own calls.
     public func matrix(_ parameter: Parameter) -> Matrix {
-        Matrix(
-            storage: storages[ObjectIdentifier(parameter.segment)]!, offset: parameter.offset, outputs: parameter.shape[0], inputs: parameter.shape[1], format: .float32)
+        let (storage, offset) = place(parameter)
+        return Matrix(storage: storage, offset: offset, outputs: parameter.shape[0], inputs: parameter.shape[1], format: .float32)
     }
 
     /// The gradient in row-major order.
@@ -306,11 +320,11 @@ public final class ParameterBuffers {
         }
     }
 
-    public var byteCount: Int { storages.values.reduce(0) { $0 + $1.count * 4 } }
+    public var byteCount: Int { storages.reduce(0) { $0 + $1.count * 4 } }
 
     public func clear() {
         deferred.removeAll()
-        for storage in storages.values { parameters.backend.fill(Tensor(storage: storage, shape: [storage.count], backend: parameters.backend), with: 0) }
+        for storage in storages { parameters.backend.fill(Tensor(storage: storage, shape: [storage.count], backend: parameters.backend), with: 0) }
     }
 
     /// The Euclidean norm over all trainable parameters, summed in blocks of 4,096 in Double, in parameter order.
@@ -326,7 +340,8 @@ public final class ParameterBuffers {
     /// The stretch of the flat buffer that belongs to a parameter, padding included.
     public func flat(_ parameter: Parameter) -> Tensor {
         settle()
-        return Tensor(storage: storages[ObjectIdentifier(parameter.segment)]!, offset: parameter.offset, shape: [parameter.count], backend: parameters.backend)
+        let (storage, offset) = place(parameter)
+        return Tensor(storage: storage, offset: offset, shape: [parameter.count], backend: parameters.backend)
     }
 }
 

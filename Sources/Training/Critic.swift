@@ -5,18 +5,18 @@ import Tensors
 /// Its gradient goes on into the policy's hidden states, as in TRL. Source: Schulman et al. 2017, arXiv:1707.06347, equation 9.
 public final class Critic {
     public let parameters: ParameterSet
-    public let optimizer: AdamW
+    public let optimizer: any Optimizer
     let gradients: Gradients
     private let weight, bias: Parameter  // [1, width], [1]
 
-    init(width: Int, _ options: AdamWOptions, on backend: any Backend) {
+    init(width: Int, _ options: OptimizerOptions, on backend: any Backend) {
         var options = options
-        options.groups = []
+        (options.kind, options.groups) = (.adamW, [])
         parameters = ParameterSet(on: backend)
         weight = parameters.declare("critic.weight", 1, width)
         bias = parameters.declare("critic.bias", 1)
         parameters.allocate()
-        optimizer = AdamW(options, for: parameters)
+        optimizer = options.makeOptimizer(for: parameters)
         gradients = Gradients(of: parameters)
     }
 
@@ -52,6 +52,6 @@ public final class Critic {
     /// One step of its own, clipped by its own norm.
     func update(rate: Double) {
         let limit = optimizer.options.maxGradientNorm
-        optimizer.update(parameters, gradients, rate: rate, gradientScale: limit > 0 ? min(1, limit / (gradients.norm() + 1e-6)) : 1)
+        optimizer.update(gradients, rate: rate, gradientScale: limit > 0 ? min(1, limit / (gradients.norm() + 1e-6)) : 1)
     }
 }

@@ -5,6 +5,7 @@ import Tensors
 public struct MemoryPlan: Sendable {
     private let c: TransformerConfiguration
     private let parameterCount: Int
+    private let shapes: [(shape: [Int], isOrthogonalised: Bool)]
     /// As they lie in memory: codes, or float32.
     public let storedWeightBytes: Int
 
@@ -12,6 +13,7 @@ public struct MemoryPlan: Sendable {
     public init(_ model: Transformer) {
         c = model.configuration
         parameterCount = model.parameterCount
+        shapes = model.parameters.parameters.map { ($0.shape, Muon.orthogonalises($0)) }
         storedWeightBytes = model.parameters.byteCount
     }
 
@@ -32,15 +34,42 @@ public struct MemoryPlan: Sendable {
         2 * c.hiddenSize + 2 * c.numAttentionHeads * c.headDim + 2 * c.numKeyValueHeads * c.headDim + 2 * c.intermediateSize
     }
 
-    /// Weights, gradients and two moments; what the backward pass keeps; the widest moment of a block and of the head.
+    /// Weights, gradients and what the optimizer remembers; what the backward pass keeps; the widest moment of a block and of the head.
     ///
     /// With `startingWeights`, the weights that training began with stay beside those being trained.
-    public func bytesToTrain(microBatchTokens tokens: Int, startingWeights: Bool = false, runner: BlockRunner = .plain, activations: ActivationFormat = .float32) -> Int {
-        let state = 4 * weightBytes + (startingWeights ? storedWeightBytes : 0)
+    public func bytesToTrain(
+        microBatchTokens tokens: Int, optimizer: OptimizerOptions = OptimizerOptions(learningRate: 0), startingWeights: Bool = false, runner: BlockRunner = .plain,
+        activations: ActivationFormat = .float32
+    ) -> Int {
+        let state = 2 * weightBytes + optimizerBytes(optimizer) + (startingWeights ? storedWeightBytes : 0)
         let bytes = activations == .float32 ? Self.float : 2, perLayer = keptFloatsPerTokenAndLayer * bytes
         let kept = runner == .plain ? c.numHiddenLayers * perLayer : c.numHiddenLayers * c.hiddenSize * bytes + keptFloatsPerTokenAndLayer * Self.float
         let widest = (4 * c.intermediateSize + 4 * c.hiddenSize) * Self.float
         let head = VocabularyHead.rowsAtOnce * c.vocabularySize * Self.float + 4 * tokens * c.hiddenSize * Self.float
         return state + tokens * (kept + widest) + head + (64 << 20)
+    }
+
+    /// What an optimizer remembers of all weights, without padding.
+    public func optimizerBytes(_ options: OptimizerOptions) -> Int {
+        let momentum = options.momentum == 0 ? 0 : 1
+        return shapes.map { shape, isOrthogonalised in
+            let count = shape.reduce(1, *)
+            func floats(_ moments: Int) -> Int { moments * count * Self.float }
+            /// In codes with the scales of their blocks.
+            func codes(_ moments: Int) -> Int {
+                guard EightBitOptimizer.isLarge(shape) else { return floats(moments) }
+                return moments * (count + (count + EightBitOptimizer.block - 1) / EightBitOptimizer.block * Self.float)
+            }
+            return switch options.kind {
+            case .adamW, .adam: floats(2)
+            case .amsgrad: floats(3)
+            case .sgd, .nesterov: floats(momentum)
+            case .adagrad, .rmsprop, .lion: floats(1)
+            case .adafactor, .relativeAdafactor, .torchAdafactor: floats(momentum) + shape.reduce(0, +) * Self.float
+            case .muon, .roundedMuon: floats(isOrthogonalised ? 1 : 2)
+            case .adamW8bit: codes(2)
+            case .lion8bit: codes(1)
+            }
+        }.reduce(0, +)
     }
 }

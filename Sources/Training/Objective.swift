@@ -51,6 +51,8 @@ public protocol Objective: Sendable {
     /// The objective of one global batch, where it depends on what the model says of other texts before the update.
     /// - Parameter score: a scoring pass under the weights as they are.
     func prepared(for examples: [Example], _ score: ([Example]) -> [[RowLaw]]) -> any Objective
+    /// Whether a text that nothing is known of but that it is right can be trained.
+    var trainsPlainText: Bool { get }
     /// Whether laws need the value of a critic.
     var needsValues: Bool { get }
     /// The terms of one example, with one law for each of its trained tokens.
@@ -62,6 +64,7 @@ public protocol Objective: Sendable {
 extension Objective {
     public func groups(_ examples: [Example]) -> [Range<Int>] { examples.indices.map { $0..<$0 + 1 } }
     public func prepared(for examples: [Example], _ score: ([Example]) -> [[RowLaw]]) -> any Objective { self }
+    public var trainsPlainText: Bool { false }
     public var needsValues: Bool { false }
     public func sums(_ group: ArraySlice<Example>, _ laws: [[RowLaw]]) -> [[TermSum]] { zip(group, laws).map { sums($0, $1) } }
     public func sums(_ example: Example, _ laws: [RowLaw]) -> [TermSum] { preconditionFailure("\(Self.self) judges examples in groups") }
@@ -70,6 +73,8 @@ extension Objective {
 /// Weighted negative log-likelihood of the trained tokens, divided by their number.
 public struct NegativeLogLikelihood: Objective, Codable, Equatable {
     public init() {}
+
+    public var trainsPlainText: Bool { true }
 
     public func counts(_ examples: [Example]) -> [TermCount] {
         [TermCount("nll", examples.reduce(0) { $0 + Double($1.trainedCount) })]

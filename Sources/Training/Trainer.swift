@@ -64,7 +64,7 @@ extension StepPlugin {
 
 /// How steps are taken.
 public struct TrainerOptions: Sendable, Codable, Equatable {
-    public var optimizer: AdamWOptions
+    public var optimizer: OptimizerOptions
     public var schedule: Schedule
     /// Tokens computed at once; a global batch is cut into micro-batches of about this many, common prefixes counted once.
     public var microBatchTokens: Int
@@ -77,7 +77,7 @@ public struct TrainerOptions: Sendable, Codable, Equatable {
     public static let defaultMicroBatchTokens = 1024
 
     public init(
-        optimizer: AdamWOptions, schedule: Schedule = Schedule(.constant), microBatchTokens: Int = defaultMicroBatchTokens, sharesPrefixes: Bool = true, runner: BlockRunner = .plain,
+        optimizer: OptimizerOptions, schedule: Schedule = Schedule(.constant), microBatchTokens: Int = defaultMicroBatchTokens, sharesPrefixes: Bool = true, runner: BlockRunner = .plain,
         activations: ActivationFormat = .float32
     ) {
         self.optimizer = optimizer
@@ -94,7 +94,7 @@ public final class Trainer {
     public let decoder: Transformer
     public let objective: any Objective
     public let options: TrainerOptions
-    public let optimizer: AdamW
+    public let optimizer: any Optimizer
     public var plugins: [any StepPlugin] = []
     /// Estimates what follows a token, where the objective asks for it.
     public let critic: Critic?
@@ -110,10 +110,11 @@ public final class Trainer {
         self.objective = objective
         self.options = options
         self.totalSteps = totalSteps
-        schedule = Schedule(options.schedule.shape, warmupSteps: min(options.schedule.warmupSteps, totalSteps / 10))
-        let optimizer = AdamW(options.optimizer, for: decoder.parameters)
-        self.optimizer = optimizer
-        gradients = Gradients(of: decoder.parameters, where: optimizer.trains)
+        var schedule = options.schedule
+        schedule.warmupSteps = min(schedule.warmupSteps, totalSteps / 10)
+        self.schedule = schedule
+        optimizer = options.optimizer.makeOptimizer(for: decoder.parameters)
+        gradients = Gradients(of: decoder.parameters, where: options.optimizer.trains)
         critic = objective.needsValues ? Critic(width: decoder.head.weight.shape[1], options.optimizer, on: decoder.backend) : nil
     }
 
@@ -148,7 +149,7 @@ public final class Trainer {
         let limit = options.optimizer.maxGradientNorm
         let scale = limit > 0 ? min(1, limit / (norm + 1e-6)) : 1
         let rate = plugins.reduce(schedule.multiplier(step: step, of: totalSteps + 1)) { $1.beforeUpdate(gradients, rate: $0, step: step) }
-        optimizer.update(decoder.parameters, gradients, rate: rate, gradientScale: scale)
+        optimizer.update(gradients, rate: rate, gradientScale: scale)
         critic?.update(rate: rate)
         for plugin in plugins { plugin.afterUpdate(decoder, step: step) }
         return StepResult(

@@ -9,6 +9,8 @@ public struct Unlikelihood: Objective, Codable, Equatable {
 
     public init(weight: Double = 0.5) { self.weight = weight }
 
+    public var trainsPlainText: Bool { true }
+
     public func counts(_ examples: [Example]) -> [TermCount] {
         func tokens(_ isWrong: Bool) -> Double { examples.reduce(0) { $0 + ($1.isWrong == isWrong ? Double($1.trainedCount) : 0) } }
         return [TermCount("nll", tokens(false)), TermCount("unlikelihood", tokens(true))]

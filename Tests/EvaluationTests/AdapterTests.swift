@@ -21,7 +21,7 @@ struct AdapterTests {
     }
 
     private func train(_ model: Transformer, steps: Int = 8) throws -> [Double] {
-        var optimizer = AdamWOptions(learningRate: 0.02)
+        var optimizer = OptimizerOptions(learningRate: 0.02)
         optimizer.groups = [ParameterGroup(patterns: model.adapterPatterns), ParameterGroup(patterns: [], learningRateScale: 0)]
         let trainer = Trainer(model, objective: NegativeLogLikelihood(), options: TrainerOptions(optimizer: optimizer), totalSteps: steps)
         return try (0..<steps).map { _ in try trainer.step(labelled(model)).loss }
@@ -88,7 +88,7 @@ struct AdapterTests {
                 let tuned = Transformer(c, on: base.backend)
                 try tuned.load(try SafetensorsFile(path: "\(Fixtures.root)/models/\(folder)/model.safetensors"), former: base.configuration)
                 let examples = (0..<3).map { Example(tokens: [5, 7 + 3 * $0, 30 + $0, 11, 50 - $0], labels: make($0)) }
-                let trainer = Trainer(tuned, objective: NegativeLogLikelihood(), options: TrainerOptions(optimizer: AdamWOptions(learningRate: 0.01)), totalSteps: 40)
+                let trainer = Trainer(tuned, objective: NegativeLogLikelihood(), options: TrainerOptions(optimizer: OptimizerOptions(learningRate: 0.01)), totalSteps: 40)
                 let losses = try (0..<40).map { _ in try trainer.step(examples).loss }
                 #expect(losses.last! < 0.5 * losses[0], "\(folder), \(purpose): \(losses[0]) to \(losses.last!)")
             }
@@ -124,7 +124,7 @@ struct AdapterTests {
         let rest: [Int32] = [5, 90, 7]
         #expect(adapted.softPromptTokens == [-1, -2, -3])
         #expect(adapted.hiddenStates(RaggedBatch([adapted.softPromptTokens + rest])).read() == base.hiddenStates(RaggedBatch([words + rest])).read())
-        var optimizer = AdamWOptions(learningRate: 0.1)
+        var optimizer = OptimizerOptions(learningRate: 0.1)
         optimizer.groups = [ParameterGroup(patterns: adapted.adapterPatterns), ParameterGroup(patterns: [], learningRateScale: 0)]
         let trainer = Trainer(adapted, objective: NegativeLogLikelihood(), options: TrainerOptions(optimizer: optimizer), totalSteps: 20)
         let examples = examples.map { Example(promptTokens: adapted.softPromptTokens + $0.promptTokens, completionTokens: $0.completionTokens) }
@@ -144,7 +144,7 @@ struct AdapterTests {
             var choices = AdapterChoices()
             (choices.kind, choices.rank, choices.whole) = (kind, 4, headed.headModules)
             let adapted = try headed.adapted(choices)
-            var optimizer = AdamWOptions(learningRate: 0.02)
+            var optimizer = OptimizerOptions(learningRate: 0.02)
             optimizer.groups = [ParameterGroup(patterns: adapted.adapterPatterns), ParameterGroup(patterns: [], learningRateScale: 0)]
             let trainer = Trainer(adapted, objective: NegativeLogLikelihood(), options: TrainerOptions(optimizer: optimizer), totalSteps: 3)
             let examples = [0, 1].map { (row: Int32) in Example(tokens: adapted.softPromptTokens + [5, 9 + row, 30], labels: .init(targets: [row])) }

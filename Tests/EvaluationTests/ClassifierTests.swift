@@ -100,7 +100,7 @@ struct ClassifierTests {
             return ((0..<6).map { Self.words[key.index(below: 11, UInt64($0))] }.joined(separator: " "), index % 2)
         }
         let examples = try sentences.map { try classifier.example((text: $0.text, pair: nil), class: $0.label) }
-        let trainer = Trainer(model.transformer, objective: NegativeLogLikelihood(), options: TrainerOptions(optimizer: AdamWOptions(learningRate: 0.01)), totalSteps: 80)
+        let trainer = Trainer(model.transformer, objective: NegativeLogLikelihood(), options: TrainerOptions(optimizer: OptimizerOptions(learningRate: 0.01)), totalSteps: 80)
         for _ in 0..<80 { _ = try trainer.step(examples) }
         let rows = try classifier.classify(sentences.map { (text: $0.text, pair: nil) })
         let right = zip(rows, sentences).count { ($0[0] > $0[1] ? 0 : 1) == $1.label }

@@ -116,7 +116,7 @@ struct BestOfNTests {
     private func loop(_ folder: String, _ journal: MemoryJournal, _ log: Log = Log(), isCancelled: @escaping @Sendable () -> Bool = { false }) throws -> LearningLoop {
         let addition = try Addition(digits: 1...2, seed: 1, trainCount: 20, devPerLength: 4, testPerLength: 4)
         let options = LoopOptions(
-            seed: 3, trainer: TrainerOptions(optimizer: AdamWOptions(learningRate: 4e-3)), batchSize: 8, maxSequences: 16, saveEvery: 1000, warmUpSteps: 150)
+            seed: 3, trainer: TrainerOptions(optimizer: OptimizerOptions(learningRate: 4e-3)), batchSize: 8, maxSequences: 16, saveEvery: 1000, warmUpSteps: 150)
         return try LearningLoop(
             executor: EngineExecutor(), environments: [addition], verifier: Shortness(), options: options, workedExamples: try addition.warmUp(count: 40), folder: folder,
             makeModel: {

@@ -161,6 +161,8 @@ struct VerdictContrastTests {
     func learns(loss: VerdictContrast.Loss) async throws {
         var recipe = VerdictContrast()
         (recipe.loss, recipe.iterations, recipe.samplesPerProblem, recipe.epochs) = (loss, 3, 6, 2)
+        // Its target is a gap of 1/2β.
+        if loss == .ipo { recipe.beta = 0.5 }
         let fixed = recipe
         try await withFolder { folder in
             let journal = MemoryJournal()

@@ -108,13 +108,85 @@ struct EarlierRecipeTests {
     @Test("what was added later has the value of what was done before")
     func added() throws {
         var plan = try RunPlan.defaults(model: nil, task: "addition", settings: [:], recipe: nil)
-        let added = ["rolloutPrecision", "maximumImportanceWeight", "activations"]
-        let lines = try plan.yaml().split(separator: "\n").filter { line in !added.contains { line.contains($0) } }
+        let added = ["rolloutPrecision", "maximumImportanceWeight", "activations", "kind", "momentum", "floor", "cycles", "power", "timescale", "decaySteps", "width"]
+        let lines = try plan.yaml().split(separator: "\n").filter { line in !added.contains { line.contains(" \($0):") } }
         #expect(try lines.count == plan.yaml().split(separator: "\n").count - added.count)
         #expect(try RunPlan(yaml: lines.joined(separator: "\n"), file: "old.yaml") == plan)
         // What is written is kept.
         (plan.options.rolloutPrecision, plan.options.trainer.activations) = (.int8, .bfloat16)
         #expect(try RunPlan(yaml: plan.yaml(), file: "new.yaml") == plan)
+    }
+}
+
+@Suite("Rules and schedules in recipe files")
+struct UpdateSettingsTests {
+    private let plan = Result { try RunPlan.defaults(model: nil, task: "addition", settings: [:], recipe: nil) }
+
+    @Test("a rule or a shape that a file names brings what is usual for it, unless the file says otherwise")
+    func usual() throws {
+        let plan = try plan.get(), adam = plan.options.trainer.optimizer
+        let lion = try plan.overridden(byYAML: "options: {trainer: {optimizer: {kind: lion, beta1: 0.95}, schedule: {shape: slanted_triangular}}}", file: "a.yaml").options.trainer
+        #expect(lion.optimizer.kind == .lion && lion.optimizer.beta1 == 0.95 && lion.optimizer.beta2 == 0.99 && lion.optimizer.learningRate == adam.learningRate)
+        #expect(lion.schedule.floor == 1 / 32 && lion.schedule.warmupSteps == plan.options.trainer.schedule.warmupSteps)
+        let same = try plan.overridden(byYAML: "options: {trainer: {optimizer: {kind: adamw}}}", file: "a.yaml")
+        #expect(same == plan)
+    }
+
+    @Test("what is unknown or has no effect is refused, with what there is", arguments: [
+        ("optimizer: {kind: lionn}", "lion8bit"), ("schedule: {shape: wsd}", "wsd_1-sqrt"), ("optimizer: {kind: lion, momentum: 0.5}", "momentum"), ("schedule: {floor: 2}", "0 to 1"),
+    ])
+    func refused(text: String, part: String) throws {
+        let plan = try plan.get()
+        let error = #expect(throws: RecipeFileError.self) { try plan.overridden(byYAML: "options: {trainer: {\(text)}}", file: "a.yaml") }
+        #expect(error?.description.contains(part) == true)
+    }
+}
+
+/// Rings at an update, once.
+private final class Bell: Sendable {
+    private let state = Mutex((isRinging: false, hasRung: false))
+
+    var isRinging: Bool { state.withLock { $0.isRinging } }
+    func ring() { state.withLock { $0 = (!$0.hasRung, true) } }
+    func rest() { state.withLock { $0.isRinging = false } }
+}
+
+private final class BellRinger: StepPlugin {
+    let name = "bell ringer"
+    private let bell: Bell
+
+    init(_ bell: Bell) { self.bell = bell }
+
+    func afterUpdate(_ decoder: Transformer, step: Int) { if step == 5 { bell.ring() } }
+}
+
+@Suite("A stopped training")
+struct StoppedTrainingTests {
+    @Test("goes on in the same bits, whatever the optimizer remembers", arguments: [OptimizerOptions.Kind.adamW, .amsgrad, .adafactor, .muon, .adamW8bit, .lion8bit])
+    func optimizers(kind: OptimizerOptions.Kind) async throws {
+        func hash(stopping: Bool) async throws -> String {
+            try await withFolder { folder in
+                let journal = MemoryJournal(), bell = Bell()
+                var star = small()
+                star.iterations = 1
+                func run() async throws {
+                    let optimizer = OptimizerOptions(kind, learningRate: 4e-3, momentum: kind == .adafactor ? 0.9 : nil)
+                    try await star.run(
+                        try makeLoop(
+                            folder, journal: journal, verifier: AcceptAll(), warmUpSteps: 12, optimizer: optimizer, intermediateSize: 128, isCancelled: { bell.isRinging },
+                            plugins: { stopping ? [BellRinger(bell)] : [] }))
+                }
+                if stopping {
+                    await #expect(throws: Interrupted.self) { try await run() }
+                    #expect(FileManager.default.fileExists(atPath: "\(folder)/resume.safetensors"))
+                    bell.rest()
+                }
+                try await run()
+                return try #require(journal.checkpoints(TrainingKey(iteration: 0, phase: "warm-up")).last).weightsHash
+            }
+        }
+        let (whole, resumed) = (try await hash(stopping: false), try await hash(stopping: true))
+        #expect(whole == resumed)
     }
 }
 

@@ -7,14 +7,15 @@ import Training
 
 /// A loop over two-digit sums with a decoder so small that it trains in a second.
 func makeLoop(
-    _ folder: String, journal: some Journal & Sendable, prompts: [any Tasks.Environment] = [], verifier: (any Verifier)? = nil, warmUpSteps: Int = 150, precision: Precision = .float32, adapter: AdapterChoices? = nil, saveEvery: Int = 1000, isCancelled: @escaping @Sendable () -> Bool = { false }, plugins: @escaping @Sendable () -> [any StepPlugin] = { [] }
+    _ folder: String, journal: some Journal & Sendable, prompts: [any Tasks.Environment] = [], verifier: (any Verifier)? = nil, warmUpSteps: Int = 150, precision: Precision = .float32, adapter: AdapterChoices? = nil, saveEvery: Int = 1000,
+    optimizer: OptimizerOptions = OptimizerOptions(learningRate: 4e-3), intermediateSize: Int = 64, isCancelled: @escaping @Sendable () -> Bool = { false }, plugins: @escaping @Sendable () -> [any StepPlugin] = { [] }
 ) throws -> LearningLoop {
     let addition = try Addition(digits: 1...2, seed: 1, trainCount: 40, devPerLength: 5, testPerLength: 10)
     let options = LoopOptions(
-        seed: 3, trainer: TrainerOptions(optimizer: AdamWOptions(learningRate: 4e-3)), batchSize: 8, maxSequences: 16, rolloutPrecision: precision, saveEvery: saveEvery, warmUpSteps: warmUpSteps,
+        seed: 3, trainer: TrainerOptions(optimizer: optimizer), batchSize: 8, maxSequences: 16, rolloutPrecision: precision, saveEvery: saveEvery, warmUpSteps: warmUpSteps,
         adapter: adapter)
     var shape = FreshDecoder()
-    (shape.hiddenSize, shape.intermediateSize, shape.layers, shape.heads, shape.context) = (32, 64, 2, 2, 128)
+    (shape.hiddenSize, shape.intermediateSize, shape.layers, shape.heads, shape.context) = (32, intermediateSize, 2, 2, 128)
     let fixed = shape
     return try LearningLoop(
         executor: EngineExecutor(), environments: prompts.isEmpty ? [addition] : prompts, verifier: verifier, options: options, workedExamples: try addition.warmUp(count: 40, longest: 20), folder: folder,

@@ -74,7 +74,7 @@ struct FamilyGenerationTests {
     @Test("training an encoder–decoder and experts lowers the loss", arguments: [t5, mixtral.replacing("\"sliding_window\": 6", with: "\"output_router_logits\": true")])
     func trains(config: String) throws {
         let tiny = try Tiny(config: config, seed: 5)
-        let trainer = Trainer(tiny.decoder, objective: NegativeLogLikelihood(), options: TrainerOptions(optimizer: AdamWOptions(learningRate: 0.01), microBatchTokens: 30), totalSteps: 12)
+        let trainer = Trainer(tiny.decoder, objective: NegativeLogLikelihood(), options: TrainerOptions(optimizer: OptimizerOptions(learningRate: 0.01), microBatchTokens: 30), totalSteps: 12)
         let examples = (0..<4).map { Example(promptTokens: tiny.tokens(RandomKey(seed: $0), 6), completionTokens: tiny.tokens(RandomKey(seed: $0 + 50), 5)) }
         let losses = try (0..<12).map { _ in try trainer.step(examples).loss }
         #expect(losses.last! < 0.5 * losses[0])

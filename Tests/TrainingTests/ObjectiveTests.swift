@@ -118,7 +118,7 @@ struct MaskTests {
             ]
             let trainer = Trainer(
                 decoder, objective: NegativeLogLikelihood(),
-                options: TrainerOptions(optimizer: AdamWOptions(learningRate: 1e-2), sharesPrefixes: sharesPrefixes), totalSteps: 2)
+                options: TrainerOptions(optimizer: OptimizerOptions(learningRate: 1e-2), sharesPrefixes: sharesPrefixes), totalSteps: 2)
             for _ in 0..<2 { _ = try trainer.step(examples) }
             return decoder.weightBits
         }
@@ -200,7 +200,7 @@ struct PolicyGradientTests {
         let before = decoder.weightBits
         var examples = Tiny.examples()
         for index in examples.indices { examples[index].advantage = 0 }
-        let trainer = Trainer(decoder, objective: PolicyGradient(), options: TrainerOptions(optimizer: AdamWOptions(learningRate: 0.1)), totalSteps: 1)
+        let trainer = Trainer(decoder, objective: PolicyGradient(), options: TrainerOptions(optimizer: OptimizerOptions(learningRate: 0.1)), totalSteps: 1)
         let result = try trainer.step(examples)
         #expect(result.gradientNorm == 0 && result.loss == 0)
         #expect(decoder.weightBits == before)

@@ -145,7 +145,7 @@ struct ActorCriticTests {
     func learns() throws {
         func losses(clip: Double?) throws -> [Double] {
             let decoder = try Tiny.decoder(), examples = examples(decoder)
-            let trainer = Trainer(decoder, objective: ActorCritic(valueWeight: 1, valueClip: clip), options: TrainerOptions(optimizer: AdamWOptions(learningRate: 0.01)), totalSteps: 60)
+            let trainer = Trainer(decoder, objective: ActorCritic(valueWeight: 1, valueClip: clip), options: TrainerOptions(optimizer: OptimizerOptions(learningRate: 0.01)), totalSteps: 60)
             return try (0..<60).map { _ in try #require(try trainer.step(examples).terms["value"]) }
         }
         let free = try losses(clip: nil)
@@ -156,7 +156,7 @@ struct ActorCriticTests {
     func gradients() throws {
         let decoder = try Tiny.decoder(seed: 5), examples = examples(decoder)
         func trainer(_ model: Transformer, rate: Double = 0) throws -> (Trainer, GradientProbe) {
-            let trainer = Trainer(model, objective: ActorCritic(valueWeight: 1, valueClip: nil), options: TrainerOptions(optimizer: AdamWOptions(learningRate: rate)), totalSteps: 1)
+            let trainer = Trainer(model, objective: ActorCritic(valueWeight: 1, valueClip: nil), options: TrainerOptions(optimizer: OptimizerOptions(learningRate: rate)), totalSteps: 1)
             let critic = try #require(trainer.critic), probe = GradientProbe()
             let width = try #require(critic.state["critic.weight"]).count
             critic.state["critic.weight"] = (0..<width).map { Float(0.3 * RandomKey(seed: 6).normal(UInt64($0))) }
@@ -183,7 +183,7 @@ struct ActorCriticTests {
         for (index, laws) in decoder.score(examples.map { Example(promptTokens: $0.promptTokens, completionTokens: $0.completionTokens) }).enumerated() {
             examples[index].behaviorLogProbabilities = laws.map(\.logProbability)
         }
-        let trainer = Trainer(decoder, objective: ClippedPolicyGradient(.tokens, clipLow: 1e-4, clipHigh: 1e-4), options: TrainerOptions(optimizer: AdamWOptions(learningRate: 0.05)), totalSteps: 2)
+        let trainer = Trainer(decoder, objective: ClippedPolicyGradient(.tokens, clipLow: 1e-4, clipHigh: 1e-4), options: TrainerOptions(optimizer: OptimizerOptions(learningRate: 0.05)), totalSteps: 2)
         let first = try trainer.step(examples), second = try trainer.step(examples)
         #expect(first.terms["clipped"] == 0 && second.terms["clipped"]! > 0.5)
     }

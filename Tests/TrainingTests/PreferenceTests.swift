@@ -27,7 +27,7 @@ struct PreferenceTests {
         func gap(turned: Bool) throws -> (before: Double, after: Double, losses: [Double]) {
             let model = try Tiny.decoder()
             let all = pairs(model), trained = turned ? stride(from: 0, to: all.count, by: 2).flatMap { [all[$0 + 1], all[$0]] } : all
-            let trainer = Trainer(model, objective: PreferenceObjective(loss), options: TrainerOptions(optimizer: AdamWOptions(learningRate: 0.002)), totalSteps: 15)
+            let trainer = Trainer(model, objective: PreferenceObjective(loss), options: TrainerOptions(optimizer: OptimizerOptions(learningRate: 0.002)), totalSteps: 15)
             func mean() -> Double { sums(model, all).enumerated().reduce(0) { $0 + ($1.offset % 2 == 0 ? $1.element : -$1.element) } / Double(all.count / 2) }
             let before = mean(), losses = try (0..<15).map { _ in try trainer.step(trained).loss }
             return (before, mean(), losses)
@@ -41,12 +41,12 @@ struct PreferenceTests {
     func atReference() throws {
         let model = try Tiny.decoder()
         let examples = pairs(model)
-        let trainer = Trainer(model, objective: PreferenceObjective(.dpo(beta: 0.3)), options: TrainerOptions(optimizer: AdamWOptions(learningRate: 0)), totalSteps: 1)
+        let trainer = Trainer(model, objective: PreferenceObjective(.dpo(beta: 0.3)), options: TrainerOptions(optimizer: OptimizerOptions(learningRate: 0)), totalSteps: 1)
         let dpo = try trainer.step(examples)
         #expect(abs(dpo.loss - 0.6931471805599453) < 1e-6)
         // The gap's own gradient: chosen answers pushed up and rejected ones down by one each.
         let pushed = examples.enumerated().map { Example(promptTokens: $1.promptTokens, completionTokens: $1.completionTokens, advantage: $0 % 2 == 0 ? 1 : -1) }
-        let gap = try Trainer(model, objective: PolicyGradient(), options: TrainerOptions(optimizer: AdamWOptions(learningRate: 0)), totalSteps: 1).step(pushed)
+        let gap = try Trainer(model, objective: PolicyGradient(), options: TrainerOptions(optimizer: OptimizerOptions(learningRate: 0)), totalSteps: 1).step(pushed)
         // Divided by examples there, by pairs here.
         #expect(abs(dpo.gradientNorm - 0.15 * 2 * gap.gradientNorm) < 1e-4 * dpo.gradientNorm)
     }
@@ -55,7 +55,7 @@ struct PreferenceTests {
     func microBatches() throws {
         func run(_ tokens: Int) throws -> (loss: Double, norm: Double) {
             let model = try Tiny.decoder()
-            let options = TrainerOptions(optimizer: AdamWOptions(learningRate: 0.01), microBatchTokens: tokens)
+            let options = TrainerOptions(optimizer: OptimizerOptions(learningRate: 0.01), microBatchTokens: tokens)
             let step = try Trainer(model, objective: PreferenceObjective(.dpo(beta: 0.1)), options: options, totalSteps: 1).step(pairs(model, count: 5))
             return (step.loss, step.gradientNorm)
         }
@@ -71,7 +71,7 @@ struct PreferenceTests {
         let model = try Tiny.decoder()
         let examples = pairs(model).enumerated().map { Example(promptTokens: $1.promptTokens, completionTokens: $1.completionTokens, advantage: $0 % 2 == 0 ? 1 : -1) }
         let before = sums(model, examples)
-        let trainer = Trainer(model, objective: Unlikelihood(weight: 1), options: TrainerOptions(optimizer: AdamWOptions(learningRate: 0.005)), totalSteps: 20)
+        let trainer = Trainer(model, objective: Unlikelihood(weight: 1), options: TrainerOptions(optimizer: OptimizerOptions(learningRate: 0.005)), totalSteps: 20)
         let losses = try (0..<20).map { _ in try trainer.step(examples).loss }
         #expect(losses.last! < losses[0])
         let change = zip(sums(model, examples), before).map { $0 - $1 }

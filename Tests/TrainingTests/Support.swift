@@ -63,10 +63,10 @@ extension Transformer {
     func values(_ name: String) -> [Float] { parameters.read(parameters[name]!) }
 }
 
-extension AdamWOptions {
+extension OptimizerOptions {
     /// Gradient descent: with an epsilon far above every gradient, and no memory, what is left of Adam is `rate` times the gradient.
-    static func plain(_ rate: Double, clip: Double = 0) -> AdamWOptions {
-        AdamWOptions(learningRate: rate * 1e4, beta1: 0, beta2: 0, epsilon: 1e4, maxGradientNorm: clip)
+    static func plain(_ rate: Double, clip: Double = 0) -> OptimizerOptions {
+        OptimizerOptions(learningRate: rate * 1e4, beta1: 0, beta2: 0, epsilon: 1e4, maxGradientNorm: clip)
     }
 }
 
@@ -103,7 +103,7 @@ func gradient(of decoder: Transformer, _ objective: any Objective, _ examples: [
 ) {
     let trainer = Trainer(
         decoder, objective: objective,
-        options: TrainerOptions(optimizer: AdamWOptions(learningRate: 0), microBatchTokens: microBatchTokens, sharesPrefixes: sharesPrefixes), totalSteps: 1)
+        options: TrainerOptions(optimizer: OptimizerOptions(learningRate: 0), microBatchTokens: microBatchTokens, sharesPrefixes: sharesPrefixes), totalSteps: 1)
     let probe = GradientProbe()
     trainer.plugins = [probe]
     let result = try trainer.step(examples)

@@ -21,7 +21,7 @@ private struct Training3: Equatable {
     }
 }
 
-private let adam = AdamWOptions(learningRate: 1e-2, weightDecay: 0.1)
+private let adam = OptimizerOptions(learningRate: 1e-2, weightDecay: 0.1)
 
 /// A plug-in that looks at everything and changes nothing.
 private final class Onlooker: StepPlugin {
@@ -47,7 +47,7 @@ struct TrainerPromiseTests {
         func run(_ activations: ActivationFormat) throws -> (loss: Double, gradients: [Float], kept: Int) {
             let decoder = try Tiny.decoder(), allocator = decoder.backend.allocator
             let trainer = Trainer(
-                decoder, objective: NegativeLogLikelihood(), options: TrainerOptions(optimizer: AdamWOptions(learningRate: 0), runner: runner, activations: activations), totalSteps: 2)
+                decoder, objective: NegativeLogLikelihood(), options: TrainerOptions(optimizer: OptimizerOptions(learningRate: 0), runner: runner, activations: activations), totalSteps: 2)
             let batch = Tiny.examples(seed: 1)
             let gradients = Gradients(of: decoder.parameters), tape = Tape(into: gradients, activations: activations)
             let before = allocator.liveBytes

@@ -1,0 +1,43 @@
+/// Reads the last quantity of a completion's answer and compares its number and unit with the problem's.
+///
+/// A cut completion is cut off whatever it says.
+public struct QuantityVerifier: Verifier {
+    public let name = "quantity"
+    public let extraction: AnswerExtraction
+    public let tolerance: Quantity.Tolerance
+    public let requiresUnit: Bool
+
+    /// - Parameters:
+    ///   - extraction: where the answer is; behind `####`, else the last line.
+    ///   - tolerance: how far the number may be from the right one; none by default.
+    ///   - requiresUnit: whether an answer without a unit is wrong where the gold answer has one.
+    public init(
+        extraction: AnswerExtraction = AnswerExtraction([.pattern("#### *(.+)"), .lastLine]), tolerance: Quantity.Tolerance = .exact, requiresUnit: Bool = false
+    ) {
+        self.extraction = extraction
+        self.tolerance = tolerance
+        self.requiresUnit = requiresUnit
+    }
+
+    public func judge(_ rollouts: [Rollout]) async -> [Judgement] {
+        let extractor: AnswerExtraction.Extractor
+        do {
+            extractor = try AnswerExtraction.Extractor(extraction)
+        } catch {
+            return rollouts.map { _ in .failed(reason: "\(error)") }
+        }
+        return rollouts.map { rollout in
+            guard let gold = rollout.problem.answer, let expected = Quantity(lastIn: gold) else {
+                return .failed(reason: "problem '\(rollout.problem.id)' has no quantity to compare with: its answer is \(rollout.problem.answer ?? "missing")")
+            }
+            if rollout.finishReason == .length {
+                return .judged(Verdict(.cutOff, evidence: "cut off after \(rollout.completionTokens.count) tokens"))
+            }
+            guard let answer = extractor.extract(from: rollout.text)?.answer, let found = Quantity(lastIn: answer) else {
+                return .judged(Verdict(.unreadable, evidence: "no quantity found, expected \(expected)"))
+            }
+            let isRight = found.matches(expected, tolerance: tolerance, requiringUnit: requiresUnit)
+            return .judged(Verdict(isRight ? .right : .wrong, evidence: "read \(found), expected \(expected)"))
+        }
+    }
+}

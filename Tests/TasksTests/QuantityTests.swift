@@ -1,0 +1,62 @@
+import Tasks
+import Testing
+
+@Suite("Quantities with units")
+struct QuantityTests {
+    @Test(
+        "the same quantity, however it is written",
+        arguments: [
+            ("3 1/2 hours", "3.5 hours"), ("3 1/2 hours", "210 minutes"), ("$1,250.50", "1250.5 dollars"), ("50 cents", "$0.50"), ("12 km", "12000 m"), ("1/2 cup", "0.5 cups"),
+            ("5e3", "5000"), ("-7", "-7.0"), ("−7", "-7"), ("twelve", "12"), ("twenty-five", "25"), ("three hundred and five thousand", "305,000"), ("one million", "1000000"),
+            ("5 feet 6 inches", "66 in"), ("1 hour and 30 minutes", "90 min"), ("1 inch", "2.54 cm"), ("2 pounds", "32 oz"), ("1 gallon", "4 quarts"), ("2 weeks", "14 days"),
+            ("2 years", "24 months"), ("144 square inches", "1 square foot"), ("1 m^3", "1000 L"), ("50%", "50 percent"), ("12", "12 km"), ("12 apples", "12"),
+            ("so he pays $5.", "$5"), ("3 + 4 = 7 miles", "7 miles"), ("-$5", "-5 dollars"), ("two hundred and fifty dollars", "$250"), ("3 in total", "3"), ("2/4", "1/2"),
+        ])
+    func same(a: String, b: String) throws {
+        let (found, right) = (try #require(Quantity(lastIn: a)), try #require(Quantity(lastIn: b)))
+        #expect(found.matches(right) && right.matches(found), "\(found) and \(right)")
+    }
+
+    @Test(
+        "another number, or another dimension",
+        arguments: [
+            ("0.333", "1/3"), ("0.3333333333333333", "1/3"), ("12 kg", "12 km"), ("12 km", "12 m"), ("50%", "0.5"), ("-7", "7"), ("$5", "5 cents"), ("3 1/2", "31/2"),
+            ("5 feet", "5 meters"), ("1 year", "365 days"), ("7 m", "7 m^2"), ("5 dollars", "5 euros"), ("5e3", "5"), ("1,250", "1.250"),
+            ("twelve", "twenty"), ("1 hour 30 minutes", "30 minutes"),
+        ])
+    func different(a: String, b: String) throws {
+        let (found, right) = (try #require(Quantity(lastIn: a)), try #require(Quantity(lastIn: b)))
+        #expect(!found.matches(right) && !right.matches(found), "\(found) and \(right)")
+    }
+
+    @Test("a tolerance is absolute in the gold answer's unit, or relative to it")
+    func tolerance() throws {
+        let right = try #require(Quantity(lastIn: "10 km"))
+        let near = try #require(Quantity(lastIn: "10,050 m"))
+        #expect(!near.matches(right))
+        #expect(near.matches(right, tolerance: .init(absolute: 0.06)) && !near.matches(right, tolerance: .init(absolute: 0.04)))
+        #expect(near.matches(right, tolerance: .init(relative: 0.006)) && !near.matches(right, tolerance: .init(relative: 0.004)))
+    }
+
+    @Test("a text has its quantities in order; what is none is passed over", arguments: [
+        ("from 5-3 to -2", ["5", "3", "-2"]), ("x = 5/0", []), ("no number", []), ("1,2,3", ["1", "2", "3"]), ("5 feet 6 inches and 3 kg", ["5.5 foot", "3 kilogram"]),
+        ("someone has two", ["2"]), (String(repeating: "9", count: 50), []), ("ten twelve", ["10", "12"]), ("about 7 1/2 hours", ["15/2 hour"]),
+    ])
+    func all(text: String, quantities: [String]) {
+        #expect(Quantity.all(in: text).map(\.description) == quantities)
+    }
+
+    @Test("the verifier reads behind ####, else the last line, and says what it compared")
+    func verifier() async throws {
+        let problem = Problem(id: "q", question: "?", answer: "12 km")
+        #expect(try await verdict(QuantityVerifier(), problem, "first 3, then\n#### 12000 m\nbye 4") == Verdict(.right, evidence: "read 12000 meter, expected 12 kilometer"))
+        #expect(try await verdict(QuantityVerifier(), problem, "3 and 4\nThat makes 13 km.") == Verdict(.wrong, evidence: "read 13 kilometer, expected 12 kilometer"))
+        #expect(try await verdict(QuantityVerifier(), problem, "12").outcome == .right)
+        #expect(try await verdict(QuantityVerifier(requiresUnit: true), problem, "12").outcome == .wrong)
+        #expect(try await verdict(QuantityVerifier(tolerance: .init(relative: 0.1)), problem, "13 km").outcome == .right)
+        #expect(try await verdict(QuantityVerifier(), problem, "far") == Verdict(.unreadable, evidence: "no quantity found, expected 12 kilometer"))
+        #expect(try await verdict(QuantityVerifier(), problem, "12 km", finish: .length).outcome == .cutOff)
+        let judgements = await QuantityVerifier().judge([rollout(Problem(id: "q", question: "?", answer: "far"), "12")])
+        #expect(judgements == [.failed(reason: "problem 'q' has no quantity to compare with: its answer is far")])
+    }
+}
