@@ -14,6 +14,9 @@ if [ "$(uname -s)" != Darwin ]; then
   [ -e /usr/include/sqlite3.h ] || missing+=(libsqlite3-dev)
   command -v python3 >/dev/null || missing+=(python3)
   python3 -m pip --version >/dev/null 2>&1 || missing+=(python3-pip)
+  # Generated code runs in bubblewrap; setpriv and prlimit come with util-linux.
+  [ -x /usr/bin/bwrap ] || missing+=(bubblewrap)
+  { [ -x /usr/bin/setpriv ] && [ -x /usr/bin/prlimit ]; } || missing+=(util-linux)
 fi
 if [ ${#missing[@]} -gt 0 ]; then
   if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then

@@ -1,0 +1,236 @@
+/// The Python program that judges a candidate inside the sandbox.
+///
+/// It is two processes, parted before either knows anything. The *candidate* runs the code and answers requests: call this function with these
+/// values. The *judge* reads the token and the tests from standard input and runs the tests, in which the candidate's functions are stand-ins that send
+/// their arguments over and get plain values back. So the code under test never shares an interpreter with the tests: it sees neither them nor the
+/// values expected nor the token; exiting, patching builtins, walking frames or printing reach only its own process; and an object of its own
+/// that claims to equal everything arrives as an opaque handle, equal to itself alone. The sandbox's filter and the lack of /proc keep one process
+/// out of the other's memory and descriptors. Only the judge still holds standard output, and every line it writes there starts with the token.
+enum CodeHarness {
+    static let source = #"""
+        import os, sys
+        import _pickle
+        from io import BytesIO
+        del sys.path[0]
+        PLAIN = (bool, int, float, complex, str, bytes, list, tuple, dict, set, frozenset, type(None))
+
+        class Link:
+            """Values to and from the other process. Objects that are no plain values stay where they are and travel as handles."""
+            def __init__(self, reading, writing, export, load):
+                self.reading, self.writing = os.fdopen(reading, "rb"), os.fdopen(writing, "wb")
+                class Pickler(_pickle.Pickler):
+                    def persistent_id(self, value):
+                        return None if type(value) in PLAIN else export(value)
+                class Unpickler(_pickle.Unpickler):
+                    def find_class(self, module, name):
+                        raise ValueError("no classes travel")
+                    def persistent_load(self, handle):
+                        return load(handle)
+                self.Pickler, self.Unpickler = Pickler, Unpickler
+            def send(self, message):
+                buffer = BytesIO()
+                self.Pickler(buffer, 4).dump(message)
+                self.writing.write(buffer.tell().to_bytes(8, "little") + buffer.getvalue())
+                self.writing.flush()
+            def receive(self):
+                size = self.reading.read(8)
+                if len(size) < 8:
+                    raise EOFError
+                return self.Unpickler(BytesIO(self.reading.read(int.from_bytes(size, "little")))).load()
+
+        # The candidate.
+
+        def candidate(reading, writing):
+            objects = []
+            def export(value):
+                if isinstance(value, type) and value in PLAIN:
+                    return ("type", PLAIN.index(value))
+                for base in PLAIN[:-1]:
+                    if isinstance(value, base):
+                        return ("plain", base(value))
+                objects.append(value)
+                return ("object", len(objects) - 1)
+            link = Link(reading, writing, export, lambda handle: (PLAIN if handle[0] == "type" else objects)[handle[1]])
+            space = {"__name__": "candidate"}
+            def load(source):
+                exec(compile(source, "candidate", "exec"), space)
+                return [name for name in space if not name.startswith("__")]
+            requests = {
+                "load": load, "name": space.__getitem__, "call": lambda f, a, k: f(*a, **k), "get": getattr, "set": setattr, "iter": iter,
+                "next": next, "len": len, "item": lambda o, i: o[i], "text": str, "bool": bool, "program": program,
+            }
+            while True:
+                try:
+                    kind, *arguments = link.receive()
+                except EOFError:
+                    os._exit(0)
+                try:
+                    reply = ("value", requests[kind](*arguments))
+                except BaseException as error:
+                    reply = ("error", type(error).__name__, str(error))
+                try:
+                    link.send(reply)
+                except BaseException as error:
+                    link.send(("error", type(error).__name__, str(error)))
+
+        def program(source, text, limit):
+            """Runs a whole program in a process of its own: what it printed, and how it failed."""
+            path = "/tmp/.input"
+            with open(path, "w") as file:
+                file.write(text)
+            reading, writing = os.pipe()
+            child = os.fork()
+            if child == 0:
+                for target, file in ((0, os.open(path, os.O_RDONLY)), (1, writing), (2, os.open("/dev/null", os.O_WRONLY))):
+                    os.dup2(file, target)
+                os.closerange(3, 64)
+                os.unlink(path)
+                status, sys.stdin = 0, open(0)
+                sys.stdout, sys.stderr = open(1, "w"), open(2, "w")
+                try:
+                    exec(compile(source, "candidate", "exec"), {"__name__": "__main__"})
+                except SystemExit as exit:
+                    status = exit.code if isinstance(exit.code, int) else int(exit.code is not None)
+                except BaseException as error:
+                    print(f"{type(error).__name__}: {error}")
+                    status = 1
+                sys.stdout.flush()
+                os._exit(status & 255)
+            os.close(writing)
+            output = b""
+            while len(output) <= limit and (part := os.read(reading, 65536)):
+                output += part
+            os.close(reading)
+            return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), output.decode(errors="replace")
+
+        # The judge.
+
+        class CandidateError(Exception):
+            pass
+
+        class Ended(BaseException):
+            pass
+
+        class Unjudged(BaseException):
+            pass
+
+        class Handle:
+            __slots__ = ("_number", "_ask")
+            def __init__(self, number, ask):
+                object.__setattr__(self, "_number", number)
+                object.__setattr__(self, "_ask", ask)
+            def __call__(self, *a, **k): return self._ask("call", self, a, k)
+            def __getattr__(self, name): return self._ask("get", self, name)
+            def __setattr__(self, name, value): self._ask("set", self, name, value)
+            def __iter__(self): return self._ask("iter", self)
+            def __next__(self):
+                try:
+                    return self._ask("next", self)
+                except CandidateError as error:
+                    raise StopIteration if str(error).startswith("StopIteration") else error
+            def __len__(self): return self._ask("len", self)
+            def __getitem__(self, key): return self._ask("item", self, key)
+            def __str__(self): return self._ask("text", self)
+            def __bool__(self): return self._ask("bool", self)
+
+        def judge(reading, writing):
+            def export(value):
+                if type(value) is Handle:
+                    return ("object", value._number)
+                if type(value) is type and value in PLAIN:
+                    return ("type", PLAIN.index(value))
+                raise TypeError(f"the tests pass an object of type {type(value).__name__}, which cannot be sent")
+            def load(handle):
+                if handle[0] == "object" and type(handle[1]) is int:
+                    return Handle(handle[1], ask)
+                if handle[0] == "type":
+                    return PLAIN[handle[1]]
+                if handle[0] == "plain" and type(handle[1]) in PLAIN:
+                    return handle[1]
+                raise ValueError
+            link = Link(reading, writing, export, load)
+            last = []
+            def ask(*request):
+                try:
+                    link.send(request)
+                except (TypeError, _pickle.PicklingError) as error:
+                    raise Unjudged(str(error))
+                except OSError:
+                    raise Ended
+                try:
+                    reply = link.receive()
+                except EOFError:
+                    raise Ended
+                if reply[0] != "value":
+                    raise CandidateError(": ".join(str(part) for part in reply[1:] if part != ""))
+                last[:] = reply[1:2]
+                return reply[1]
+            data = sys.stdin.buffer
+            fields = []
+            while size := data.readline():
+                fields.append(data.read(int(size)).decode())
+            token, kind, source, *rest = fields
+            def say(outcome, evidence=""):
+                os.write(1, f"{token} {outcome} {' '.join(evidence.split())[:400]}\n".encode(errors="replace"))
+            say("started")
+            try:
+                if kind == "functions":
+                    functions(ask, source, *rest)
+                else:
+                    programs(ask, source, zip(rest[::2], rest[1::2]))
+                say("right")
+            except Unjudged as error:
+                say("unjudged", str(error))
+            except Ended:
+                say("wrong", "the program ended before its tests did")
+            except CandidateError as error:
+                say("wrong", str(error))
+            except AssertionError as error:
+                value = f"; the last value was {last[0]!r:.100}" if last and type(last[0]) is not Handle else ""
+                say("wrong", f"failed: {failing(error, rest[-1]) or error}{value}")
+            except BaseException as error:
+                say("wrong", f"{type(error).__name__}: {error}")
+
+        def failing(error, tests):
+            """The line of the tests at which they stopped."""
+            lines, trace, found = tests.split("\n"), error.__traceback__, ""
+            while trace:
+                if trace.tb_frame.f_code.co_filename == "tests":
+                    found = lines[trace.tb_lineno - 1]
+                trace = trace.tb_next
+            return found
+
+        def functions(ask, source, prelude, entry, tests):
+            space = {"__name__": "tests"}
+            exec(compile(prelude, "prelude", "exec"), space)
+            names = ask("load", source)
+            if entry not in names:
+                raise CandidateError(f"the program does not define {entry}")
+            for name in names:
+                # What the tests rely on besides the candidate is the true thing, never the candidate's version of it.
+                if name == entry or name in tests and name not in space and name not in dir(__builtins__):
+                    space[name] = __import__(name) if name in sys.stdlib_module_names else ask("name", name)
+            exec(compile(tests, "tests", "exec"), space)
+
+        def programs(ask, source, cases):
+            for number, (text, expected) in enumerate(cases, 1):
+                status, output = ask("program", source, text, 1 << 20)
+                if status != 0:
+                    raise CandidateError(f"test {number}: ended with status {status}: {output[-200:]}")
+                if output.split() != expected.split():
+                    raise CandidateError(f"test {number}: printed {output[:100]!r}, expected {expected[:100]!r}")
+
+        a, b = os.pipe(), os.pipe()
+        if os.fork() == 0:
+            null = os.open("/dev/null", os.O_RDWR)
+            for target in (0, 1, 2):
+                os.dup2(null, target)
+            for file in (null, a[1], b[0]):
+                os.close(file)
+            candidate(a[0], b[1])
+        for file in (a[0], b[1]):
+            os.close(file)
+        judge(b[0], a[1])
+        os._exit(0)
+        """#
+}

@@ -1,0 +1,122 @@
+import Foundation
+
+/// Runs a completion's Python code against the problem's tests, in a sandbox.
+///
+/// The problem's details say how: `tests` holds Python statements that call the function `entry_point`, and `prefix` what the completion continues
+/// (HumanEval; empty for MBPP). Or `inputs` and `outputs` hold JSON lists of texts: the code is a program, which must print every output for its
+/// input, white space aside (APPS). Sources: Chen et al. 2021, arXiv:2107.03374; Austin et al. 2021, arXiv:2108.07732; Hendrycks et al. 2021,
+/// arXiv:2105.09938. Right means that a judge which shares nothing with the code attested, with a token drawn for this one run, that all tests passed.
+public struct CodeVerifier: Verifier {
+    public let name = "code"
+    public let interpreter: String
+    public let timeLimit: Duration
+    private let limits: SandboxLimits
+    private let sandbox: Sandbox
+
+    /// Where a base model's completion of a function ends.
+    public static let stops = ["\nclass", "\ndef", "\n#", "\nif", "\nprint"]
+
+    /// - Parameters:
+    ///   - interpreter: the path of a Python 3.9 or newer; its folder is made readable inside where it is not the system's.
+    ///   - timeLimit: seconds for all tests of a function, or for each run of a program.
+    ///   - concurrency: how many completions are judged at a time.
+    ///   - limits: what the code may use up besides time.
+    public init(
+        interpreter: String = "/usr/bin/python3", timeLimit: Duration = .seconds(3), concurrency: Int = ProcessInfo.processInfo.activeProcessorCount,
+        limits: SandboxLimits = SandboxLimits(addressSpaceBytes: 512 << 20)
+    ) {
+        self.interpreter = interpreter
+        self.timeLimit = timeLimit
+        self.limits = limits
+        // Of …/bin/python3 the folder above `bin`, as it is called and as links resolve it.
+        let files = [interpreter, URL(fileURLWithPath: interpreter).resolvingSymlinksInPath().path]
+        let prefixes = Set(files.map { URL(fileURLWithPath: $0).deletingLastPathComponent().deletingLastPathComponent().path })
+        sandbox = Sandbox(concurrency: concurrency, readable: prefixes.filter { $0 != "/" && $0 != "/usr" && !$0.hasPrefix("/usr/") }.sorted())
+    }
+
+    public func judge(_ rollouts: [Rollout]) async -> [Judgement] {
+        await withTaskGroup(of: (Int, Judgement).self) { group in
+            for (index, rollout) in rollouts.enumerated() { group.addTask { (index, await judge(rollout)) } }
+            var judgements = [Judgement](repeating: .failed(reason: "not judged"), count: rollouts.count)
+            for await (index, judgement) in group { judgements[index] = judgement }
+            return judgements
+        }
+    }
+
+    private func judge(_ rollout: Rollout) async -> Judgement {
+        let details = rollout.problem.details
+        if rollout.finishReason == .length {
+            return .judged(Verdict(.cutOff, evidence: "cut off after \(rollout.completionTokens.count) tokens"))
+        }
+        let code = Self.program(from: rollout.text, prefix: details["prefix"] ?? "", entryPoint: details["entry_point"])
+        guard !code.allSatisfy(\.isWhitespace) else { return .judged(Verdict(.unreadable, evidence: "no code found")) }
+        if let tests = details["tests"], let entryPoint = details["entry_point"] {
+            return await run(["functions", code, details["prefix"] ?? "", entryPoint, tests], within: timeLimit)
+        }
+        func texts(_ name: String) -> [String]? { details[name].flatMap { try? JSONDecoder().decode([String].self, from: Data($0.utf8)) } }
+        guard let inputs = texts("inputs"), let outputs = texts("outputs"), inputs.count == outputs.count, !inputs.isEmpty else {
+            return .failed(
+                reason: "problem '\(rollout.problem.id)' has no tests in its details: give 'tests' and 'entry_point', or 'inputs' and 'outputs' of equal number")
+        }
+        return await run(["programs", code] + zip(inputs, outputs).flatMap { [$0, $1] }, within: timeLimit * inputs.count)
+    }
+
+    /// The code to run: the last fenced block that defines the function, else the last fenced block, else the text itself. A text that does not define
+    /// the function continues the prefix, and ends where a base model begins something new.
+    private static func program(from text: String, prefix: String, entryPoint: String?) -> String {
+        func defines(_ code: String) -> Bool { entryPoint.map { ("\n" + code).contains("\ndef \($0)(") } ?? false }
+        let blocks = fencedBlocks(in: text)
+        let code = blocks.last(where: defines) ?? blocks.last ?? text
+        if prefix.isEmpty { return code }
+        if defines(code) { return prefix + "\n" + code }
+        let end = stops.compactMap { code.range(of: $0)?.lowerBound }.min() ?? code.endIndex
+        return prefix + code[..<end]
+    }
+
+    /// What stands between lines that begin with ```; the last block may lack its end.
+    private static func fencedBlocks(in text: String) -> [String] {
+        var blocks: [[Substring]] = []
+        var isInside = false
+        for line in text.split(separator: "\n", omittingEmptySubsequences: false) {
+            if line.drop(while: { $0 == " " }).hasPrefix("```") {
+                isInside.toggle()
+                if isInside { blocks.append([]) }
+            } else if isInside {
+                blocks[blocks.count - 1].append(line)
+            }
+        }
+        return blocks.map { $0.joined(separator: "\n") }
+    }
+
+    private func run(_ fields: [String], within time: Duration) async -> Judgement {
+        var limits = limits
+        limits.wallTime = time
+        limits.cpuSeconds = max(limits.cpuSeconds, Int(time.components.seconds) + 1)
+        var random = SystemRandomNumberGenerator()
+        let token = (0..<4).map { _ in String(random.next(), radix: 16) }.joined()
+        // No -I, which would ignore the fixed seed of hashes; the environment is the sandbox's own.
+        let result: SandboxResult
+        do {
+            result = try await sandbox.run(
+                interpreter, arguments: ["-S", "-s", "-B", "judge.py"], files: ["judge.py": CodeHarness.source],
+                input: ([token] + fields).map { "\($0.utf8.count)\n\($0)" }.joined(), limits: limits)
+        } catch {
+            return .failed(reason: "\(error)")
+        }
+        let attested = result.output.split(separator: "\n").filter { $0.hasPrefix("\(token) ") }.map { $0.dropFirst(token.count + 1).split(separator: " ", maxSplits: 1) }
+        let evidence = attested.last.flatMap { $0.count > 1 ? String($0[1]) : nil } ?? ""
+        switch (attested.last?.first, result.reason) {
+        case (_, .cancelled): return .failed(reason: "cancelled")
+        case ("right", _): return .judged(Verdict(.right, evidence: "all tests passed"))
+        case ("wrong", _): return .judged(Verdict(.wrong, evidence: evidence))
+        case ("unjudged", _): return .failed(reason: evidence)
+        case ("started", .wallTime): return .judged(Verdict(.wrong, evidence: "timed out after \(time.components.seconds) s"))
+        case ("started", .cpuTime): return .judged(Verdict(.wrong, evidence: "used more than \(limits.cpuSeconds) s of processor time"))
+        case ("started", .memory): return .judged(Verdict(.wrong, evidence: "used more than \(limits.memoryBytes >> 20) MiB of memory"))
+        case ("started", _): return .judged(Verdict(.wrong, evidence: "the program stopped its tests (\(result.reason.rawValue))"))
+        default:
+            let words = result.errors.split(separator: "\n").last ?? "it ended with \(result.exitCode.map { "code \($0)" } ?? result.reason.rawValue)"
+            return .failed(reason: "\(interpreter) did not start in the sandbox: \(words). Give the path of a Python 3.9 or newer that other users may run.")
+        }
+    }
+}
