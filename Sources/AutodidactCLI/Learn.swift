@@ -1,8 +1,5 @@
 import ArgumentParser
 import Autodidact
-import Foundation
-
-extension NextStart: ExpressibleByArgument {}
 
 struct Learn: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
@@ -12,252 +9,21 @@ struct Learn: AsyncParsableCommand {
             accepts, and trains on them. A run is a folder; learn --resume FOLDER goes on where it stopped.
             """)
 
-    @Option(help: "A model folder or a GGUF file.")
-    var model: String?
+    @OptionGroup var options: LoopRunOptions
 
-    @Option(help: "addition, instructions, jsonl, a data set by name such as gsm8k, or a YAML file that describes a task.")
-    var task: String?
+    func run() async throws { try await options.run(as: "learn") }
+}
 
-    @Option(name: .customLong("task-option"), help: "A setting of the task as key=value, such as digits=1-3 or data=problems.jsonl; may be given several times.")
-    var taskOptions: [String] = []
+struct RL: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "rl",
+        abstract: "Let a model learn from rewards by policy gradients: GRPO and its variants, RLOO, REINFORCE, PPO.",
+        discussion: """
+            The same as learn, with grpo where no recipe is named. A few problems are sampled, judged and trained at a time; the policy is held to the model it began with by \
+            --recipe-option loop.klWeight=… A run is a folder; rl --resume FOLDER goes on where it stopped.
+            """)
 
-    @Option(name: .customLong("try-prompt"), help: "A setting of the task's prompt as key=value, such as few-shot=6; given several times, the one under which the model is best on dev is used.")
-    var prompts: [String] = []
+    @OptionGroup var options: LoopRunOptions
 
-    @Option(help: "\(RecipeChoice.names.joined(separator: " or ")).")
-    var recipe: String?
-
-    @Option(help: "A recipe file; the command line overrides it.")
-    var config: String?
-
-    @Option(help: "The run's folder; runs/<task>-<recipe> when left out.")
-    var output: String?
-
-    @Option(help: "Go on with the run in this folder.")
-    var resume: String?
-
-    @Option(help: "Iterations of sampling and training.")
-    var iterations: Int?
-
-    @Option(help: "Completions per problem (rest-em).")
-    var samples: Int?
-
-    @Option(help: "Steps of the first training (star).")
-    var steps: Int?
-
-    @Option(help: "Passes over the selected examples (rest-em).")
-    var epochs: Int?
-
-    @Option(help: "Problems per iteration, taken in turn from the training part; all when left out (rest-em).")
-    var problems: Int?
-
-    @Option(name: .customLong("start-from"), help: "Where each training starts: base, or previous (rest-em).")
-    var startFrom: NextStart?
-
-    @Flag(inversion: .prefixedNo, help: "Whether failed problems are tried again with a hint; star does unless told otherwise.")
-    var rationalisation: Bool?
-
-    @Option(name: .customLong("learning-rate"), help: "The highest learning rate.")
-    var learningRate: Double?
-
-    @OptionGroup var update: UpdateOptions
-
-    @Option(name: .customLong("batch-size"), help: "Examples per optimizer step.")
-    var batchSize: Int?
-
-    @Option(help: "Of sampling (rest-em).")
-    var temperature: Float?
-
-    @Option(help: "How training keeps activations for the backward pass; bfloat16 takes half of the memory.")
-    var activations: ActivationFormat?
-
-    @Option(name: .customLong("rollout-precision"), help: "Precision of the rollouts that train; dev and test stay in f32. Rounded weights (and with int8 inputs) sample faster with real models, and importance weights correct for the difference.")
-    var rolloutPrecision: Precision?
-
-    @Option(help: "Problems of the dev part, measured before and after every iteration; 0 is all.")
-    var devLimit: Int?
-
-    @Option(help: "Problems of the test part, measured once at the end; all when left out.")
-    var testLimit: Int?
-
-    @Option(help: "Decides every random number of the run.")
-    var seed: UInt64?
-
-    @Option(help: "task, or the control accept-all, which trains on everything that was not cut off.")
-    var verifier: String?
-
-    @Flag(name: .customLong("shuffle-answers"), help: "The control: training answers are exchanged among problems.")
-    var shuffleAnswers = false
-
-    @Flag(name: .customLong("dry-run"), help: "Print the plan with tokens, memory and time, measured on a few problems, and stop.")
-    var dryRun = false
-
-    @Flag(help: "One JSON object a line instead of text.")
-    var json = false
-
-    @OptionGroup var engine: EngineOptions
-
-    func run() async throws {
-        let stop = StopSignal()
-        let folder: RunFolder
-        let plan: RunPlan
-        if let resume {
-            try refuseChanges()
-            folder = try RunFolder(opening: resume)
-            plan = try RunPlan(yaml: folder.recipe, file: folder.recipePath)
-        } else {
-            plan = try makePlan()
-            _ = try plan.environments()  // a bad task must not leave a folder behind
-            _ = try plan.trainingVerifier()
-            try plan.checkModel()
-            try plan.checkTask()
-            if dryRun { return try await printPlan(plan) }
-            folder = try RunFolder(creating: output ?? freeName(plan), recipe: try plan.yaml())
-        }
-        let environments = try plan.environments()
-        let printer = ProgressPrinter(json: json)
-        let record = try RunRecord(writing: folder)
-        record.recordCode(version: AutodidactCommand.configuration.version)
-        let threads = engine.threads
-        let worked = try plan.worked(environments[0])
-        printer.show(.note(try Self.overview(environments[0])))
-        let loop = try LearningLoop(
-            executor: EngineExecutor(), environments: environments, verifier: try plan.trainingVerifier(), options: plan.options, workedExamples: worked, folder: folder.path,
-            makeModel: { try plan.makeModel(on: CPUBackend(threads: threads)) }, makeJournal: { record }, report: { printer.show($0) },
-            isCancelled: { stop.isRequested })
-        let (weights, problems) = (await loop.baseVersion(), try plan.dataHash(environments))
-        try record.expectOrigin(model: weights, data: problems)
-        try record.recordModel(hash: weights, name: plan.model ?? "a fresh decoder")
-        try record.recordData(hash: problems, name: environments[0].name, order: "as listed; epochs are permuted by the seed")
-        do {
-            try await plan.recipe.chosen.run(loop)
-        } catch is Interrupted {
-            printError("stopped; everything so far is saved. Go on with: autodidact learn --resume \(folder.path)")
-            throw ExitCode(130)
-        } catch let error as RecipeFileError where resume == nil {
-            // A problem that the model cannot take is found before anything is measured; a run in which nothing happened is none.
-            if try record.completePhases().isEmpty {
-                try record.close()
-                try FileManager.default.removeItem(atPath: folder.path)
-            }
-            throw error
-        }
-        try record.markFinished()
-        try Report(record).write(to: folder.reportPath)
-        if !json {
-            if try record.checkpoints().isEmpty {
-                printLine("nothing was learned: no sample was accepted. See in the report why; more samples, worked examples in the prompt (few-shot), or more max-tokens may help.")
-            }
-            printLine(try ResultTable(record).text)
-            printLine("report: \(folder.reportPath)")
-        }
-    }
-
-    /// What there is to learn from and to measure on, and what was left out.
-    private static func overview(_ environment: any Tasks.Environment) throws -> String {
-        let counts = try [Split.train, .dev, .test].map { try environment.problems(in: $0).count }
-        var text = "\(environment.name): \(counts[0]) problems to learn from, \(counts[1]) of dev, \(counts[2]) of test"
-        if let omission = environment.omission { text += "; \(omission)" }
-        if counts[1] == 0 { text += "; without dev, iterations are not measured" }
-        return text
-    }
-
-    /// A run goes on with its own recipe: only what changes no result may be given.
-    private func refuseChanges() throws {
-        let given: [(String, Bool)] = [
-            ("model", model != nil), ("task", task != nil), ("task-option", !taskOptions.isEmpty), ("try-prompt", !prompts.isEmpty), ("recipe", recipe != nil), ("config", config != nil),
-            ("output", output != nil), ("iterations", iterations != nil), ("samples", samples != nil), ("steps", steps != nil), ("epochs", epochs != nil),
-            ("rationalisation", rationalisation != nil), ("learning-rate", learningRate != nil), ("optimizer", update.optimizer != nil), ("schedule", update.schedule != nil), ("batch-size", batchSize != nil), ("temperature", temperature != nil),
-            ("rollout-precision", rolloutPrecision != nil), ("activations", activations != nil),
-            ("problems", problems != nil), ("start-from", startFrom != nil), ("dev-limit", devLimit != nil), ("test-limit", testLimit != nil), ("seed", seed != nil), ("verifier", verifier != nil), ("shuffle-answers", shuffleAnswers), ("dry-run", dryRun),
-        ]
-        if let name = given.first(where: \.1)?.0 {
-            throw ValidationError("--\(name) does not go with --resume: a run keeps the recipe it began with. Start a new run to change it.")
-        }
-    }
-
-    private func makePlan() throws -> RunPlan {
-        func setting(_ text: String, of name: String) throws -> (key: String, value: String) {
-            guard let split = text.firstIndex(of: "="), split != text.startIndex else { throw ValidationError("--\(name) \(text): write key=value.") }
-            return (String(text[..<split]), String(text[text.index(after: split)...]))
-        }
-        var settings: [String: String] = [:]
-        for option in taskOptions {
-            let (key, value) = try setting(option, of: "task-option")
-            settings[key] = value
-        }
-        var plan: RunPlan
-        if let config {
-            guard let data = FileManager.default.contents(atPath: config) else {
-                throw RecipeFileError(file: config, problem: "cannot be read: no such file, or no permission")
-            }
-            plan = try RunPlan.reading(
-                String(decoding: data, as: UTF8.self), file: config, model: model, task: task, recipe: recipe, settings: settings)
-        } else {
-            plan = try RunPlan.defaults(model: model, task: task ?? "addition", settings: settings, recipe: recipe)
-        }
-        if !prompts.isEmpty { plan.prompts = try prompts.map { text in try setting(text, of: "try-prompt") }.map { [$0.key: $0.value] } }
-        plan.folder = FileManager.default.currentDirectoryPath
-        func positive(_ value: Int?, _ name: String) throws { if let value, value < 1 { throw ValidationError("--\(name) \(value): must be 1 or more.") } }
-        try positive(iterations, "iterations")
-        try positive(samples, "samples")
-        try positive(steps, "steps")
-        try positive(epochs, "epochs")
-        try positive(batchSize, "batch-size")
-        try positive(testLimit, "test-limit")
-        try positive(problems, "problems")
-        if let temperature { do { try SamplingOptions(temperature: temperature).validate() } catch { throw ValidationError("\(error)") } }
-        if let devLimit, devLimit < 0 { throw ValidationError("--dev-limit \(devLimit): must be 0 (all) or more.") }
-        if let kind = update.optimizer { plan.options.trainer.optimizer = plan.options.trainer.optimizer.with(kind) }
-        if let shape = update.schedule { plan.options.trainer.schedule = plan.options.trainer.schedule.with(shape) }
-        if let learningRate {
-            guard learningRate > 0, learningRate.isFinite else { throw ValidationError("--learning-rate \(learningRate): must be above 0.") }
-            plan.options.trainer.optimizer.learningRate = learningRate
-        }
-        if let batchSize { plan.options.batchSize = batchSize }
-        if let activations { plan.options.trainer.activations = activations }
-        if let rolloutPrecision { plan.options.rolloutPrecision = rolloutPrecision }
-        if let devLimit { plan.options.devLimit = devLimit }
-        if let testLimit { plan.options.testLimit = testLimit }
-        if let seed { plan.options.seed = seed }
-        if let verifier { plan.verifier = verifier }
-        if shuffleAnswers { plan.shufflesAnswers = true }
-        let ofRecipe: [(option: String, key: String, value: String?)] = [
-            ("iterations", "iterations", iterations.map { "\($0)" }), ("samples", "samplesPerProblem", samples.map { "\($0)" }), ("steps", "firstSteps", steps.map { "\($0)" }),
-            ("epochs", "epochs", epochs.map { "\($0)" }), ("problems", "problemsPerIteration", problems.map { "\($0)" }), ("start-from", "startsFrom", startFrom?.rawValue),
-            ("rationalisation", "rationalises", rationalisation.map { "\($0)" }), ("temperature", "sampling.temperature", temperature.map { "\($0)" }),
-        ]
-        for (option, key, value) in ofRecipe {
-            guard let value else { continue }
-            guard let recipe = try plan.recipe.setting(key, to: value) else { throw ValidationError("--\(option) does not go with \(plan.recipe.name), which has no '\(key)'.") }
-            plan.recipe = recipe
-        }
-        try plan.validate(file: "the command line")
-        return plan
-    }
-
-    /// The first of runs/<task>-<recipe>, -2, -3 … that does not exist.
-    private func freeName(_ plan: RunPlan) -> String {
-        let task = task.map { URL(fileURLWithPath: $0).deletingPathExtension().lastPathComponent } ?? plan.task
-        let base = "runs/\(task)-\(plan.recipe.name)"
-        var (name, number) = (base, 2)
-        while FileManager.default.fileExists(atPath: name) {
-            name = "\(base)-\(number)"
-            number += 1
-        }
-        return name
-    }
-
-    private func printPlan(_ plan: RunPlan) async throws {
-        if !json { printNow(try plan.yaml()) }
-        let estimate = try await JobEstimate(plan, on: try engine.backend())
-        if json {
-            return printLine(jsonLine([
-                ("recipe", .string(try plan.yaml())), ("sampledTokens", .integer(Int64(estimate.sampledTokens))), ("trainedTokens", .integer(Int64(estimate.trainedTokens))),
-                ("peakBytes", .integer(Int64(estimate.peakBytes))), ("seconds", .number(estimate.seconds)),
-            ]))
-        }
-        printLine("# tokens to sample: about \(estimate.sampledTokens), to train: about \(estimate.trainedTokens)")
-        printLine(String(format: "# memory: about %.2f GB, time: about %.1f minutes", Double(estimate.peakBytes) / 1e9, estimate.seconds / 60))
-    }
+    func run() async throws { try await options.run(as: "rl", usualRecipe: GRPO.name) }
 }

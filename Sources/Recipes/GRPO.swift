@@ -8,6 +8,7 @@ import Training
 /// arXiv:2507.18071 (GSPO); MiniMax 2025, arXiv:2506.13585 (CISPO).
 public struct GRPO: Recipe {
     public static let name = "grpo"
+    public static let rateShare = 0.1
 
     public enum Variant: String, Sendable, Codable, CaseIterable {
         /// Advantages in deviations of the group; each sequence's mean over its tokens.

@@ -93,10 +93,10 @@ extension LearningLoop {
     /// One epoch is every example once (or every group that the objective judges together), in an order of its own; worked examples, where there are
     /// any and the objective takes plain texts, are mixed in.
     public func train(
-        on examples: [Example], _ objective: any Objective, from policy: PolicyVersion, iteration: Int, epochs: Int
+        on examples: [Example], _ objective: any Objective, from policy: PolicyVersion, iteration: Int, epochs: Int, phase: String = "improve"
     ) async throws -> PolicyVersion {
         let count = objective.groups(examples).count + (objective.trainsPlainText ? workedExamples.count : 0)
-        return try await train(on: examples, objective, from: policy, iteration: iteration, steps: (count * epochs + options.batchSize - 1) / options.batchSize)
+        return try await train(on: examples, objective, from: policy, iteration: iteration, steps: (count * epochs + options.batchSize - 1) / options.batchSize, phase: phase)
     }
 
     public func train(
@@ -205,7 +205,7 @@ extension LearningLoop {
         try update(trainer, training, iteration, examples, recording: true)
         let version: PolicyVersion
         let start = training.start.weightsHash
-        if iteration == training.iterations || (training.keepEvery > 0 && iteration % training.keepEvery == 0) {
+        if iteration == training.iterations.upperBound || (training.keepEvery > 0 && iteration % training.keepEvery == 0) {
             version = try checkpoint(trainer.decoder, training: place, step: trainer.optimizer.steps, parents: [start])
         } else {
             version = PolicyVersion(training: place, weightsHash: trainer.decoder.contentHash())
@@ -213,7 +213,7 @@ extension LearningLoop {
         }
         online?.recorded.append(version)
         online?.live = (trainer, iteration)
-        if iteration == training.iterations {
+        if iteration == training.iterations.upperBound {
             online = nil
             loaded = (version, trainer.decoder)
             saved(training).discard()
@@ -250,8 +250,8 @@ extension LearningLoop {
     /// The trainer as it was after an iteration: the live one, or made again from what was saved and recorded.
     private func trainer(of training: OnlineTraining, after iteration: Int) throws -> Trainer {
         if let live = online?.live, live.iteration == iteration { return live.trainer }
-        let trainer = try makeTrainer(from: training.start, training.objective, steps: training.iterations * training.updates)
-        var done = 0
+        let trainer = try makeTrainer(from: training.start, training.objective, steps: training.iterations.count * training.updates)
+        var done = training.iterations.lowerBound - 1
         if let saved = try saved(training).savedIteration(phase: training.phase, start: training.start.weightsHash), saved <= iteration {
             try self.saved(training).restore(trainer, training: TrainingKey(iteration: saved, phase: training.phase), start: training.start.weightsHash)
             done = saved

@@ -352,6 +352,33 @@ public actor LearningLoop {
         try await measure(policy, on: .dev, iteration: iteration, phase: "dev")
     }
 
+    /// What `evaluate` found; nil where the task has no dev part.
+    public func devAccuracy(iteration: Int) throws -> Double? {
+        try journal.metrics().last { $0.iteration == iteration && $0.phase == "dev" && $0.name == "accuracy" && $0.category.isEmpty }?.value
+    }
+
+    /// Measures on the test part how well a verifier chooses among candidates by how likely it finds them: what it chose (`verified`), a candidate on average
+    /// (`average`), and whether any was right (`anyRight`).
+    func choose(among count: Int, from policy: PolicyVersion, by verifier: PolicyVersion, iteration: Int, _ sampling: SamplingOptions) async throws {
+        let problems = try measured(environment, .test)
+        if problems.isEmpty { return }
+        let rollouts = try await sample(problems, samples: count, from: policy, iteration: iteration, phase: "candidates", sampling, judgedBy: environment.verifier, precision: .float32).lastTurns()
+        let groups = rollouts.grouped(), decoder = try decoder(of: verifier)
+        let chosen = groups.map { group in
+            // What was cut off is no answer.
+            let scored = zip(group, decoder.score(group.map { Example(promptTokens: $0.promptTokens, completionTokens: $0.completionTokens) })).filter { $0.0.finishReason == .stop }
+            return scored.map { ($0.0, $0.1.reduce(0) { $0 + Double($1.logProbability) }) }.reduce(nil as (Rollout, Double)?) { best, next in best.map { $0.1 >= next.1 } == true ? best : next }?.0
+        }
+        func share(_ values: [Double]) -> Double { values.reduce(0, +) / Double(max(1, values.count)) }
+        let figures = [
+            ("verified", share(chosen.map { $0?.isRight == true ? 1 : 0 })), ("average", share(rollouts.map { $0.isRight ? 1 : 0 })),
+            ("anyRight", share(groups.map { $0.contains(where: \.isRight) ? 1 : 0 })),
+        ]
+        let metrics = figures.map { MetricRecord(iteration: iteration, phase: "candidates", name: $0.0, value: $0.1, count: groups.count) }
+        try journal.record(metrics)
+        report(.note(figures.map { String(format: "%@ %.1f %%", $0.0, 100 * $0.1) }.joined(separator: ", ") + " of \(groups.count) test problems with \(count) candidates each"))
+    }
+
     /// Opens the test part, once: greedy accuracy of what the recipe started from and of what came out.
     public func finish(_ start: PolicyVersion, _ result: PolicyVersion, iteration: Int) async throws {
         try await measure(start, on: .test, iteration: 0, phase: "test")

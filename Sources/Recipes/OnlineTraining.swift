@@ -6,7 +6,8 @@ public struct OnlineTraining: Sendable {
     public var phase: String
     public var start: PolicyVersion
     public var objective: any Objective
-    public var iterations: Int
+    /// Of the recipe, counted from 1.
+    public var iterations: ClosedRange<Int>
     /// An iteration's examples are trained so many times …
     public var epochs = 1
     /// … each time in so many updates.
@@ -16,7 +17,7 @@ public struct OnlineTraining: Sendable {
     /// Every so many iterations the policy is kept as a checkpoint; 0: only the last one.
     public var keepEvery = 0
 
-    public init(_ phase: String = "improve", from start: PolicyVersion, _ objective: any Objective, iterations: Int) {
+    public init(_ phase: String = "improve", from start: PolicyVersion, _ objective: any Objective, iterations: ClosedRange<Int>) {
         self.phase = phase
         self.start = start
         self.objective = objective

@@ -9,6 +9,7 @@ import Training
 /// Sources: Schulman et al. 2017, arXiv:1707.06347; Ouyang et al. 2022, arXiv:2203.02155; defaults of TRL.
 public struct PPO: Recipe {
     public static let name = "ppo"
+    public static let rateShare = 0.1
 
     public var loop = {
         var loop = PolicyIteration()

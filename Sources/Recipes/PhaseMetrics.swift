@@ -3,7 +3,7 @@ import Tasks
 extension MetricRecord {
     /// Shares and means of a phase's last turns, overall and by category.
     public static func summary(of rollouts: [Rollout], iteration: Int, phase: String) -> [MetricRecord] {
-        let rollouts = rollouts.lastTurns()
+        let (all, rollouts) = (rollouts, rollouts.lastTurns())
         var metrics: [MetricRecord] = []
         func add(_ name: String, _ category: String, _ value: Double, _ count: Int) {
             metrics.append(MetricRecord(iteration: iteration, phase: phase, name: name, category: category, value: value, count: count))
@@ -36,6 +36,15 @@ extension MetricRecord {
             add("mismatch", "", mean(differences), differences.count)
             add("mismatchMost", "", differences.max()!, differences.count)
             add("importanceRatio", "", mean(rollouts.map { $0.importanceWeight(atMost: .infinity) }), rollouts.count)
+        }
+        // Where there were several turns: the first answer beside the last.
+        let firsts = Dictionary(all.filter { $0.key.turn == 0 }.map { ([$0.key.index, $0.key.sample], $0) }, uniquingKeysWith: { first, _ in first })
+        let tries = rollouts.filter { $0.key.turn > 0 }.compactMap { last in firsts[[last.key.index, last.key.sample]].map { (first: $0.isRight, last: last.isRight) } }
+        if !tries.isEmpty {
+            add("firstTry", "", mean(tries.map { $0.first ? 1 : 0 }), tries.count)
+            add("lastTry", "", mean(tries.map { $0.last ? 1 : 0 }), tries.count)
+            add("wrongToRight", "", mean(tries.map { !$0.first && $0.last ? 1 : 0 }), tries.count)
+            add("rightToWrong", "", mean(tries.map { $0.first && !$0.last ? 1 : 0 }), tries.count)
         }
         let groups = rollouts.filter { $0.verdict != nil }.grouped().filter { $0.count > 1 }
         if !groups.isEmpty {

@@ -27,12 +27,27 @@ public struct PolicyIteration: Sendable, Codable, Equatable {
 
     func run(_ loop: isolated LearningLoop, _ objective: any Objective, _ selector: some Selector, comparesWithReference: Bool) async throws {
         let base = try await loop.start()
+        let policy = try await train(loop, "improve", from: base, reference: comparesWithReference ? base : nil, objective, selector)
+        try await loop.finish(base, policy, iteration: iterations)
+    }
+
+    /// All iterations of one training.
+    /// - Parameters:
+    ///   - loop: samples, judges and trains.
+    ///   - phase: the training's name.
+    ///   - start: what is trained.
+    ///   - reference: whose log-probabilities the examples get; nil: none.
+    ///   - objective: what is minimised.
+    ///   - selector: makes examples of all turns.
+    ///   - earlier: iterations of an earlier training of the run.
+    func train(
+        _ loop: isolated LearningLoop, _ phase: String, from start: PolicyVersion, reference: PolicyVersion?, _ objective: any Objective, _ selector: some Selector, after earlier: Int = 0
+    ) async throws -> PolicyVersion {
         let problems = try loop.environment.problems(in: .train)
-        var training = OnlineTraining(from: base, objective, iterations: iterations)
-        (training.epochs, training.batches, training.keepEvery) = (epochs, batches, keepEvery)
-        training.reference = comparesWithReference ? base : nil
-        var (policy, next) = (base, 0)
-        for n in 1...iterations {
+        var training = OnlineTraining(phase, from: start, objective, iterations: earlier + 1...earlier + iterations)
+        (training.epochs, training.batches, training.keepEvery, training.reference) = (epochs, batches, keepEvery, reference)
+        var (policy, next) = (start, earlier * problemsPerIteration)
+        for n in training.iterations {
             var rollouts: [Rollout] = []
             for attempt in 0...resamples {
                 let count = min(problems.count, problemsPerIteration)
@@ -42,9 +57,9 @@ public struct PolicyIteration: Sendable, Codable, Equatable {
                 if rollouts.lastTurns().grouped().count(where: { Set($0.compactMap(truncation.reward)).count > 1 }) >= count { break }
             }
             policy = try loop.advance(training, iteration: n, on: rollouts, selector)
-            if n == iterations || (measureEvery > 0 && n % measureEvery == 0) { try await loop.evaluate(policy, iteration: n) }
+            if n == training.iterations.upperBound || (measureEvery > 0 && n % measureEvery == 0) { try await loop.evaluate(policy, iteration: n) }
         }
-        try await loop.finish(base, policy, iteration: iterations)
+        return policy
     }
 
     func workload(problems: Int) -> Workload {

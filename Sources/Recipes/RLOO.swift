@@ -7,6 +7,7 @@ import Training
 /// Sources: Ahmadian et al. 2024, arXiv:2402.14740; Kool et al. 2019; Williams 1992.
 public struct RLOO: Recipe {
     public static let name = "rloo"
+    public static let rateShare = 0.1
 
     public var loop = {
         var loop = PolicyIteration()

@@ -19,13 +19,15 @@ public struct ReSTEM: Recipe {
     public var startsFrom = NextStart.base
     /// Problems of an iteration, taken in turn from the training part; 0: all of them every time.
     public var problemsPerIteration = 0
+    /// Iterations without a better accuracy on dev after which it is over, and the best policy is the result; 0: all iterations, and the last policy.
+    public var patience = 0
 
     public init() {}
 
     public func run(_ loop: isolated LearningLoop) async throws {
         let base = try await loop.start(hints: rationalises)
         let problems = try loop.environment.problems(in: .train)
-        var policy = base
+        var policy = base, progress = Progress(base, try loop.devAccuracy(iteration: 0), patience: patience), last = max(1, iterations)
         for n in 1...max(1, iterations) {
             let window = problems.window(n, of: problemsPerIteration)
             var rollouts = try await loop.sample(window, samples: samplesPerProblem, from: policy, iteration: n, phase: "attempt", sampling(of: "attempt")).lastTurns()
@@ -37,8 +39,10 @@ public struct ReSTEM: Recipe {
             let start = startsFrom == .base ? base : policy
             policy = try await loop.train(on: examples, NegativeLogLikelihood(), from: start, iteration: n, epochs: epochs)
             try await loop.evaluate(policy, iteration: n)
+            last = n
+            if progress.isOver(after: policy, try loop.devAccuracy(iteration: n)) { break }
         }
-        try await loop.finish(base, policy, iteration: max(1, iterations))
+        try await loop.finish(base, progress.best, iteration: last)
     }
 
     public func sampling(of phase: String) -> SamplingOptions { ["attempt", "rationalise"].contains(phase) ? sampling : .greedy }
@@ -50,7 +54,7 @@ public struct ReSTEM: Recipe {
 
     public func validate(_ check: (Bool, String, String) throws -> Void) throws {
         try check([iterations, samplesPerProblem, epochs, cap].allSatisfy((1...1_000_000).contains), "iterations, samplesPerProblem, epochs and cap", "1 to 1000000")
-        try check(problemsPerIteration >= 0, "problemsPerIteration", "0 (all) or more")
+        try check(problemsPerIteration >= 0 && patience >= 0, "problemsPerIteration and patience", "0 (all) or more")
         try sampling.validate("sampling", check)
     }
 }

@@ -16,14 +16,20 @@ public protocol Recipe: Sendable, Codable, Equatable {
     func sampling(of phase: String) -> SamplingOptions
     /// How much `run` samples and trains, of so many training problems.
     func workload(problems: Int) -> Workload
+    /// Of the learning rate that likelihood is usually trained with.
+    static var rateShare: Double { get }
     /// Whether failed problems are tried again with a hint.
     var rationalises: Bool { get }
+    /// The task as the recipe puts it, such as in several turns.
+    func environment(_ base: any Tasks.Environment) -> any Tasks.Environment
     /// Calls `check` for every setting that could be out of its range, with what it may be.
     func validate(_ check: (_ isRight: Bool, _ settings: String, _ allowed: String) throws -> Void) throws
 }
 
 extension Recipe {
+    public static var rateShare: Double { 1 }
     public var rationalises: Bool { false }
+    public func environment(_ base: any Tasks.Environment) -> any Tasks.Environment { base }
 }
 
 extension SamplingOptions {

@@ -31,10 +31,11 @@ extension RunPlan {
             plan.workedHints = 100
             return plan
         }
-        let optimizer = OptimizerOptions(learningRate: 5e-5, weightDecay: 0)
+        let recipe = try name.map(choice) ?? RecipeChoice(ReSTEM())
+        let optimizer = OptimizerOptions(learningRate: 5e-5 * type(of: recipe.chosen).rateShare, weightDecay: 0)
         let options = LoopOptions(
             trainer: TrainerOptions(optimizer: optimizer, schedule: Schedule(.linear, warmupSteps: 5)), batchSize: 8, maxSequences: 64, saveEvery: 100, devLimit: 100)
-        return RunPlan(model: model, fresh: nil, task: task, taskSettings: settings, recipe: try name.map(choice) ?? RecipeChoice(ReSTEM()), options: options)
+        return RunPlan(model: model, fresh: nil, task: task, taskSettings: settings, recipe: recipe, options: options)
     }
 
     private static func isTaskFile(_ task: String) -> Bool { task.hasSuffix(".yaml") || task.hasSuffix(".yml") }
@@ -80,7 +81,7 @@ extension RunPlan {
         // Training problems follow the run's seed; dev and test are the same for every seed.
         if settings["seed"] == nil, TaskRegistry.builtIn.keys(of: task).contains("seed") { settings["seed"] = "\(options.seed)" }
         let base = try TaskRegistry.builtIn.environment(named: task, settings: settings, folder: URL(fileURLWithPath: folder, isDirectory: true))
-        return shufflesAnswers ? try ShuffledAnswers(base, seed: options.seed) : base
+        return recipe.chosen.environment(shufflesAnswers ? try ShuffledAnswers(base, seed: options.seed) : base)
     }
 
     /// What judges what trains; nil: the task's own verifier.
@@ -95,7 +96,7 @@ extension RunPlan {
     /// The worked examples to warm up on.
     public func worked(_ environment: any Tasks.Environment) throws -> [WorkedExample] {
         guard workedExamples > 0 else { return [] }
-        let base = (environment as? ShuffledAnswers)?.base ?? environment
+        let asked = (environment as? SelfCorrection)?.base ?? environment, base = (asked as? ShuffledAnswers)?.base ?? asked
         guard let addition = base as? Addition else { return [] }
         // Plain and hinted form follow each other, problem by problem.
         return try addition.warmUp(count: workedExamples, longest: workedLongest, seed: options.seed).enumerated()

@@ -1,5 +1,6 @@
 import Foundation
 import ModelFiles
+import struct Architectures.AdapterChoices
 import enum Architectures.BlockRunner
 import enum Tensors.ActivationFormat
 import enum Tensors.Precision
@@ -60,7 +61,7 @@ extension RunPlan {
     private static let added = [
         ("options.rolloutPrecision", "f32"), ("options.maximumImportanceWeight", "2"), ("options.trainer.activations", "float32"), ("options.trainer.optimizer.kind", "adamw"),
         ("options.trainer.optimizer.momentum", "0"), ("options.trainer.schedule.floor", "0"), ("options.trainer.schedule.cycles", "1"), ("options.trainer.schedule.power", "1"),
-        ("options.trainer.schedule.timescale", "0"), ("options.trainer.schedule.decaySteps", "0"), ("options.trainer.schedule.width", "512"),
+        ("options.trainer.schedule.timescale", "0"), ("options.trainer.schedule.decaySteps", "0"), ("options.trainer.schedule.width", "512"), ("recipe.star.patience", "0"), ("recipe.rest-em.patience", "0"),
     ]
 
     private static func completed(_ yaml: String) throws -> String {
@@ -164,7 +165,7 @@ extension RunPlan {
 
     private static func merged(_ own: Node, _ given: Node, path: String, file: String) throws -> Node {
         guard case .mapping(var result) = own, case .mapping(let changes) = given else { return given }
-        let known = Array(Set(result.keys.compactMap(\.string) + (path.isEmpty ? ["model", "fresh"] : [])))
+        let known = Array(Set(result.keys.compactMap(\.string) + (path.isEmpty ? ["model", "fresh"] : path == "options" ? ["adapter"] : [])))
         for (key, value) in changes {
             let name = key.string ?? ""
             guard known.contains(name) || open.contains(path) else {
@@ -179,6 +180,8 @@ extension RunPlan {
                 result[key] = try merged(node(of: defaults), value, path: "recipe", file: file)
                 continue
             }
+            // An adapter that is named in part has the usual values for the rest.
+            if path == "options", name == "adapter", result[key] == nil { result[key] = try node(of: AdapterChoices()) }
             result[key] = try result[key].map { try merged($0, value, path: path.isEmpty ? name : "\(path).\(name)", file: file) } ?? value
         }
         return .mapping(result)

@@ -12,13 +12,15 @@ public struct STaR: Recipe {
     public var stepGrowth = 1.2
     /// Whether failed problems are tried again with the answer as a hint.
     public var rationalises = true
+    /// As of `ReSTEM`.
+    public var patience = 0
 
     public init() {}
 
     public func run(_ loop: isolated LearningLoop) async throws {
         let base = try await loop.start(hints: rationalises)
         let problems = try loop.environment.problems(in: .train)
-        var policy = base
+        var policy = base, progress = Progress(base, try loop.devAccuracy(iteration: 0), patience: patience), last = max(1, iterations)
         for n in 1...max(1, iterations) {
             let attempts = try await loop.sample(problems, from: policy, iteration: n, phase: "attempt", .greedy).lastTurns()
             var rollouts = attempts
@@ -29,8 +31,10 @@ public struct STaR: Recipe {
             let examples = try loop.examples(from: rollouts, RightCompletions(), iteration: n)
             policy = try await loop.train(on: examples, NegativeLogLikelihood(), from: base, iteration: n, steps: steps(n))
             try await loop.evaluate(policy, iteration: n)
+            last = n
+            if progress.isOver(after: policy, try loop.devAccuracy(iteration: n)) { break }
         }
-        try await loop.finish(base, policy, iteration: max(1, iterations))
+        try await loop.finish(base, progress.best, iteration: last)
     }
 
     public func sampling(of phase: String) -> SamplingOptions { .greedy }
@@ -41,6 +45,7 @@ public struct STaR: Recipe {
 
     public func validate(_ check: (Bool, String, String) throws -> Void) throws {
         try check((1...1_000_000).contains(iterations) && firstSteps >= 1, "iterations and firstSteps", "1 or more, the iterations at most 1000000")
+        try check(patience >= 0, "patience", "0 (off) or more")
         let last = (1...iterations).reduce(Double(firstSteps)) { steps, n in n > 1 ? steps * stepGrowth : steps }
         try check(stepGrowth > 0 && last < 1e9, "stepGrowth", "above 0, and give fewer than a billion steps")
     }

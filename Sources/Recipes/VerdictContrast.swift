@@ -9,6 +9,7 @@ import Training
 /// the others as in `PreferenceLoss`.
 public struct VerdictContrast: Recipe {
     public static let name = "contrast"
+    public static let rateShare = 0.1
 
     public enum Loss: String, Sendable, Codable, CaseIterable {
         case unlikelihood, dpo, ipo, conservative, simpo, orpo, slic, kto, rrhf

@@ -1,0 +1,101 @@
+import Sampling
+import Tasks
+import Tensors
+import Training
+
+/// Self-correction by reinforcement learning: the model learns to make its own first answer better in a second turn, without being told whether it was wrong.
+///
+/// The first stage rewards only second answers and holds first ones to the base; the second rewards both, and second ones for what they make better or worse.
+/// Source: Kumar et al. 2024, arXiv:2409.12917, equations 3 and 4.
+public struct SCoRe: Recipe {
+    public static let name = "score"
+    public static let rateShare = 0.1
+
+    /// Of both stages together; a third of the iterations is the first stage's.
+    public var loop = {
+        var loop = PolicyIteration()
+        (loop.iterations, loop.klWeight) = (60, 0.01)
+        return loop
+    }()
+    /// β₂: how strongly the first stage holds first answers to the base, besides the `klWeight` of all.
+    public var firstAnswerWeight = 0.1
+    /// α: what making an answer better earns, and making it worse costs, besides its reward.
+    public var progressBonus = 10.0
+    public var instruction = SelfCorrection.usualInstruction
+
+    public init() {}
+
+    public func environment(_ base: any Tasks.Environment) -> any Tasks.Environment { SelfCorrection(base, instruction: instruction) }
+
+    public func run(_ learning: isolated LearningLoop) async throws {
+        let base = try await learning.start()
+        let objective = ClippedPolicyGradient(.length(1))
+        var stages = (first: loop, second: loop)
+        stages.first.iterations = max(1, loop.iterations / 3)
+        stages.second.iterations = max(1, loop.iterations - stages.first.iterations)
+        let initialised = try await stages.first.train(
+            learning, "initialise", from: base, reference: base, objective, TwoTurnRewards(firstAnswerWeight: firstAnswerWeight, klWeight: loop.klWeight, truncation: loop.truncation))
+        let policy = try await stages.second.train(
+            learning, "improve", from: initialised, reference: base, objective, TwoTurnRewards(progressBonus: progressBonus, klWeight: loop.klWeight, truncation: loop.truncation),
+            after: stages.first.iterations)
+        try await learning.finish(base, policy, iteration: loop.iterations)
+    }
+
+    public func sampling(of phase: String) -> SamplingOptions { phase.hasPrefix("attempt") ? PolicyIteration.sampling : .greedy }
+
+    public func workload(problems: Int) -> Workload {
+        var workload = loop.workload(problems: problems)
+        workload.cap *= 2
+        return workload
+    }
+
+    public func validate(_ check: (Bool, String, String) throws -> Void) throws {
+        try loop.validate(check)
+        try check(loop.iterations > 1 && loop.samplesPerProblem > 1, "loop.iterations and samplesPerProblem", "2 or more")
+        try check([firstAnswerWeight, progressBonus].allSatisfy { $0 >= 0 && $0.isFinite }, "firstAnswerWeight and progressBonus", "0 or more")
+        try check(!instruction.isEmpty, "instruction", "a text")
+    }
+}
+
+/// Two turns of each sample, each with its own reward alone (a discount of 0), less the divergence from the reference; compared with the same turn of the problem's
+/// other samples.
+public struct TwoTurnRewards: Selector, Codable, Equatable {
+    /// nil: both answers are rewarded. Otherwise only second ones, and this is β₂ of the first ones' divergence.
+    public var firstAnswerWeight: Double?
+    public var progressBonus = 0.0
+    public var klWeight: Double
+    public var truncation: Truncation
+
+    public init(firstAnswerWeight: Double? = nil, progressBonus: Double = 0, klWeight: Double = 0.01, truncation: Truncation = .mask) {
+        (self.firstAnswerWeight, self.progressBonus, self.klWeight, self.truncation) = (firstAnswerWeight, progressBonus, klWeight, truncation)
+    }
+
+    public var trainsAsSampled: Bool { true }
+    public var comparesFirst: Bool { true }
+
+    /// What an answer earns besides its divergence.
+    func rewards(first: Double, second: Double) -> (first: Double, second: Double) {
+        firstAnswerWeight == nil ? (first, second + progressBonus * (second - first)) : (0, second)
+    }
+
+    public func examples(from groups: [[Rollout]], using key: RandomKey, _ make: (Rollout) -> Example?) -> [Example] {
+        groups.flatMap { group -> [Example] in
+            let turns = Dictionary(grouping: group, by: \.key.sample).sorted { $0.key < $1.key }.map(\.value)
+            // Samples whose second turn is missing or not to be judged take no part, nor do their first turns.
+            let pairs = turns.compactMap { turns -> [(example: Example, reward: Double)]? in
+                guard turns.count == 2, let r1 = truncation.reward(of: turns[0]), let r2 = truncation.reward(of: turns[1]), let first = make(turns[0]), let second = make(turns[1]) else { return nil }
+                let earned = rewards(first: r1, second: r2), held = klWeight + (firstAnswerWeight ?? 0)
+                return [(first, earned.first - held * RelativeRewards.divergence(first)), (second, earned.second - klWeight * RelativeRewards.divergence(second))]
+            }
+            return [0, 1].flatMap { turn -> [Example] in
+                let advantages = groupAdvantages([pairs.map { $0[turn].reward }], dividedBy: .leaveOneOut)[0]
+                return zip(pairs, advantages).compactMap { pair, advantage in
+                    guard advantage != 0 else { return nil }
+                    var example = pair[turn].example
+                    example.advantage = Float(advantage)
+                    return example
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,33 @@
+/// A task in two turns: the model answers, hears that there may or may not be an error, and answers again.
+///
+/// The second turn must not reveal whether the first was right. Source: Kumar et al. 2024, arXiv:2409.12917, section 3.
+public struct SelfCorrection: Environment {
+    public let base: any Environment
+    public let instruction: String
+
+    /// As the authors put it to models for mathematics, in words that fit any task.
+    public static let usualInstruction =
+        "There might be an error in the answer above because of lack of understanding of the question. Please correct the error, if any, and write the whole answer again."
+
+    public init(_ base: any Environment, instruction: String = usualInstruction) {
+        self.base = base
+        self.instruction = instruction
+    }
+
+    public var name: String { base.name }
+    public var stops: [String] { base.stops }
+    public var maxTokens: Int { base.maxTokens }
+    public var verifier: any Verifier { base.verifier }
+    public var omission: String? { base.omission }
+
+    public func problems(in split: Split) throws -> [Problem] { try base.problems(in: split) }
+
+    public func reset(_ problem: Problem, mode: PromptMode) throws -> Prompt { try base.reset(problem, mode: mode) }
+
+    /// In the form of the first prompt: another message, or text of its own paragraph.
+    public func step(_ problem: Problem, after completions: [String]) throws -> Prompt? {
+        guard completions.count == 1 else { return nil }
+        if case .messages = try base.reset(problem, mode: .plain) { return .messages([Message(role: "user", content: instruction)]) }
+        return .text("\n\n\(instruction)\n")
+    }
+}
