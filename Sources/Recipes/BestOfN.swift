@@ -17,14 +17,16 @@ public struct BestOfN: Recipe {
     public func run(_ loop: isolated LearningLoop) async throws {
         let base = try await loop.start()
         let problems = try loop.environment.problems(in: .train)
-        var policy = base
-        for n in 1...max(1, iterations) {
+        var policy = base, last = max(1, iterations)
+        for n in 1...last {
             let rollouts = try await loop.sample(problems, samples: samplesPerProblem, from: policy, iteration: n, phase: "attempt", sampling).lastTurns()
             let examples = try loop.examples(from: rollouts, HighestReward(), iteration: n)
             policy = try await loop.train(on: examples, NegativeLogLikelihood(), from: policy, iteration: n, epochs: epochs)
             try await loop.evaluate(policy, iteration: n)
+            last = n
+            if loop.isSpent { break }
         }
-        try await loop.finish(base, policy, iteration: max(1, iterations))
+        try await loop.finish(base, policy, iteration: last)
     }
 
     public func sampling(of phase: String) -> SamplingOptions { phase == "attempt" ? sampling : .greedy }

@@ -82,6 +82,23 @@ extension LearningLoop {
         return kept + (base.tokenizer.eosToken.map { [$0] } ?? [])
     }
 
+    /// Training problems under their plain prompts, with the answers that the data gives, as a model's own would end.
+    /// - Parameter verified: only those that the environment's verifier finds right.
+    /// - Throws: `RecipeFileError` where the data gives none.
+    public func goldExamples(verified: Bool) async throws -> [Example] {
+        let given = try environment.problems(in: .train).compactMap { problem in try environment.goldCompletion(problem).map { (problem, $0) } }
+        guard !given.isEmpty else { throw RecipeFileError(file: environment.name, problem: "gives no answers of its own to train on. Use another recipe, or data with answers.") }
+        let rollouts = try given.enumerated().map { index, pair in
+            let (problem, text) = pair, tokens = try base.encode(text, addSpecialTokens: false) + (base.tokenizer.eosToken.map { [$0] } ?? []), none = tokens.map { _ in Float(0) }
+            return Rollout(
+                key: RolloutKey(iteration: 1, phase: "gold", index: index), problem: problem, mode: .plain, promptTokens: try base.encode(environment.reset(problem, mode: .plain)),
+                completionTokens: tokens, finishReason: .stop, text: text, logProbabilities: none, behaviorLogProbabilities: none, temperatures: none, weightsHash: "")
+        }
+        let judged = await Self.judged(rollouts, by: environment.verifier), right = judged.count(where: \.isRight)
+        report(.note("the data's own answers: \(right) of \(judged.count) are right by the task's verifier" + (verified ? "; those are trained" : "")))
+        return judged.filter { !verified || $0.isRight }.map { Example(promptTokens: $0.promptTokens, completionTokens: $0.completionTokens) }
+    }
+
     func example(_ worked: WorkedExample) throws -> Example {
         Example(
             promptTokens: try base.encode(worked.prompt),
@@ -112,6 +129,7 @@ extension LearningLoop {
     func train(
         _ training: TrainingKey, on examples: [Example], _ objective: any Objective, from start: PolicyVersion, steps: Int
     ) throws -> PolicyVersion {
+        defer { if training.phase != "warm-up" { spentTokens += trainedTokens(training) } }
         if let final = try journal.checkpoints(training).last(where: \.isFinal) { return PolicyVersion(training: training, weightsHash: final.weightsHash) }
         let examples = try journal.examples(training) ?? {
             try journal.record(examples, for: training)
@@ -126,13 +144,14 @@ extension LearningLoop {
         order = (-1, [])  // of an earlier training, with its own key
         let orderKey = key.folding("order").folding(training.phase).folding(training.iteration)
         let groups = objective.groups(examples)
-        while trainer.optimizer.steps < steps {
+        let budget = options.tokenBudget > 0 && training.phase != "warm-up" ? options.tokenBudget - spentTokens : .max
+        while trainer.optimizer.steps < steps, trainer.optimizer.steps == 0 || trainedTokens(training, upTo: trainer.optimizer.steps) < budget {
             let step = trainer.optimizer.steps
             let batch = (step * options.batchSize..<(step + 1) * options.batchSize).flatMap { position in
                 examples[groups[orders(position / groups.count, count: groups.count, orderKey)[position % groups.count]]]
             }
             try take(batch, trainer, training)
-            let isLast = trainer.optimizer.steps == steps
+            let isLast = trainer.optimizer.steps == steps || trainedTokens(training, upTo: trainer.optimizer.steps) >= budget
             let isStopping = !isLast && isCancelled()
             if isStopping || (!isLast && trainer.optimizer.steps % options.saveEvery == 0) {
                 try saved.save(trainer, training: training, start: start.weightsHash)
@@ -140,10 +159,15 @@ extension LearningLoop {
             if isStopping { throw Interrupted() }
         }
         for plugin in trainer.plugins { plugin.iterationEnd(trainer.decoder) }
-        let version = try checkpoint(trainer.decoder, training: training, step: steps, parents: [start.weightsHash])
+        let version = try checkpoint(trainer.decoder, training: training, step: trainer.optimizer.steps, parents: [start.weightsHash])
         saved.discard()
         loaded = (version, trainer.decoder)
         return version
+    }
+
+    /// Of a training's steps so far.
+    private func trainedTokens(_ training: TrainingKey, upTo step: Int = .max) -> Int {
+        ((try? journal.steps(training)) ?? []).reduce(0) { $0 + ($1.result.step <= step ? $1.result.trainedTokens : 0) }
     }
 
     /// One update, recorded and told.
@@ -186,6 +210,7 @@ extension LearningLoop {
     public func advance(_ training: OnlineTraining, iteration: Int, on rollouts: [Rollout], _ selector: some Selector) throws -> PolicyVersion {
         let place = TrainingKey(iteration: iteration, phase: training.phase)
         if online?.training.phase != training.phase { online = OnlineState(training: training) }
+        defer { spentTokens += trainedTokens(place) }
         if let done = try journal.checkpoints(place).last(where: \.isFinal) {
             let version = PolicyVersion(training: place, weightsHash: done.weightsHash)
             online?.recorded.append(version)
@@ -221,6 +246,15 @@ extension LearningLoop {
             try saved(training).save(trainer, training: place, start: start)
         }
         return version
+    }
+
+    /// Ends such a training before its last iteration: the policy that it has is kept.
+    public func conclude(_ policy: PolicyVersion) throws {
+        guard let place = policy.training, let done = try journal.checkpoints(place).last(where: \.isFinal) else { return }
+        if done.path == nil { _ = try checkpoint(try decoder(of: policy), training: place, step: done.step, parents: done.parents) }
+        if let live = online?.live { loaded = (policy, live.trainer.decoder) }
+        if let online { saved(online.training).discard() }
+        online = nil
     }
 
     /// Saves a training that goes on, so that nothing is done twice.

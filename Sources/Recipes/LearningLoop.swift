@@ -39,6 +39,8 @@ public actor LearningLoop {
     let makePlugins: @Sendable () -> [any StepPlugin]
     /// The policy in memory besides the base.
     var loaded: (version: PolicyVersion, decoder: Transformer)?
+    /// Tokens so far that were generated to be trained on, and that were trained; the warm-up and measurements do not count.
+    public internal(set) var spentTokens = 0
     /// The training that goes on through iterations, where the recipe has one.
     var online: OnlineState?
     /// The order of an epoch's examples.
@@ -174,7 +176,11 @@ public actor LearningLoop {
         _ problems: [Problem], mode: PromptMode = .plain, samples: Int = 1, from policy: PolicyVersion, iteration: Int, phase: String, _ sampling: SamplingOptions,
         judgedBy given: (any Verifier)? = nil, precision: Precision? = nil
     ) async throws -> [Rollout] {
-        if try journal.isComplete(iteration: iteration, phase: phase) { return try journal.rollouts(iteration: iteration, phase: phase) }
+        if try journal.isComplete(iteration: iteration, phase: phase) {
+            let rollouts = try journal.rollouts(iteration: iteration, phase: phase)
+            spend(rollouts, phase)
+            return rollouts
+        }
         let environment = environment(of: phase)
         let judge = given ?? verifier ?? environment.verifier
         // A killed run may have left rollouts whose judgement was not recorded yet.
@@ -201,8 +207,18 @@ public actor LearningLoop {
                 iteration, phase.name, phase.precision.rawValue, mean, most, ratio, options.maximumImportanceWeight)))
         }
         try journal.complete(iteration: iteration, phase: phase.name)
+        spend(rollouts, phase.name)
         return rollouts
     }
+
+    /// Phases that measure are free.
+    private func spend(_ rollouts: [Rollout], _ phase: String) {
+        let isFree = ["dev", "test", "candidates", "spread"].contains(phase) || environments.indices.contains { Self.promptPhase($0) == phase }
+        if !isFree { spentTokens += rollouts.reduce(0) { $0 + $1.completionTokens.count } }
+    }
+
+    /// Whether the run's budget of tokens is used up.
+    public var isSpent: Bool { options.tokenBudget > 0 && spentTokens >= options.tokenBudget }
 
     /// One call of `sample`.
     private struct SamplingPhase {
@@ -335,7 +351,7 @@ public actor LearningLoop {
         return rollout.turn == 0 ? first : first.folding("turn").folding(rollout.turn)
     }
 
-    private static func judged(_ rollouts: [Rollout], by judge: any Verifier) async -> [Rollout] {
+    static func judged(_ rollouts: [Rollout], by judge: any Verifier) async -> [Rollout] {
         let judgements = await judge.judge(rollouts)
         precondition(judgements.count == rollouts.count, "verifier '\(judge.name)' gave \(judgements.count) judgements for \(rollouts.count) rollouts")
         return zip(rollouts, judgements).map { rollout, judgement in

@@ -22,12 +22,14 @@ public struct LoopOptions: Sendable, Codable, Equatable {
     public var testLimit: Int
     /// Steps of the warm-up on worked examples, where there are any.
     public var warmUpSteps: Int
+    /// Tokens, generated for training and trained together, after which a recipe ends with the policy that it has; 0: as many as its settings take.
+    public var tokenBudget: Int
     /// What is trained beside the model; nil: the model itself.
     public var adapter: AdapterChoices?
 
     public init(
         seed: UInt64 = 0, trainer: TrainerOptions, batchSize: Int = 16, maxSequences: Int = 64, rolloutPrecision: Precision = .float32, maximumImportanceWeight: Double = 2,
-        saveEvery: Int = 200, devLimit: Int = 0, testLimit: Int = 0, warmUpSteps: Int = 0, adapter: AdapterChoices? = nil
+        saveEvery: Int = 200, devLimit: Int = 0, testLimit: Int = 0, warmUpSteps: Int = 0, tokenBudget: Int = 0, adapter: AdapterChoices? = nil
     ) {
         self.seed = seed
         self.trainer = trainer
@@ -39,6 +41,7 @@ public struct LoopOptions: Sendable, Codable, Equatable {
         self.devLimit = devLimit
         self.testLimit = testLimit
         self.warmUpSteps = warmUpSteps
+        self.tokenBudget = tokenBudget
         self.adapter = adapter
     }
 }

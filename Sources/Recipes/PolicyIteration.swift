@@ -58,7 +58,9 @@ public struct PolicyIteration: Sendable, Codable, Equatable {
             }
             policy = try loop.advance(training, iteration: n, on: rollouts, selector)
             if n == training.iterations.upperBound || (measureEvery > 0 && n % measureEvery == 0) { try await loop.evaluate(policy, iteration: n) }
+            if loop.isSpent { break }
         }
+        try loop.conclude(policy)
         return policy
     }
 

@@ -40,7 +40,7 @@ public struct ReSTEM: Recipe {
             policy = try await loop.train(on: examples, NegativeLogLikelihood(), from: start, iteration: n, epochs: epochs)
             try await loop.evaluate(policy, iteration: n)
             last = n
-            if progress.isOver(after: policy, try loop.devAccuracy(iteration: n)) { break }
+            if try progress.isOver(after: policy, loop.devAccuracy(iteration: n)) || loop.isSpent { break }
         }
         try await loop.finish(base, progress.best, iteration: last)
     }

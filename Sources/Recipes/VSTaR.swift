@@ -31,6 +31,7 @@ public struct VSTaR: Recipe {
             policy = try await loop.train(on: examples, NegativeLogLikelihood(), from: base, iteration: n, epochs: epochs)
             if n == 1 { supervised = policy }
             try await loop.evaluate(policy, iteration: n)
+            if loop.isSpent { break }
         }
         let pairs = try loop.examples(from: all, VerdictPairs(cap: cap), iteration: last, reference: supervised)
         let verifier = try await loop.train(on: pairs, PreferenceObjective(.dpo(beta: beta), likelihood: 1), from: supervised, iteration: last, epochs: verifierEpochs, phase: "verifier")

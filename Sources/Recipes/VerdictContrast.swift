@@ -35,15 +35,17 @@ public struct VerdictContrast: Recipe {
     public func run(_ loop: isolated LearningLoop) async throws {
         let base = try await loop.start()
         let problems = try loop.environment.problems(in: .train)
-        var policy = base
-        for n in 1...max(1, iterations) {
+        var policy = base, last = max(1, iterations)
+        for n in 1...last {
             let rollouts = try await loop.sample(
                 problems.window(n, of: problemsPerIteration), samples: samplesPerProblem, from: policy, iteration: n, phase: "attempt", sampling).lastTurns()
             let examples = try loop.examples(from: rollouts, selector, iteration: n, reference: needsReference ? policy : nil)
             policy = try await loop.train(on: examples, objective, from: policy, iteration: n, epochs: epochs)
             try await loop.evaluate(policy, iteration: n)
+            last = n
+            if loop.isSpent { break }
         }
-        try await loop.finish(base, policy, iteration: max(1, iterations))
+        try await loop.finish(base, policy, iteration: last)
     }
 
     private var selector: any Selector {

@@ -133,6 +133,8 @@ public struct Addition: Environment {
     /// The problem solved as the task wants it, without few-shot examples; prompt and completion join without a space.
     ///
     /// The completion has no end mark: whoever trains on it appends the end-of-text token, or a blank line.
+    public func goldCompletion(_ problem: Problem) throws -> String? { try workedExample(problem, mode: .plain).completion }
+
     public func workedExample(_ problem: Problem, mode: PromptMode) throws -> (prompt: String, completion: String) {
         let (a, b) = try Self.operands(of: problem)
         let completion = form == .scratchpad ? Self.scratchpad(a, b) : " \(Self.sum(a, b))"

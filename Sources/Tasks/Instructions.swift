@@ -15,6 +15,8 @@ public struct Instructions: Environment {
     private let system: String?
     private let prompt: PromptTemplate
     private let train, dev, test: [Problem]
+    /// The data's own answers, which know nothing of the demands, by problem.
+    private let outputs: [String: String]
 
     /// - Parameters:
     ///   - data: JSON Lines with `instruction` (or `prompt`) and, if there are any, `input` and `id`; other fields are not read.
@@ -44,7 +46,7 @@ public struct Instructions: Environment {
         var seen: Set<String> = []
         var ids: Set<String> = []
         var skipped = 0
-        var parts: [Split: [Item]] = [:]
+        var parts: [Split: [Item]] = [:], outputs: [String: String] = [:]
         for record in try TaskRecord.read(data) {
             let field = record.fields["instruction"] == nil && record.fields["prompt"] != nil ? "prompt" : "instruction"
             let instruction = try record.requiredText(field).trimmingCharacters(in: .whitespacesAndNewlines)
@@ -59,10 +61,12 @@ public struct Instructions: Environment {
             guard ids.insert(id).inserted else {
                 throw TaskError.badRecord(file: record.file, line: record.line, reason: "the id '\(id)' stands twice. Give every record its own id.")
             }
+            outputs[id] = try record.text("output")
             let key = splitting.key(of: instruction)
             parts[splitting.split(ofKey: key), default: []].append(Item(id: id, question: question, key: key, hash: hash))
         }
         self.skipped = skipped
+        self.outputs = outputs
 
         var order = SeededGenerator(seed: seed, label: "instructions order")
         let trained = order.shuffled(parts[.train] ?? []).prefix(trainCount ?? .max)
@@ -105,6 +109,8 @@ public struct Instructions: Environment {
         }
         return .messages(messages + [ask(problem.question, demand)])
     }
+
+    public func goldCompletion(_ problem: Problem) throws -> String? { outputs[problem.id] }
 
     public var verifier: any Verifier { ConstraintVerifier() }
     public var omission: String? { skipped > 0 ? "\(skipped) left out that are blank, too long or stand twice" : nil }

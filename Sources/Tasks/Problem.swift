@@ -64,11 +64,14 @@ public protocol Environment: Sendable {
     /// The next observation after the completions so far; `nil` when the episode is over.
     func step(_ problem: Problem, after completions: [String]) throws -> Prompt?
     var verifier: any Verifier { get }
+    /// What the data gives as the completion of a problem's plain prompt; nil where it gives none.
+    func goldCompletion(_ problem: Problem) throws -> String?
     /// Which records of the data are no problems, and why, in words; nil: none.
     var omission: String? { get }
 }
 
 extension Environment {
     public func step(_ problem: Problem, after completions: [String]) throws -> Prompt? { nil }
+    public func goldCompletion(_ problem: Problem) throws -> String? { nil }
     public var omission: String? { nil }
 }

@@ -224,6 +224,8 @@ public struct QuestionAnswer: Environment {
         }
     }
 
+    public func goldCompletion(_ problem: Problem) throws -> String? { try workedExample(problem, mode: .plain)?.completion }
+
     /// The problem with the completion that the data gives, without few-shot examples; `nil` where it gives none.
     public func workedExample(_ problem: Problem, mode: PromptMode) throws -> (prompt: Prompt, completion: String)? {
         if problem.answer == nil || (targetTemplate.has(.rationale) && problem.details["rationale"] == nil) { return nil }

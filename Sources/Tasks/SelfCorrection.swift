@@ -18,6 +18,7 @@ public struct SelfCorrection: Environment {
     public var stops: [String] { base.stops }
     public var maxTokens: Int { base.maxTokens }
     public var verifier: any Verifier { base.verifier }
+    public func goldCompletion(_ problem: Problem) throws -> String? { try base.goldCompletion(problem) }
     public var omission: String? { base.omission }
 
     public func problems(in split: Split) throws -> [Problem] { try base.problems(in: split) }
