@@ -7,5 +7,5 @@ struct AutodidactCommand: AsyncParsableCommand {
         commandName: "autodidact",
         abstract: "A language model that teaches itself, on the machine you have.",
         version: "0.1.0",
-        subcommands: [Learn.self, RL.self, Generate.self, Chat.self, SFT.self, Prefer.self, MergeAdapter.self, Score.self, Classify.self, Tag.self, Answer.self, Embed.self, Fill.self, Template.self, Convert.self, Pull.self, Inspect.self, Conform.self, RunsCommand.self])
+        subcommands: [Learn.self, RL.self, Generate.self, Chat.self, SFT.self, Prefer.self, MergeAdapter.self, Eval.self, Score.self, Classify.self, Tag.self, Answer.self, Embed.self, Fill.self, Template.self, Convert.self, Pull.self, Inspect.self, Conform.self, RunsCommand.self])
 }

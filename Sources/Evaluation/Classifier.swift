@@ -215,20 +215,28 @@ public final class Classifier {
         if model.transformer.configuration.encoderLayers != nil {
             return Example(promptTokens: try model.encode(prompt, limit: context), completionTokens: model.tokenizer.encode(word))
         }
-        var start = try model.encode(prompt), whole = try model.encode("\(prompt) \(word)")
-        // What the tokenizer puts after every text does not belong to the word.
-        let around = model.tokenizer.encode("a", addSpecialTokens: true), plain = model.tokenizer.encode("a")
+        let (whole, start) = try tokens(model, prompt: prompt, answer: " " + word)
+        // A text too long for the model loses its beginning: the question stands at its end.
+        let soft = model.transformer.softPromptTokens, own = whole.dropFirst(soft.count).suffix(try model.room(context))
+        let tokens = soft + own, dropped = whole.count - tokens.count
+        let split = max(soft.count + 1, start - dropped)
+        return Example(promptTokens: Array(tokens[..<split]), completionTokens: Array(tokens[split...]))
+    }
+
+    /// The tokens of a prompt and its answer as one text, and where the answer's begin. An encoder reads the prompt alone.
+    /// - Throws: `FileError` where nothing stands before the answer.
+    static func tokens(_ model: Model, prompt: String, answer: String, addSpecialTokens: Bool = true) throws -> (tokens: [Int32], split: Int) {
+        var start = try model.encode(prompt, addSpecialTokens: addSpecialTokens)
+        if model.transformer.configuration.encoderLayers != nil { return (start + model.tokenizer.encode(String(answer.drop(while: \.isWhitespace))), start.count) }
+        var whole = try model.encode(prompt + answer, addSpecialTokens: addSpecialTokens)
+        // What the tokenizer puts after every text does not belong to the answer.
+        let around = model.tokenizer.encode("a", addSpecialTokens: addSpecialTokens), plain = model.tokenizer.encode("a")
         let after = around.firstRange(of: plain).map { around.count - $0.upperBound } ?? 0
         start.removeLast(min(after, start.count))
         whole.removeLast(min(after, whole.count))
         guard start.count > model.transformer.softPromptTokens.count else {
             throw FileError(file: "the prompt", problem: "has no tokens, and the model puts none before a text", advice: "Write something that the answer goes on from.")
         }
-        let common = zip(start, whole).prefix { $0 == $1 }.count
-        // A text too long for the model loses its beginning: the question stands at its end.
-        let soft = model.transformer.softPromptTokens, own = whole.dropFirst(soft.count).suffix(try model.room(context))
-        let tokens = soft + own, dropped = whole.count - tokens.count
-        let split = max(soft.count + 1, min(common, start.count) - dropped)
-        return Example(promptTokens: Array(tokens[..<split]), completionTokens: Array(tokens[split...]))
+        return (whole, max(model.transformer.softPromptTokens.count + 1, zip(start, whole).prefix { $0 == $1 }.count))
     }
 }

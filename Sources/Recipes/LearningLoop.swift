@@ -1,4 +1,5 @@
 import Architectures
+import Evaluation
 import Foundation
 import ModelFiles
 import Sampling
@@ -198,7 +199,7 @@ public actor LearningLoop {
             rollouts = try journal.rollouts(iteration: iteration, phase: phase.name)
             observations = try nextObservations(after: turn, of: rollouts, in: phase)
         }
-        let summary = MetricRecord.summary(of: rollouts, iteration: iteration, phase: phase.name)
+        let summary = MetricRecord.summary(of: rollouts, iteration: iteration, phase: phase.name, verifier: judge)
         try journal.record(summary)
         let figures = Dictionary(uniqueKeysWithValues: summary.filter { $0.category.isEmpty }.map { ($0.name, $0.value) })
         if let mean = figures["mismatch"], let most = figures["mismatchMost"], let ratio = figures["importanceRatio"] {
@@ -399,6 +400,25 @@ public actor LearningLoop {
     public func finish(_ start: PolicyVersion, _ result: PolicyVersion, iteration: Int) async throws {
         try await measure(start, on: .test, iteration: 0, phase: "test")
         try await measure(result, on: .test, iteration: iteration, phase: "test")
+        guard options.testSamples > 0 else { return }
+        for (policy, iteration) in [(start, 0), (result, iteration)] { try await measureSpread(policy, iteration: iteration, start) }
+    }
+
+    /// Several completions of each test problem: shares of right ones, how much they differ, and how far the policy is from the start.
+    private func measureSpread(_ policy: PolicyVersion, iteration: Int, _ start: PolicyVersion) async throws {
+        let problems = try measured(environment, .test)
+        if problems.isEmpty { return }
+        let rollouts = try await sample(
+            problems, samples: options.testSamples, from: policy, iteration: iteration, phase: "spread", SamplingOptions(temperature: 1), judgedBy: environment.verifier, precision: .float32)
+        let groups = rollouts.lastTurns().grouped().map { $0.map(\.text) }
+        func mean(_ values: [Double]) -> Double { values.reduce(0, +) / Double(max(1, values.count)) }
+        let reference = try decoder(of: start).score(rollouts.map { Example(promptTokens: $0.promptTokens, completionTokens: $0.completionTokens) })
+        let differences = zip(rollouts, reference).flatMap { rollout, laws in zip(rollout.logProbabilities, laws).map { Double($0) - Double($1.logProbability) } }
+        let figures = [
+            ("distinct2", mean(groups.compactMap { TextDiversity.distinct(2, in: $0) }), groups.count), ("selfBLEU", mean(groups.compactMap(TextDiversity.selfBLEU)), groups.count),
+            ("klToStart", mean(differences), differences.count),
+        ]
+        try journal.record(figures.map { MetricRecord(iteration: iteration, phase: "spread", name: $0.0, value: $0.1, count: $0.2) })
     }
 
     /// The problems of a part that are measured: evenly spread, since they come sorted by kind.

@@ -24,12 +24,15 @@ public struct LoopOptions: Sendable, Codable, Equatable {
     public var warmUpSteps: Int
     /// Tokens, generated for training and trained together, after which a recipe ends with the policy that it has; 0: as many as its settings take.
     public var tokenBudget: Int
+    /// Completions of each test problem at temperature 1, at the end: how often one is right, whether one of several is, and how they differ from each other and from
+    /// those of the start; 0: none.
+    public var testSamples: Int
     /// What is trained beside the model; nil: the model itself.
     public var adapter: AdapterChoices?
 
     public init(
         seed: UInt64 = 0, trainer: TrainerOptions, batchSize: Int = 16, maxSequences: Int = 64, rolloutPrecision: Precision = .float32, maximumImportanceWeight: Double = 2,
-        saveEvery: Int = 200, devLimit: Int = 0, testLimit: Int = 0, warmUpSteps: Int = 0, tokenBudget: Int = 0, adapter: AdapterChoices? = nil
+        saveEvery: Int = 200, devLimit: Int = 0, testLimit: Int = 0, warmUpSteps: Int = 0, tokenBudget: Int = 0, testSamples: Int = 0, adapter: AdapterChoices? = nil
     ) {
         self.seed = seed
         self.trainer = trainer
@@ -42,6 +45,7 @@ public struct LoopOptions: Sendable, Codable, Equatable {
         self.testLimit = testLimit
         self.warmUpSteps = warmUpSteps
         self.tokenBudget = tokenBudget
+        self.testSamples = testSamples
         self.adapter = adapter
     }
 }

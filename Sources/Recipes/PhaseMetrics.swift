@@ -1,8 +1,14 @@
+import Evaluation
 import Tasks
 
 extension MetricRecord {
     /// Shares and means of a phase's last turns, overall and by category.
-    public static func summary(of rollouts: [Rollout], iteration: Int, phase: String) -> [MetricRecord] {
+    /// - Parameters:
+    ///   - rollouts: of the phase, judged.
+    ///   - iteration: of the recipe.
+    ///   - phase: its name.
+    ///   - verifier: what judged them; one that reads answers lets several samples of a problem vote.
+    public static func summary(of rollouts: [Rollout], iteration: Int, phase: String, verifier: (any Verifier)? = nil) -> [MetricRecord] {
         let (all, rollouts) = (rollouts, rollouts.lastTurns())
         var metrics: [MetricRecord] = []
         func add(_ name: String, _ category: String, _ value: Double, _ count: Int) {
@@ -47,6 +53,17 @@ extension MetricRecord {
             add("rightToWrong", "", mean(tries.map { $0.first && !$0.last ? 1 : 0 }), tries.count)
         }
         let groups = rollouts.filter { $0.verdict != nil }.grouped().filter { $0.count > 1 }
+        let counts = groups.map { (samples: $0.count, right: $0.count(where: \.isRight)) }
+        for k in sequence(first: 1, next: { $0 * 2 }).prefix(while: { $0 <= counts.map(\.samples).max() ?? 0 }) {
+            if let share = PassAtK.mean(k, over: counts) { add("pass@\(k)", "", share.value, counts.count { $0.samples >= k }) }
+        }
+        if let reader = verifier as? any AnswerReader, !groups.isEmpty {
+            let chosen = groups.map { group in
+                let votes = group.map { MajorityVote.Vote(reader.answer(in: $0), logProbability: $0.logProbabilities.reduce(0) { $0 + Double($1) }) }
+                return MajorityVote.winner(of: votes, areEqual: reader.areEqual).map { group[$0].isRight } ?? false
+            }
+            add("majority", "", mean(chosen.map { $0 ? 1 : 0 }), chosen.count)
+        }
         if !groups.isEmpty {
             add("withoutSignal", "", mean(groups.map { Set($0.compactMap { $0.verdict?.reward }).count < 2 ? 1 : 0 }), groups.count)
         }

@@ -61,7 +61,7 @@ extension RunPlan {
     private static let added = [
         ("options.rolloutPrecision", "f32"), ("options.maximumImportanceWeight", "2"), ("options.trainer.activations", "float32"), ("options.trainer.optimizer.kind", "adamw"),
         ("options.trainer.optimizer.momentum", "0"), ("options.trainer.schedule.floor", "0"), ("options.trainer.schedule.cycles", "1"), ("options.trainer.schedule.power", "1"),
-        ("options.trainer.schedule.timescale", "0"), ("options.trainer.schedule.decaySteps", "0"), ("options.trainer.schedule.width", "512"), ("options.tokenBudget", "0"), ("recipe.star.patience", "0"), ("recipe.rest-em.patience", "0"),
+        ("options.trainer.schedule.timescale", "0"), ("options.trainer.schedule.decaySteps", "0"), ("options.trainer.schedule.width", "512"), ("options.tokenBudget", "0"), ("options.testSamples", "0"), ("recipe.star.patience", "0"), ("recipe.rest-em.patience", "0"),
     ]
 
     private static func completed(_ yaml: String) throws -> String {
@@ -111,7 +111,7 @@ extension RunPlan {
         try check((1...many).contains(options.maxSequences), "options.maxSequences", "1 to \(many)")
         try check(options.maximumImportanceWeight >= 1 && options.maximumImportanceWeight.isFinite, "options.maximumImportanceWeight", "1 or more")
         try check(options.devLimit >= 0 && options.testLimit >= 0, "options.devLimit and testLimit", "0 (all) or more")
-        try check(options.warmUpSteps >= 0 && options.tokenBudget >= 0, "options.warmUpSteps and tokenBudget", "0 or more")
+        try check(options.warmUpSteps >= 0 && options.tokenBudget >= 0 && options.testSamples >= 0, "options.warmUpSteps, tokenBudget and testSamples", "0 or more")
         try check(options.trainer.microBatchTokens >= 1, "options.trainer.microBatchTokens", "1 or more")
         try check(optimizer.learningRate >= 0 && optimizer.learningRate.isFinite, "options.trainer.optimizer.learningRate", "0 or more")
         try check((0..<1).contains(optimizer.beta1) && (0..<1).contains(optimizer.beta2), "options.trainer.optimizer.beta1 and beta2", "at least 0 and below 1")

@@ -25,6 +25,7 @@ public struct JSONSchema: Sendable {
     }
 
     private let root: JSON
+    var text: String { root.text() }
     /// What each `$ref` refers to.
     private var targets: [String: JSON] = [:]
     private var patterns: [String: BoundedPattern] = [:]

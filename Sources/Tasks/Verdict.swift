@@ -30,8 +30,26 @@ public enum Judgement: Codable, Sendable, Equatable {
 /// Judges completions. A verifier that cannot do its work fails the judgement: reward 0 means "read, and wrong".
 public protocol Verifier: Sendable {
     var name: String { get }
+    /// What decides its verdicts besides the problems; two verifiers with one name and equal settings judge alike. Empty unless it says otherwise.
+    var settings: [String: String] { get }
     /// - Returns: one judgement per rollout, in order.
     func judge(_ rollouts: [Rollout]) async -> [Judgement]
+}
+
+extension Verifier {
+    public var settings: [String: String] { [:] }
+}
+
+/// A verifier that finds one answer in a completion, so that completions can vote.
+public protocol AnswerReader: Verifier {
+    /// What the completion answers, in the form in which answers are compared; `nil` where it was cut off or nothing can be read.
+    func answer(in rollout: Rollout) -> String?
+    /// Whether two such forms are one answer.
+    func areEqual(_ a: String, _ b: String) -> Bool
+}
+
+extension AnswerReader {
+    public func areEqual(_ a: String, _ b: String) -> Bool { a == b }
 }
 
 extension Rollout {

@@ -25,7 +25,7 @@ public struct ExampleBatch: Sendable {
     ///
     /// A prefix that ends fewer than `minimumShared` tokens after a branching of the others is counted as shared and is not.
     /// - Parameter groups: consecutive examples that stay together; nil: each stands alone.
-    static func cut(_ examples: [Example], tokens: Int, sharingPrefixes: Bool, groups: [Range<Int>]? = nil, for c: TransformerConfiguration) -> [ArraySlice<Example>] {
+    package static func cut(_ examples: [Example], tokens: Int, sharingPrefixes: Bool, groups: [Range<Int>]? = nil, for c: TransformerConfiguration) -> [ArraySlice<Example>] {
         let sharingPrefixes = sharingPrefixes && c.sharesPrefixes && !examples.contains { $0.labels != nil }
         var batches: [ArraySlice<Example>] = []
         var (start, used) = (0, 0)

@@ -5,11 +5,15 @@ import Foundation
 /// With a scratchpad the answer is the line behind `</scratch>`, its digits spaced apart, up to a blank line or the end;
 /// anything else there makes the completion unreadable. Only the answer is compared, not the scratchpad, as in STaR.
 /// A leading zero is wrong: "0 8 8 3" is the scratchpad's last line, not the answer.
-public struct AdditionVerifier: Verifier {
+public struct AdditionVerifier: AnswerReader {
     public let name = "addition"
     public let form: Addition.Form
 
     public init(form: Addition.Form) { self.form = form }
+
+    public var settings: [String: String] { ["form": form.rawValue] }
+
+    public func answer(in rollout: Rollout) -> String? { rollout.finishReason == .length ? nil : try? read(rollout.text).get() }
 
     public func judge(_ rollouts: [Rollout]) async -> [Judgement] {
         rollouts.map { rollout in

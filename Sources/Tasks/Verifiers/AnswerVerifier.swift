@@ -1,7 +1,7 @@
 import Foundation
 
 /// Extracts an answer from a completion and compares it with the problem's.
-public struct AnswerVerifier: Verifier {
+public struct AnswerVerifier: AnswerReader {
     public enum Comparison: String, Codable, Sendable, CaseIterable {
         /// As decimal numbers where both are (18 = 18.0 = $18), else as cleaned text.
         case number
@@ -41,6 +41,12 @@ public struct AnswerVerifier: Verifier {
             let isRight = canonical(answer) == canonical(expected)
             return .judged(Verdict(isRight ? .right : .wrong, evidence: "read \(shortened(answer)) (\(rule.name)), expected \(expected)"))
         }
+    }
+
+    public var settings: [String: String] { ["extraction": extraction.rules.map(\.name).joined(separator: ", "), "comparison": comparison.rawValue] }
+
+    public func answer(in rollout: Rollout) -> String? {
+        rollout.finishReason == .length ? nil : (try? extraction.extract(from: rollout.text)).flatMap { $0 }.map { canonical($0.answer) }
     }
 
     /// What is compared: equal answers have equal canonical forms, so a majority vote can count them.

@@ -5,7 +5,7 @@ import Foundation
 /// The choice is what stands behind the last "answer is" or "answer:", else the last line, else the letter that the first line begins with. It
 /// is a letter ("(B)", "B.", "B) text", "text (b)") or an option's own text. Two choices, or the text of two equal options, are unreadable.
 /// The options are the problem's `details["choices"]`, a JSON array; its answer is a letter or a text.
-public struct ChoiceVerifier: Verifier {
+public struct ChoiceVerifier: AnswerReader {
     public let name = "choice"
 
     public init() {}
@@ -27,6 +27,12 @@ public struct ChoiceVerifier: Verifier {
             case .none: return .judged(Verdict(.unreadable, evidence: "no option chosen in '\(shortened(rollout.text.suffix(60)))', \(expected)"))
             }
         }
+    }
+
+    /// The letter of the one option chosen.
+    public func answer(in rollout: Rollout) -> String? {
+        guard rollout.finishReason != .length, let choices = Choices(rollout.problem), case .one(let index) = Self.read(rollout.text, choices) else { return nil }
+        return Choices.letter(index)
     }
 
     enum Reading: Equatable {

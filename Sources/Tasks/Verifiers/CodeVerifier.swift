@@ -34,6 +34,14 @@ public struct CodeVerifier: Verifier {
         sandbox = Sandbox(concurrency: concurrency, readable: prefixes.filter { $0 != "/" && $0 != "/usr" && !$0.hasPrefix("/usr/") }.sorted())
     }
 
+    public var settings: [String: String] {
+        [
+            "time limit": "\(timeLimit)", "processor seconds": "\(limits.cpuSeconds)", "address space": "\(limits.addressSpaceBytes)", "memory": "\(limits.memoryBytes)",
+            "processes": "\(limits.processes)", "file bytes": "\(limits.fileBytes)", "open files": "\(limits.openFiles)",
+            "temporary bytes": "\(limits.temporaryBytes)", "output bytes": "\(limits.outputBytes)",
+        ]
+    }
+
     public func judge(_ rollouts: [Rollout]) async -> [Judgement] {
         await withTaskGroup(of: (Int, Judgement).self) { group in
             for (index, rollout) in rollouts.enumerated() { group.addTask { (index, await judge(rollout)) } }

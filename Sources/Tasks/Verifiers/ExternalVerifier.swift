@@ -27,6 +27,8 @@ public final class ExternalVerifier: Verifier {
         self.timeLimit = timeLimit
     }
 
+    public var settings: [String: String] { ["program": program, "arguments": arguments.joined(separator: " "), "time limit": "\(timeLimit)"] }
+
     public func judge(_ rollouts: [Rollout]) async -> [Judgement] {
         await onOwnThread { cancellation in self.connection.withLock { connection in rollouts.map { self.judge($0, &connection, cancellation) } } }
     }

@@ -2,7 +2,7 @@
 ///
 /// The label is what stands behind the last "answer is" or "answer:"; else what the text begins with ("Yes, because …"); else the one label of the
 /// last line, or of the whole text. A label behind "not" is not named. Two labels are unreadable.
-public struct LabelVerifier: Verifier {
+public struct LabelVerifier: AnswerReader {
     public let name = "label"
     public let labels: [String]
     /// Per label, the ways of saying it, as words in lower case: the label first, then its verbalizers.
@@ -30,6 +30,15 @@ public struct LabelVerifier: Verifier {
             }
             return .judged(Verdict(labels[named[0]] == expected ? .right : .wrong, evidence: "read \(labels[named[0]]), expected \(expected)"))
         }
+    }
+
+    public var settings: [String: String] {
+        ["labels": zip(labels, sayings).map { label, sayings in "\(label) (\(sayings.map { $0.joined(separator: " ") }.joined(separator: ", ")))" }.joined(separator: "; ")]
+    }
+
+    public func answer(in rollout: Rollout) -> String? {
+        let named = rollout.finishReason == .length ? [] : read(rollout.text)
+        return named.count == 1 ? labels[named[0]] : nil
     }
 
     /// The labels named, in their order.

@@ -1,7 +1,7 @@
 /// Reads a solution's boxed answer and compares it with the problem's, as text in normal form and then by what it means.
 ///
 /// A cut completion is cut off whatever it says. Source: Hendrycks et al. 2021, arXiv:2103.03874 (MATH).
-public struct MathVerifier: Verifier {
+public struct MathVerifier: AnswerReader {
     public let name = "math"
 
     public init() {}
@@ -22,6 +22,8 @@ public struct MathVerifier: Verifier {
                 Verdict(comparison.areEqual ? .right : .wrong, evidence: "read \(shortened(answer)), expected \(expected) (compared by \(comparison.method.rawValue))"))
         }
     }
+
+    public func answer(in rollout: Rollout) -> String? { rollout.finishReason == .length ? nil : MathAnswer.extract(from: rollout.text).map(canonical) }
 
     /// The normal form as text, so that a majority vote can count answers; answers that are equal only by value have several.
     public func canonical(_ answer: String) -> String { MathAnswer.normalized(answer) }

@@ -19,6 +19,10 @@ public struct QuantityVerifier: Verifier {
         self.requiresUnit = requiresUnit
     }
 
+    public var settings: [String: String] {
+        ["extraction": extraction.rules.map(\.name).joined(separator: ", "), "tolerance": "\(tolerance.absolute), or \(tolerance.relative) of it", "requires unit": "\(requiresUnit)"]
+    }
+
     public func judge(_ rollouts: [Rollout]) async -> [Judgement] {
         let extractor: AnswerExtraction.Extractor
         do {

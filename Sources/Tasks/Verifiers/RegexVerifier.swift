@@ -29,6 +29,8 @@ public struct RegexVerifier: Verifier {
         self.pattern = compiled
     }
 
+    public var settings: [String: String] { ["extent": extent.rawValue, "pattern": pattern?.text ?? "each problem's"] }
+
     public func judge(_ rollouts: [Rollout]) async -> [Judgement] {
         rollouts.map { rollout in
             guard let text = pattern?.text ?? rollout.problem.answer else {

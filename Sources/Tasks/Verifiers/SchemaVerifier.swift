@@ -11,6 +11,8 @@ public struct SchemaVerifier: Verifier {
     /// - Parameter schema: for all problems; `nil`: each problem has its own.
     public init(_ schema: JSONSchema? = nil) { self.schema = schema }
 
+    public var settings: [String: String] { ["schema": schema?.text ?? "each problem's"] }
+
     public func judge(_ rollouts: [Rollout]) async -> [Judgement] {
         rollouts.map { rollout in
             let schema: JSONSchema

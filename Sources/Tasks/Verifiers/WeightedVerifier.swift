@@ -37,6 +37,12 @@ public struct WeightedVerifier: Verifier {
         self.parts = parts
     }
 
+    public var settings: [String: String] {
+        Dictionary(uniqueKeysWithValues: parts.map { part in
+            (part.name, "\(part.weight) \(part.verifier.name)" + part.verifier.settings.sorted { $0.key < $1.key }.map { " \($0.key)=\($0.value)" }.joined())
+        })
+    }
+
     public func judge(_ rollouts: [Rollout]) async -> [Judgement] {
         var judgements: [[Judgement]] = []
         for part in parts { judgements.append(await part.verifier.judge(rollouts)) }

@@ -1,10 +1,9 @@
 import Sampling
-import Tasks
 import Tensors
 
 extension Rollout {
     /// What came of a request, not judged yet.
-    init(_ completion: Completion, of request: GenerationRequest, key: RolloutKey, problem: Problem, mode: PromptMode, weightsHash: String, precision: Precision = .float32) {
+    package init(_ completion: Completion, of request: GenerationRequest, key: RolloutKey, problem: Problem, mode: PromptMode, weightsHash: String, precision: Precision = .float32) {
         self.init(
             key: key, problem: problem, mode: mode, promptTokens: request.promptTokens, completionTokens: completion.tokens, finishReason: completion.finishReason,
             text: completion.text, logProbabilities: completion.logProbabilities, behaviorLogProbabilities: completion.behaviorLogProbabilities,

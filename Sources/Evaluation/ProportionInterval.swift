@@ -1,11 +1,11 @@
 /// A share with its 95 % interval.
-public struct ProportionInterval: Equatable, Sendable {
+public struct ProportionInterval: Codable, Equatable, Sendable {
     public var value: Double
     public var low: Double
     public var high: Double
 
     /// The standard normal's 97.5 % quantile.
-    static let z = 1.959963984540054
+    package static let z = 1.959963984540054
 
     /// Wilson's score interval: never outside 0…1, and honest for few cases and for shares near 0 and 1.
     ///
@@ -20,6 +20,19 @@ public struct ProportionInterval: Equatable, Sendable {
         value = share
         low = successes == 0 ? 0 : max(0, center - half)
         high = successes == n ? 1 : min(1, center + half)
+    }
+
+    /// The mean over problems of a share that each problem has, its spread over problems being all its uncertainty: samples of one problem, also of several
+    /// seeds, are not independent cases. Where every share is 0 or 1, Wilson's interval.
+    ///
+    /// Source: Miller 2024, arXiv:2411.00640, section 2.2 (standard errors clustered by question).
+    /// - Returns: `nil` without problems.
+    public init?(shares: [Double]) {
+        self.init(successes: shares.reduce(0, +), count: shares.count)
+        guard shares.contains(where: { $0 > 0 && $0 < 1 }) else { return }
+        let n = Double(shares.count), mean = value
+        let error = n > 1 ? (shares.reduce(0) { $0 + ($1 - mean) * ($1 - mean) } / (n - 1) / n).squareRoot() : 1
+        (low, high) = (max(0, mean - Self.z * error), min(1, mean + Self.z * error))
     }
 
     /// The interval of `self − other`, the two measured independently.

@@ -1,0 +1,191 @@
+import ArgumentParser
+import Autodidact
+import Foundation
+import Synchronization
+
+extension EvaluationPlan.Method: ExpressibleByArgument {}
+extension AnswerOptions.Form: ExpressibleByArgument {}
+extension Split: ExpressibleByArgument {}
+
+struct Eval: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "How good a model is at tasks, recorded so that scores can be compared.",
+        discussion: """
+            Samples answers to every problem of a part and judges them with the task's own verifier, or compares how likely a problem's options are. With --record an \
+            evaluation that was stopped goes on when it is begun again. --solutions reference judges the problems' own solutions and needs no model; --compare FILE \
+            shows what was recorded.
+            """)
+
+    @Option(help: "A model folder or a GGUF file.")
+    var model: String?
+
+    @Option(help: "An adapter (a PEFT folder) over the model.")
+    var adapter: String?
+
+    @OptionGroup var precision: PrecisionOption
+
+    @Option(name: .customLong("task"), help: "A task's name, or a YAML file that describes one; may be given several times.")
+    var tasks: [String] = []
+
+    @Option(name: .customLong("task-option"), help: "A setting of the tasks as key=value, such as few-shot=5; may be given several times.")
+    var taskOptions: [String] = []
+
+    @Option(help: "train, dev or test.")
+    var split: Split = .test
+
+    @Option(help: "At most so many problems, evenly spread; all when left out.")
+    var limit: Int?
+
+    @Option(help: "generate: judge sampled answers; likelihood: compare the options of each problem.")
+    var method: EvaluationPlan.Method = .generate
+
+    @Option(help: "Answers to each problem; several need a --temperature above 0.")
+    var samples: Int = 1
+
+    @OptionGroup var sampling: SamplingArguments
+
+    @Option(name: .customLong("pass-at"), help: "The k of pass@k, separated by commas; the number of samples when left out.")
+    var passAt: String?
+
+    @Option(name: .customLong("options"), help: "How likelihood says an option of a list: by its letter, or by its text.")
+    var form: AnswerOptions.Form = .letter
+
+    @Option(help: "A file that keeps every sample and verdict; made where there is none.")
+    var record: String?
+
+    @Option(help: "reference: judge the problems' own solutions instead of a model's.")
+    var solutions: Solutions?
+
+    @Option(help: "A file made with --record: list its evaluations, and compare those of one task.")
+    var compare: String?
+
+    @Flag(help: "One JSON object a task instead of a table.")
+    var json = false
+
+    @OptionGroup var engine: EngineOptions
+
+    enum Solutions: String, ExpressibleByArgument { case reference }
+
+    func validate() throws {
+        if let limit, limit < 1 { throw ValidationError("--limit \(limit): must be 1 or more.") }
+        if samples < 1 { throw ValidationError("--samples \(samples): must be 1 or more.") }
+        if samples > 1, sampling.temperature == 0 { throw ValidationError("--samples \(samples): greedy answers are all the same. Give a --temperature such as 0.7.") }
+        if samples > 1, method == .likelihood { throw ValidationError("--samples \(samples): options have one likelihood. Leave --samples out.") }
+        if method == .reference { throw ValidationError("--method reference: say --solutions reference.") }
+        if let k = try ks().first(where: { $0 < 1 || $0 > samples }) { throw ValidationError("--pass-at \(k): must be from 1 to --samples (\(samples)).") }
+        if compare != nil { return }
+        if tasks.isEmpty { throw ValidationError("Name a --task.") }
+        if model == nil, solutions == nil { throw ValidationError("Give a --model, or --solutions reference.") }
+        if model != nil || adapter != nil, solutions != nil { throw ValidationError("--solutions reference needs no model: leave --model and --adapter out.") }
+    }
+
+    private func ks() throws -> [Int] {
+        guard let passAt else { return samples > 1 ? [samples] : [] }
+        return try AutodidactCLI.split(passAt).map { text in
+            guard let k = Int(text) else { throw ValidationError("--pass-at \(passAt): must be whole numbers, separated by commas.") }
+            return k
+        }
+    }
+
+    func run() async throws {
+        if let compare { return try show(EvaluationRecord(reading: compare)) }
+        let stop = StopSignal(), options = try settings()
+        // Tasks are read before the model: that takes longer.
+        let plans = try tasks.map { task in
+            var plan = try EvaluationPlan(environment(task, options), split: split, limit: limit)
+            (plan.method, plan.samples, plan.sampling, plan.form, plan.seed) = (solutions == nil ? method : .reference, samples, sampling.options, form, sampling.seed)
+            return plan
+        }
+        let record = try record.map { try EvaluationRecord(writing: $0) }
+        let evaluator = try model.map { path in
+            let (threads, adapter, precision) = (engine.threads, adapter, precision.value)
+            return try Evaluator(executor: EngineExecutor(), precision: precision) { try openModel(path, adapter: adapter, on: CPUBackend(threads: threads)) }
+        }
+        var table = EvaluationTable()
+        for plan in plans {
+            let recipe = try await evaluator?.recipe(of: plan) ?? EvaluationRecipe(plan)
+            let entry = EvaluationRecord.Entry(
+                model: model ?? "reference solutions", weightsHash: evaluator?.weightsHash ?? "", adapter: adapter, recipe: recipe, taskOptions: options, seed: sampling.seed)
+            let (summary, work) = try await evaluate(plan, entry, by: evaluator, into: record, stop)
+            if json { try printJSON(Line(task: entry.task, split: entry.split, recipe: recipe.hash, seconds: work.duration / .seconds(1), summary: summary)) }
+            table.add(recipe, summary, work)
+        }
+        if !json { printLine(table.text) }
+    }
+
+    private struct Line: Encodable {
+        var task, split, recipe: String
+        var seconds: Double
+        var summary: EvaluationSummary
+    }
+
+    /// One task: goes on from what is recorded, and records what it adds.
+    private func evaluate(
+        _ plan: EvaluationPlan, _ entry: EvaluationRecord.Entry, by evaluator: Evaluator?, into record: EvaluationRecord?, _ stop: StopSignal
+    ) async throws -> (EvaluationSummary, Evaluator.Work) {
+        let id = try record?.open(entry).id ?? 0
+        let recorded = try record?.samples(of: id) ?? []
+        let all = Mutex(Dictionary(recorded.map { (Place($0), $0) }) { $1 }), total = plan.problems.count * plan.samples, quiet = json
+        let began = Mutex(ContinuousClock.now)
+        let keep: @Sendable ([EvaluatedSample]) throws -> Void = { some in
+            try record?.record(some, of: id)
+            let (done, right) = all.withLock { all in
+                for sample in some { all[Place(sample)] = sample }
+                return (all.count, all.values.count(where: \.isRight))
+            }
+            let isDue = began.withLock { last in
+                defer { if .now - last > .seconds(10) { last = .now } }
+                return .now - last > .seconds(10)
+            }
+            if isDue, !quiet { printError("\(plan.environment.name): \(done) of \(total) judged, \(right) right") }
+        }
+        let work: Evaluator.Work
+        if let evaluator {
+            work = try await evaluator.run(plan, recorded: recorded, record: keep, isCancelled: { stop.isRequested })
+        } else {
+            work = try await plan.judgeReferences(present: Set(recorded.filter { $0.outcome != nil }.map(\.problem)), record: keep)
+        }
+        let samples = all.withLock { Array($0.values) }
+        if samples.count < total {
+            printError("stopped at \(samples.count) of \(total)" + (record == nil ? "; nothing was recorded" : "; the same command goes on from there"))
+            throw ExitCode(130)
+        }
+        let summary = EvaluationSummary(samples, passAt: try ks(), verifier: plan.environment.verifier)
+        try record?.finish(id, summary)
+        return (summary, work)
+    }
+
+    private struct Place: Hashable {
+        var problem: String
+        var sample: Int
+        init(_ sample: EvaluatedSample) { (problem, self.sample) = (sample.problem, sample.sample) }
+    }
+
+    private func settings() throws -> [String: String] {
+        try taskOptions.reduce(into: [:]) { settings, option in
+            guard let equals = option.firstIndex(of: "=") else { throw ValidationError("--task-option \(option): must be key=value.") }
+            settings[String(option[..<equals])] = String(option[option.index(after: equals)...])
+        }
+    }
+
+    private func environment(_ task: String, _ settings: [String: String]) throws -> any Tasks.Environment {
+        guard task.hasSuffix(".yaml") || task.hasSuffix(".yml") else { return try TaskRegistry.builtIn.environment(named: task, settings: settings) }
+        return try TaskRegistry.builtIn.environment(TaskFile(at: URL(fileURLWithPath: task)).setting(settings))
+    }
+
+    private func show(_ record: EvaluationRecord) throws {
+        let entries = try record.entries()
+        if entries.isEmpty { return printLine("no evaluations in \(compare ?? "")") }
+        for entry in entries {
+            let accuracy = entry.summary?.accuracy.map { EvaluationTable.interval($0) } ?? "not finished"
+            let adapter = entry.adapter.map { " + \($0)" } ?? ""
+            let model = "\(entry.model)\(adapter)" + (entry.weightsHash.isEmpty ? "" : " (weights \(entry.weightsHash.prefix(12)))")
+            printLine("\(entry.id)  \(entry.task) \(entry.split)  \(accuracy)  \(model)  recipe \(entry.recipe.shortHash)  seed \(entry.seed)  \(entry.created)")
+        }
+        for seeds in try SeedSummary.all(in: record) {
+            let ids = seeds.ids.map { "\($0)" }.joined(separator: ", "), deviation = String(format: "%.1f", seeds.deviation * 100)
+            printLine("\(ids) differ in the seed: \(EvaluationTable.interval(seeds.accuracy)) over problems and seeds, standard deviation between seeds \(deviation) points")
+        }
+        for comparison in try EvaluationComparison.all(in: record) { printLine("\n\(comparison.text)") }
+    }
+}

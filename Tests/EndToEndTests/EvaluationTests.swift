@@ -1,0 +1,66 @@
+import Autodidact
+import Foundation
+import Testing
+
+/// `autodidact eval` with a real model on a handful of problems.
+@Suite(
+    "Evaluation: SmolLM2-135M-Instruct", .enabled(if: Places.exists(Places.smolLM), "no \(Places.smolLM): run scripts/setup.sh"),
+    .enabled(if: Places.exists(Places.executable), "no \(Places.executable): build the product autodidact first"), .serialized)
+struct EvaluationEndToEndTests {
+    private let sums = ["--model", Places.smolLM, "--task", "addition", "--task-option", "form=direct", "--task-option", "digits=1", "--task-option", "max-tokens=6", "--limit", "5"]
+
+    private func line(_ finished: Finished) throws -> JSON {
+        try #require(finished.status == 0, "\(finished.error)")
+        return try JSON.parse(finished.output, source: "eval")
+    }
+
+    @Test("a killed evaluation goes on to the samples of one that was not; another recipe is not compared without a warning")
+    func sampled() throws {
+        try Places.withFolder { folder in
+            let sampled = sums + ["--task-option", "few-shot=3", "--samples", "4", "--temperature", "0.7", "--pass-at", "1,4", "--json"]
+            let whole = try line(autodidact(["eval"] + sampled + ["--record", "whole.sqlite"], in: folder))
+            _ = try autodidact(["eval"] + sampled + ["--record", "killed.sqlite"], in: folder, killAfter: 1.5)
+            let resumed = try line(autodidact(["eval"] + sampled + ["--record", "killed.sqlite"], in: folder))
+            #expect(whole["summary"] == resumed["summary"] && whole["recipe"] == resumed["recipe"])
+            let samples = try ["whole", "killed"].map { try EvaluationRecord(reading: "\(folder)/\($0).sqlite").samples(of: 1) }
+            #expect(samples[0].count == 20 && samples[0] == samples[1])
+            let pass = try #require(whole["summary"]?["passAt"]?["4"]?["value"]?.double), accuracy = try #require(whole["summary"]?["accuracy"]?["value"]?.double)
+            #expect(accuracy > 0 && pass >= accuracy, "one digit and three worked examples are within its reach")
+
+            let greedy = try autodidact(["eval"] + sums + ["--record", "killed.sqlite"], in: folder)
+            try #require(greedy.status == 0, "\(greedy.error)")
+            let recipe = try #require(whole["recipe"]?.string?.prefix(12))
+            #expect(greedy.output.contains("accuracy") && !greedy.output.contains(recipe))
+            let compared = try autodidact(["eval", "--compare", "killed.sqlite"], in: folder).output
+            #expect(compared.contains("warning: measured by different recipes") && compared.contains("few-shot=3 and (left out)") && compared.contains("temperature 0.7 and 0.0"), "\(compared)")
+        }
+    }
+
+    @Test("likelihood tells plain sentiments apart, in any order of labels")
+    func likelihood() throws {
+        try Places.withFolder { folder in
+            let texts = [("A wonderful, moving film that I loved.", 1), ("A boring, terrible waste of time.", 0), ("Great fun from start to end!", 1), ("I hated this awful mess.", 0)]
+            try texts.map { "{\"question\": \"\($0)\", \"answer\": \"\(["negative", "positive"][$1])\"}\n" }.joined().write(toFile: "\(folder)/test.jsonl", atomically: true, encoding: .utf8)
+            func run(_ labels: String) throws -> JSON {
+                let prompt = #"prompt="Review: {question}\nSentiment:""#
+                return try line(autodidact(
+                    ["eval", "--model", Places.smolLM, "--method", "likelihood", "--json", "--task", "jsonl", "--task-option", "test=test.jsonl", "--task-option", "labels=\(labels)", "--task-option", prompt], in: folder))
+            }
+            let first = try run("[negative, positive]"), second = try run("[positive, negative]")
+            #expect(try #require(first["summary"]?["accuracy"]?["value"]?.double) >= 0.75)
+            #expect(first["summary"]?["rules"] == second["summary"]?["rules"] && first["recipe"] != second["recipe"])
+        }
+    }
+
+    @Test("what cannot be measured is refused before a model is opened", arguments: [
+        (["--task", "addition", "--model", "none", "--samples", "2"], "--temperature"), (["--task", "addition"], "--model"), (["--model", "none"], "--task"),
+        (["--task", "addition", "--model", "none", "--pass-at", "2"], "--pass-at 2"), (["--task", "additoin", "--model", "none"], "addition"), (["--compare", "none.sqlite"], "none.sqlite"),
+        (["--task", "addition", "--solutions", "reference"], "has no solution of its own"),
+    ])
+    func refused(arguments: [String], named: String) throws {
+        try Places.withFolder { folder in
+            let finished = try autodidact(["eval"] + arguments, in: folder)
+            #expect(finished.status != 0 && finished.error.contains(named), "\(finished.error)")
+        }
+    }
+}
