@@ -31,7 +31,7 @@ public enum CodeProblems {
                 id: try record.requiredText("id"), question: try record.requiredText("text"), category: "mbpp",
                 details: [
                     "entry_point": try record.requiredText("entry_point"), "tests": ([setup] + tests).joined(separator: "\n"),
-                    "assertions": tests.joined(separator: "\n"), "reference": try record.requiredText("code"),
+                    "assertions": tests.joined(separator: "\n"), "reference": try record.requiredText("code").replacing("\r\n", with: "\n"),
                 ])
             switch try record.requiredText("split") {
             case "train": splits[.train, default: []].append(problem)

@@ -1,3 +1,5 @@
+import Foundation
+
 /// A file that a task by name reads, and where it is published. Files are converted to JSON Lines, so upstream's have other bytes.
 public struct DataFile: Sendable, Equatable {
     public let name: String
@@ -22,6 +24,20 @@ public struct DataFile: Sendable, Equatable {
     }
 }
 
+extension TaskFile {
+    /// The folder of published files: `data-dir`, else the environment variable AUTODIDACT_DATA, else `data`.
+    /// - Throws: `TaskError.missingData` for the first of the files that is not in it.
+    func dataFolder(with files: [DataFile], for task: String) throws -> URL {
+        let published = ProcessInfo.processInfo.environment["AUTODIDACT_DATA"].map { URL(fileURLWithPath: $0, isDirectory: true) }
+        let folder = try path("data-dir") ?? published ?? self.folder.appendingPathComponent("data", isDirectory: true)
+        for file in files {
+            let path = folder.appendingPathComponent(file.name).path
+            guard FileManager.default.fileExists(atPath: path) else { throw TaskError.missingData(path: path, task: task, origin: file.origin) }
+        }
+        return folder
+    }
+}
+
 // MARK: - Published files
 
 extension DataFile {
@@ -37,6 +53,23 @@ extension DataFile {
         name: "gsm8k_cot_fewshot.jsonl", bytes: 2576, sha256: "c26593b54047a27b8ceb397d7d672d31480d9b1c77cf41ea2c1b7b0e3412b3a4",
         repository: "EleutherAI/lm-evaluation-harness", path: "lm_eval/tasks/gsm8k/gsm8k-cot.yaml", commit: "4e7e0d4",
         fields: "question, rationale (upstream's target), answer (its last number)")
+    static let mathPool = DataFile(
+        name: "math_pool.jsonl", bytes: 3784970, sha256: "7f90c5148b9c6b4ff262f904cd99f391a45d610a970938f77457ea3018898412",
+        repository: "microsoft/ToRA", path: "src/data/math/test.jsonl", commit: "213c1c9",
+        fields: "problem, solution, answer (its last box), level, subject: upstream's records that are not in MATH-500, which PRM800K trains on")
+    static let math500 = DataFile(
+        name: "math500.jsonl", bytes: 429450, sha256: "b9a440e35794156640588183444e5ab4e8322ba57acc7cd25c069ce6e4d31371",
+        repository: "microsoft/ToRA", path: "src/data/math/test.jsonl", commit: "213c1c9",
+        fields: "problem, solution, answer (its last box), level, subject: upstream's 500 records that are in PRM800K's test part, MATH-500")
+    static let humaneval = DataFile(
+        name: "humaneval.jsonl", bytes: 212019, sha256: "27e4a291435d4b4adc3e22dbc7373016908a8e685f7d945b67a6838307a7fb99",
+        repository: "openai/human-eval", path: "data/HumanEval.jsonl.gz", commit: "6d43fb9",
+        fields: "id (upstream's task_id), prompt, entry_point, canonical_solution, test")
+    static let mbpp = DataFile(
+        name: "mbpp.jsonl", bytes: 598148, sha256: "c5e84e45d74e1896a007f31f21e6a687232deec1fde36051a48f9579ef796bba",
+        repository: "deepseek-ai/DeepSeek-Coder", path: "Evaluation/MBPP/data/mbpp.jsonl", commit: "2f9fd85",
+        fields: "id, split (upstream's task_id 1 to 10 prompt, 11 to 510 test, 511 to 600 validation, the rest train), text, entry_point (the function that the first "
+            + "test calls), code, test_setup_code, test_list")
     static let svamp = DataFile(
         name: "svamp.jsonl", bytes: 261326, sha256: "ab8460d5964658325124d290956e29abcf3f4205627968051e82adb23eb08b24",
         repository: "arkilpatel/SVAMP", path: "SVAMP.json", commit: "689d7cc",

@@ -20,12 +20,7 @@ public struct NamedTask: Sendable {
 
     /// - Throws: `TaskError.missingData` for the first file that is not in the data folder, and what `jsonl` throws.
     func environment(_ file: TaskFile) throws -> any Environment {
-        let published = ProcessInfo.processInfo.environment["AUTODIDACT_DATA"].map { URL(fileURLWithPath: $0, isDirectory: true) }
-        let folder = try file.path("data-dir") ?? published ?? file.folder.appendingPathComponent("data", isDirectory: true)
-        for data in files {
-            let path = folder.appendingPathComponent(data.name).path
-            guard FileManager.default.fileExists(atPath: path) else { throw TaskError.missingData(path: path, task: name, origin: data.origin) }
-        }
+        let folder = try file.dataFolder(with: files, for: name)
         let form = try file.choice("form", QuestionAnswer.Form.self) ?? .text
         let all = settings.merging(form == .chat ? chat : text) { $1 }
         return try TaskKind.jsonl.make(file.completed(by: TaskFile(type: "jsonl", settings: all, folder: folder)))
@@ -57,6 +52,13 @@ extension NamedTask {
         NamedTask(
             "gsm8k", "grade-school mathematics (Cobbe et al. 2021, arXiv:2110.14168)", files: [.gsm8kTrain, .gsm8kTest],
             ["train": "gsm8k_train.jsonl", "test": "gsm8k_test.jsonl", "rationale": "answer", "few-shot": "5"]),
+        NamedTask(
+            "math", "competition mathematics (Hendrycks et al. 2021, arXiv:2103.03874)", files: [.mathPool, .math500],
+            [
+                "train": "math_pool.jsonl", "test": "math500.jsonl", "question": "problem", "rationale": "solution", "category": "subject", "check": "math", "few-shot": "4",
+                "few-shot-longest": "300", "strip-calculator-marks": "false", "max-tokens": "512",
+            ],
+            text: ["prompt": "Problem:\n{question}\n\nSolution:"], chat: ["prompt": "{question}\n\nReason step by step, and put the final answer in \\boxed{}."]),
         wordProblems("svamp", "word problems that vary one another (Patel et al. 2021, arXiv:2103.07191)", .svamp, category: ["category": "type"]),
         wordProblems("addsub", "sums and differences in words (Hosseini et al. 2014)", .addsub),
         wordProblems("multiarith", "word problems of several steps (Roy and Roth 2015, arXiv:1608.01413)", .multiarith),

@@ -23,29 +23,36 @@ extension QuestionAnswer {
         return try TaskRecord.read(url).filter(isWanted).map { record in
             let question = try record.requiredText(settings.question).trimmingCharacters(in: .whitespacesAndNewlines)
             let schema = settings.check == .schema ? record.fields[settings.answer]?.object.map { JSON.object($0).text() } : nil
-            let field = try schema ?? record.requiredText(settings.answer)
-            try check(field, settings.check, record)
+            let isOptional = [.code, .external].contains(settings.check)
+            let field = try schema ?? (isOptional ? record.text(settings.answer) : record.requiredText(settings.answer))
             guard !question.isEmpty else {
                 throw record.refused("the question is blank. Write one, or take the line out.")
             }
-            guard let (answer, _) = gold.extract(from: field) else {
-                throw record.refused("no answer found in '\(shortened(field))'. Correct the record or 'gold-extraction'.")
+            var answer: String?
+            if let field, settings.check != .code {
+                try check(field, settings.check, record)
+                guard let (found, _) = gold.extract(from: field) else {
+                    throw record.refused("no answer found in '\(shortened(field))'. Correct the record or 'gold-extraction'.")
+                }
+                answer = found
             }
             let choices = try settings.choices.map { try Self.choices(record, $0) }
             let key = splitting.key(of: question)
-            let id = try record.text(settings.id) ?? "\(settings.name)-\(StableHash.hex(StableHash.mix(StableHash.fnv1a(question + "\n" + field))))"
+            let id = try record.text(settings.id) ?? "\(settings.name)-\(StableHash.hex(StableHash.mix(StableHash.fnv1a(question + "\n" + (field ?? "")))))"
             guard ids.insert(id).inserted else {
                 let advice = try record.text(settings.id) == nil ? ": an earlier line has the same question and answer. Take one out." : ". Give every record its own id."
                 throw record.refused("the id '\(id)' stands twice\(advice)")
             }
-            var details = ["splitKey": key]
-            details["choices"] = choices?.encoded
-            details["schema"] = settings.check == .schema ? field : nil
+            var details = settings.keepsFields || isOptional ? try otherFields(of: record, settings) : [:]
+            details["splitKey"] = key
+            if let choices { details["choices"] = choices.encoded }
+            if let field, settings.check == .schema { details["schema"] = field }
+            if let field, settings.check == .code { details["reference"] = field }
             if let name = rationale(record), let text = try record.text(name) {
                 details["rationale"] = settings.stripCalculatorMarks ? withoutCalculatorMarks(text) : text
             }
             return Problem(
-                id: id, question: question, answer: try Self.gold(answer, choices, settings, record),
+                id: id, question: question, answer: try answer.flatMap { try Self.gold($0, choices, settings, record) },
                 category: try settings.category.flatMap { try record.text($0) } ?? "", details: details)
         }
     }
@@ -59,13 +66,28 @@ extension QuestionAnswer {
     private static func check(_ field: String, _ check: Check, _ record: TaskRecord) throws {
         do {
             switch check {
-            case .answer: break
+            case .answer, .math, .quantity, .code, .external: break
             case .regex: _ = try RegexVerifier(field)
             case .schema: _ = try JSONSchema(parsing: field)
             }
         } catch {
             throw record.refused("\(error)")
         }
+    }
+
+    /// What a verifier may read besides the answer: the fields that no setting names, a text as it is, a list of tests line by line, others as JSON.
+    private static func otherFields(of record: TaskRecord, _ settings: Settings) throws -> [String: String] {
+        let named = [settings.question, settings.answer, settings.id, settings.rationale, settings.category, settings.choices]
+        var details: [String: String] = [:]
+        for (key, value) in record.fields.members where !named.contains(key) && !value.isNull {
+            let lines = key == "tests" ? value.array?.compactMap(\.string) : nil
+            details[key] = value.string ?? lines?.joined(separator: "\n") ?? value.text()
+        }
+        func isGiven(_ fields: String...) -> Bool { fields.allSatisfy { details[$0]?.allSatisfy(\.isWhitespace) == false } }
+        guard settings.check != .code || isGiven("tests", "entry_point") || isGiven("inputs", "outputs") else {
+            throw record.refused("no tests of code. Give 'tests' and 'entry_point', the function that they call, or 'inputs' and 'outputs' of a program.")
+        }
+        return details
     }
 
     private static func choices(_ record: TaskRecord, _ field: String) throws -> Choices {
@@ -88,8 +110,11 @@ extension QuestionAnswer {
             throw record.refused("the answer '\(shortened(answer))' is neither one of \(known) nor the number of one, from 0. Correct it, or 'labels'.")
         }
         switch settings.check {
-        case .schema: return nil
-        case .regex: return answer
+        case .schema, .code: return nil
+        case .regex, .math, .external: return answer
+        case .quantity:
+            guard Quantity(lastIn: answer) != nil else { throw record.refused("the answer '\(shortened(answer))' holds no number. Correct it, or set 'check: answer'.") }
+            return answer
         case .answer:
             guard settings.comparison == .number else { return answer }
             guard CanonicalAnswer.number(answer) != nil else {

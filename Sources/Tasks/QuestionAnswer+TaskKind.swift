@@ -3,9 +3,9 @@ extension TaskKind {
     static let jsonl = TaskKind(
         name: "jsonl", summary: "questions with known answers, from JSON Lines files",
         keys: [
-            "data", "train", "dev", "test", "question", "answer", "rationale", "id", "category", "choices", "labels", "check", "form", "system", "prompt", "target",
-            "few-shot", "few-shot-data", "few-shot-where", "gold-extraction", "extraction", "comparison", "strip-calculator-marks", "stops", "max-tokens",
-            "splits", "seed", "train-count", "dev-count", "test-count",
+            "data", "train", "dev", "test", "question", "answer", "rationale", "id", "category", "choices", "labels", "check", "verifiers", "program", "time-limit",
+            "tolerance", "relative-tolerance", "requires-unit", "form", "system", "prompt", "target", "few-shot", "few-shot-data", "few-shot-where", "few-shot-longest", "gold-extraction", "extraction", "comparison", "strip-calculator-marks", "stops",
+            "max-tokens", "splits", "seed", "train-count", "dev-count", "test-count",
         ]
     ) { file in
         var settings = QuestionAnswer.Settings()
@@ -29,6 +29,7 @@ extension TaskKind {
         settings.fewShot = try file.count("few-shot")
         settings.fewShotData = try file.path("few-shot-data")
         settings.fewShotWhere = try file.texts("few-shot-where") ?? [:]
+        settings.fewShotLongest = try file.count("few-shot-longest")
         settings.goldExtraction = try file.extraction("gold-extraction") ?? settings.goldExtraction
         settings.extraction = try file.extraction("extraction") ?? settings.extraction
         settings.comparison = try file.choice("comparison", AnswerVerifier.Comparison.self) ?? settings.comparison
@@ -40,6 +41,8 @@ extension TaskKind {
         settings.trainCount = try file.count("train-count")
         settings.devCount = try file.count("dev-count")
         settings.testCount = try file.count("test-count")
+        settings.verifier = try file.verifier(for: settings)
+        settings.keepsFields = file["verifiers"] != nil
         return try QuestionAnswer(settings)
     }
 }

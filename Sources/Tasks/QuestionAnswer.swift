@@ -12,18 +12,26 @@ public struct QuestionAnswer: Environment {
         case chat
     }
 
-    /// What an answer field says of right completions.
+    /// What judges completions, by what the answer field says of right ones.
     public enum Check: String, Codable, Sendable, CaseIterable {
         /// What they answer.
         case answer
+        /// What stands in their box, as competition mathematics.
+        case math
+        /// The number with its unit that they end with.
+        case quantity
         /// A regular expression that they match as a whole.
         case regex
         /// A JSON Schema, as a text or an object; such problems have no answer to give away.
         case schema
+        /// Code that the record's tests pass, if it is there at all: a reference for worked examples, which no prompt gives away.
+        case code
+        /// Whatever the user's own program makes of it; records may have none.
+        case external
     }
 
     /// Everything that describes such a task. A task file's keys are these names with hyphens.
-    public struct Settings: Sendable, Equatable {
+    public struct Settings: Sendable {
         public var name = "jsonl"
         /// One file for all splits; or else `train`, `dev`, `test`.
         public var data: URL?
@@ -41,8 +49,13 @@ public struct QuestionAnswer: Environment {
         public var choices: String?
         /// The possible answers, in their order. A record's answer is one of them, or its number from 0.
         public var labels: [String]?
-        /// What the answer field holds.
+        /// What the answer field holds, and what judges unless `verifier` is given.
         public var check = Check.answer
+        /// `nil`: what `check`, `choices` and `labels` ask for. `check: external` needs one.
+        public var verifier: (any Verifier)?
+        /// Whether the fields of a record that no other setting names become the problem's details, for a verifier that reads them. `check: code` and
+        /// `external` do so always.
+        public var keepsFields = false
         public var form = Form.text
         /// The system message, in chat form.
         public var system: String?
@@ -56,6 +69,8 @@ public struct QuestionAnswer: Environment {
         public var fewShotData: URL?
         /// Only its records whose fields have these values are examples.
         public var fewShotWhere: [String: String] = [:]
+        /// The most characters of an example's question and worked solution together; `nil`: any number.
+        public var fewShotLongest: Int?
         /// Finds the gold answer within the answer field.
         public var goldExtraction = AnswerExtraction([.strict, .whole])
         /// Finds the answer within a completion.
@@ -79,6 +94,7 @@ public struct QuestionAnswer: Environment {
 
     public let settings: Settings
     public let stops: [String]
+    public let verifier: any Verifier
     /// Problems of train and dev left out because a later split, or an example, nearly says the same.
     public let removed: Int
     private let promptTemplate, targetTemplate: PromptTemplate
@@ -92,6 +108,7 @@ public struct QuestionAnswer: Environment {
             .badValue(file: settings.name, line: nil, key: key, value: value, reason: reason)
         }
         self.settings = settings
+        verifier = try settings.verifier ?? TaskFile(type: settings.name, folder: URL(fileURLWithPath: "/")).verifier(settings.check, for: settings)
         if settings.check != .answer, settings.choices != nil || settings.labels != nil {
             throw refuse("check", settings.check.rawValue, "The possible answers of 'choices' or 'labels' are compared. Leave one of the two out.")
         }
@@ -113,7 +130,8 @@ public struct QuestionAnswer: Environment {
         if stops.contains("") { throw refuse("stops", "", "An empty stop string would end every answer at once.") }
 
         // What could be shown as an example is no dev problem cut from the training file, so that dev is the same for every number of examples.
-        let shown = try settings.fewShotData.map { try Self.readExamples($0, settings, splitting) } ?? []
+        func isShort(_ example: Problem) -> Bool { example.question.count + (example.details["rationale"] ?? "").count <= settings.fewShotLongest ?? .max }
+        let shown = try settings.fewShotData.map { try Self.readExamples($0, settings, splitting) }?.filter(isShort) ?? []
         let shownKeys = Set(shown.map(\.splitKey))
 
         // The problems of each split.
@@ -145,12 +163,8 @@ public struct QuestionAnswer: Environment {
             if let url = settings.test { parts[.test] = try Self.read(url, settings, splitting) }
         }
 
-        // No near-duplicate on two sides: the held-out side keeps it.
         let all = parts.values.reduce(0) { $0 + $1.count }
-        let testKeys = Set((parts[.test] ?? []).map(\.splitKey))
-        parts[.dev]?.removeAll { testKeys.contains($0.splitKey) }
-        let heldOutKeys = testKeys.union((parts[.dev] ?? []).map(\.splitKey))
-        parts[.train]?.removeAll { heldOutKeys.contains($0.splitKey) }
+        let heldOutKeys = parts.separate()
 
         var generator = SeededGenerator(seed: settings.seed, label: "questions")
         var training = generator.shuffled(parts[.train] ?? [])
@@ -165,17 +179,18 @@ public struct QuestionAnswer: Environment {
                 throw refuse("few-shot-data", url.lastPathComponent, "Its example '\(leak.id)' is a dev or test question too. Take it out.")
             }
         } else if let wanted = settings.fewShot, wanted > 0 {
-            guard wanted < training.count else {
-                throw refuse("few-shot", "\(wanted)", "There are \(training.count) training problems to take examples from. Ask for fewer, or give 'few-shot-data'.")
+            let short = training.filter(isShort)
+            guard wanted < training.count, wanted <= short.count else {
+                throw refuse("few-shot", "\(wanted)", "There are \(short.count) training problems to take examples from. Ask for fewer, or give 'few-shot-data'.")
             }
-            examples = Array(training.prefix(wanted))
+            examples = Array(short.prefix(wanted))
         }
         let exampleKeys = Set(examples.map(\.splitKey))
         training.removeAll { exampleKeys.contains($0.splitKey) }
         removed = all - training.count - (parts[.dev] ?? []).count - (parts[.test] ?? []).count
         train = Array(training.prefix(settings.trainCount ?? .max))
-        dev = Array(Self.thinned(parts[.dev] ?? [], to: settings.devCount))
-        test = Array(Self.thinned(parts[.test] ?? [], to: settings.testCount))
+        dev = (parts[.dev] ?? []).thinned(to: settings.devCount)
+        test = (parts[.test] ?? []).thinned(to: settings.testCount)
 
         let hasRationale = settings.rationale != nil || examples.contains { $0.details["rationale"] != nil }
         targetTemplate = try PromptTemplate(
@@ -184,21 +199,15 @@ public struct QuestionAnswer: Environment {
         if targetTemplate.has(.rationale), let bare = examples.first(where: { $0.details["rationale"] == nil }) {
             throw refuse("target", settings.target ?? " {rationale}", "The example '\(bare.id)' has no rationale. Name its field with 'rationale'.")
         }
+        if targetTemplate.has(.answer), let bare = examples.first(where: { $0.answer == nil && $0.details["reference"] == nil }) {
+            throw refuse("few-shot", "\(examples.count)", "The example '\(bare.id)' has no answer to show. Leave 'few-shot' out, or give a 'target' without '{answer}'.")
+        }
         self.examples = examples
     }
 
     public var name: String { settings.name }
     public var omission: String? { removed > 0 ? "\(removed) left out that nearly repeat a held-out problem or are shown as examples" : nil }
     public var maxTokens: Int { settings.maxTokens }
-    public var verifier: any Verifier {
-        if settings.choices != nil { return ChoiceVerifier() }
-        if let labels = settings.labels { return LabelVerifier(labels) }
-        switch settings.check {
-        case .answer: return AnswerVerifier(extraction: settings.extraction, comparison: settings.comparison)
-        case .regex: return RegexVerifier()
-        case .schema: return SchemaVerifier()
-        }
-    }
 
     public func problems(in split: Split) -> [Problem] {
         switch split {
@@ -253,14 +262,6 @@ public struct QuestionAnswer: Environment {
     }
 
     private func answer(_ problem: Problem) -> String {
-        targetTemplate.filled(question: problem.question, answer: problem.answer ?? "", rationale: problem.details["rationale"] ?? "")
-    }
-
-    /// The problems with the lowest hashes, in their own order: a smaller count takes a part of the larger one's.
-    private static func thinned(_ problems: [Problem], to count: Int?) -> [Problem] {
-        guard let count, count < problems.count else { return problems }
-        let hashes = problems.map { StableHash.mix(StableHash.fnv1a($0.question)) }
-        let kept = problems.indices.sorted { (hashes[$0], $0) < (hashes[$1], $1) }.prefix(count).sorted()
-        return kept.map { problems[$0] }
+        targetTemplate.filled(question: problem.question, answer: problem.answer ?? problem.details["reference"] ?? "", rationale: problem.details["rationale"] ?? "")
     }
 }

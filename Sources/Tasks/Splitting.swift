@@ -86,3 +86,24 @@ extension Problem {
     /// What decided the problem's split: the key its task stored, else the normalised question.
     public var splitKey: String { details["splitKey"] ?? Splitting.normalized(question) }
 }
+
+extension [Split: [Problem]] {
+    /// Takes out what nearly repeats a problem of a later part, so that no near-duplicate is on two sides: test keeps it, else dev.
+    /// - Returns: the keys of the held-out problems.
+    mutating func separate() -> Set<String> {
+        let testKeys = Set((self[.test] ?? []).map(\.splitKey))
+        self[.dev]?.removeAll { testKeys.contains($0.splitKey) }
+        let heldOutKeys = testKeys.union((self[.dev] ?? []).map(\.splitKey))
+        self[.train]?.removeAll { heldOutKeys.contains($0.splitKey) }
+        return heldOutKeys
+    }
+}
+
+extension [Problem] {
+    /// The problems with the lowest hashes, in their own order: a smaller count takes a part of the larger one's.
+    func thinned(to count: Int?) -> [Problem] {
+        guard let count, count < self.count else { return self }
+        let hashes = map { StableHash.mix(StableHash.fnv1a($0.question)) }
+        return indices.sorted { (hashes[$0], $0) < (hashes[$1], $1) }.prefix(count).sorted().map { self[$0] }
+    }
+}

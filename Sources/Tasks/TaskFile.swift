@@ -128,17 +128,18 @@ public struct TaskFile: Sendable, Equatable {
         try Yams.serialize(node: node(of: value), width: -1, allowUnicode: true).trimmingCharacters(in: .newlines)
     }
 
-    /// What `init(type:settings:folder:)` makes an equal task of. Paths below `folder` are relative to it, others absolute.
+    /// What `init(type:settings:folder:)` makes an equal task of. Paths below `folder` are relative to it, others and those of programs absolute.
     public func settings(in folder: URL? = nil) throws -> [String: String] {
         let below = folder.map { $0.standardizedFileURL.path + "/" }
         return try Dictionary(
             entries.filter { $0.key != "type" }.map { entry in
-                switch entry.value.content {
+                let value = Self.programKeys.contains(entry.key) ? rooted(collection(entry.key) ?? entry.value, of: entry.key) : entry.value
+                switch value.content {
                 case .scalar where Self.pathKeys.contains(entry.key):
                     let path = try path(entry.key)?.standardizedFileURL.path ?? ""
                     return (entry.key, below.map(path.hasPrefix) == true ? String(path.dropFirst(below!.count)) : path)
                 case .scalar(let text, let isPlain) where isPlain || (!text.isEmpty && !"{[\"".contains(text.first!)): return (entry.key, text)
-                default: return (entry.key, try Self.flow(entry.value))
+                default: return (entry.key, try Self.flow(value))
                 }
             }, uniquingKeysWith: { first, _ in first })
     }
@@ -163,7 +164,7 @@ public struct TaskFile: Sendable, Equatable {
     subscript(_ key: String) -> TaskValue? { entries.first { $0.key == key }?.value }
 
     /// The value where a list or a mapping may stand: a plain text with brackets is one that stood on a command line.
-    private func collection(_ key: String) -> TaskValue? {
+    func collection(_ key: String) -> TaskValue? {
         guard let value = self[key], case .scalar(let text, isPlain: true) = value.content, text.hasPrefix("{") || text.hasPrefix("["),
             let node = try? Yams.compose(yaml: text)
         else { return self[key] }

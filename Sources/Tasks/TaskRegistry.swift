@@ -32,7 +32,7 @@ public struct TaskRegistry: Sendable {
         .addition,
         .instructions,
         .jsonl,
-    ] + NamedTask.builtIn.map(TaskKind.init))
+    ] + NamedTask.builtIn.map(TaskKind.init) + [.humaneval, .mbpp])
 
     /// What a kind of task may be told; empty for an unknown one.
     public func keys(of name: String) -> [String] { kinds.first { $0.name == name }?.keys ?? [] }

@@ -7,7 +7,7 @@ import Testing
 struct NamedTaskTests {
     /// Train and dev before what nearly repeats a held-out problem or is shown is left out, and test.
     static let counts: [String: (all: Int, test: Int?)] = [
-        "gsm8k": (7473 + 1319, 1319), "svamp": (1000, nil), "addsub": (395, nil), "multiarith": (600, nil), "singleeq": (508, nil), "aqua": (508, 254),
+        "gsm8k": (7473 + 1319, 1319), "math": (4500 + 500, 500), "svamp": (1000, nil), "addsub": (395, nil), "multiarith": (600, nil), "singleeq": (508, nil), "aqua": (508, 254),
         "csqa": (9741 + 1221, 1221),
         "strategyqa": (2290, nil), "last-letters": (500, nil), "coin-flip": (500, nil), "sst2": (20000 + 872 + 1821, 1821),
     ]
@@ -54,17 +54,20 @@ struct NamedTaskTests {
                 if case .judged(let verdict) = judgement { ("\(rollout.problem.id): \(verdict.evidence)", verdict.outcome) } else { ("\(judgement)", nil) }
             }
         }
+        let isBoxed = task.settings.check == .math
         func spoken(_ problem: Problem, _ answer: String) -> String {
+            if isBoxed { return " I see. The answer is $\\boxed{\(answer)}$." }
             guard let choices = Choices(problem), let index = choices.index(of: answer) else { return " I see. So the answer is \(answer)." }
             return " I see. Therefore, the answer is \(choices.texts[index]) (\(answer))."
         }
         #expect(try await outcomes { spoken($0, $0.answer!) }.filter { $0.1 != .right }.prefix(3).map(\.0) == [])
         // What the data itself gives: worked solutions, or the bare answer.
         #expect(try await outcomes { try task.workedExample($0, mode: .plain)?.completion }.filter { $0.1 != .right }.prefix(3).map(\.0) == [])
-        #expect(try await outcomes { Choices($0) == nil ? $0.answer : "(\($0.answer!.uppercased()))" }.filter { $0.1 != .right }.prefix(3).map(\.0) == [])
+        #expect(try await outcomes { isBoxed ? "$\($0.answer!)$" : Choices($0) == nil ? $0.answer : "(\($0.answer!.uppercased()))" }.filter { $0.1 != .right }.prefix(3).map(\.0) == [])
         let wrong = try await outcomes { problem in
             if let choices = Choices(problem) { return spoken(problem, Choices.letter((choices.index(of: problem.answer!)! + 1) % choices.texts.count)) }
             if let labels = task.settings.labels { return spoken(problem, labels.first { $0 != problem.answer }!) }
+            if isBoxed { return spoken(problem, "\(problem.answer!)+1") }
             return spoken(problem, task.settings.comparison == .number ? problem.answer! + "1" : "z" + problem.answer!)
         }
         #expect(wrong.filter { $0.1 != .wrong }.prefix(3).map(\.0) == [])
@@ -102,6 +105,7 @@ struct NamedTaskTests {
         }
         #expect(messages.map(\.role) == ["system", "user", "assistant", "user"])
         #expect(messages[3].content.contains(problem.question) && !messages[3].content.hasPrefix("Q:") && !messages[3].content.hasSuffix(":"))
+        if task.settings.check == .math { #expect(messages[3].content.hasSuffix("put the final answer in \\boxed{}.")) }
         if let choices = Choices(problem) { #expect(messages[3].content.hasSuffix(choices.listed())) }
     }
 
@@ -116,6 +120,18 @@ struct NamedTaskTests {
         #expect(plain.hasPrefix(first + solution) && hinted.hasPrefix(first + " (CORRECT)" + solution))
         #expect(plain.components(separatedBy: "\n\n").count == 8)
         #expect(task.stops == ["Q:"])
+    }
+
+    @Test("mathematics is asked as by Minerva, with short worked examples and a subject for every problem", .enabled(if: hasData, missing))
+    func mathematics() throws {
+        let task = try task("math")
+        let problem = task.problems(in: .test)[0]
+        let shown = try text(task.reset(problem, mode: .plain)).components(separatedBy: "Problem:\n").dropFirst()
+        #expect(shown.count == 5 && shown.last == "\(problem.question)\n\nSolution:" && task.stops == ["Problem:"])
+        #expect(shown.dropLast().allSatisfy { $0.count < 330 && $0.contains("\n\nSolution: ") && $0.contains("\\boxed") })
+        #expect(Set(task.problems(in: .test).map(\.category)).count == 7)
+        // MATH-500 stays whole; it and the pool come from one file upstream.
+        #expect(task.problems(in: .train).count > 3000 && task.problems(in: .dev).count > 300)
     }
 
     @Test("the test part is the same for every seed, examples are not", .enabled(if: hasData, missing))
