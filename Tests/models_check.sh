@@ -82,5 +82,5 @@ refused "F no such model" "no-such" "$autodidact" classify --model no-such --inp
 refused "F an empty file" "empty.jsonl" "$autodidact" classify --model "$cache/minilm" --labels a,b --input "$scratch/empty.jsonl"
 refused "F a hub that is not there" "127.0.0.1" env HF_ENDPOINT=http://127.0.0.1:9 HF_HUB_CACHE="$scratch/hub" "$autodidact" pull nobody/nothing
 timeout -s TERM 5 "$autodidact" sft --model "$smol" --objective causal --input "$scratch/wiki.jsonl" --rank 8 --batch 4 --epochs 9 --output "$scratch/stopped" > "$scratch/log" 2>&1
-check "F stopped half-way, and what was learnt is there" test -e "$scratch/stopped/adapter_model.safetensors"
+check "F stopped half-way, and what it takes to go on is there" test -e "$scratch/stopped.partial/state.safetensors"
 exit $failed

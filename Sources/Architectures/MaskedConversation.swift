@@ -31,6 +31,9 @@ public struct ConversationReader: Sendable {
         source = path
     }
 
+    /// Whether it can write conversations at all.
+    public var hasTemplate: Bool { tokenizer.chatTemplate != nil }
+
     private func template() throws -> ChatTemplate {
         guard let template = tokenizer.chatTemplate else {
             throw FileError(file: source, problem: "has no chat template", advice: "Use plain text prompts, or an instruction-tuned model.")
@@ -55,12 +58,24 @@ public struct ConversationReader: Sendable {
     }
 
     /// The tokens, and which of them are trained: those that begin inside of what an assistant wrote.
+    /// - Parameters:
+    ///   - messages: objects with a role and a content.
+    ///   - tools: that the template describes.
+    ///   - lastTurns: of the assistants' turns the number that are trained, from the end; nil: all.
     /// - Throws: `FileError` for a model without a template, `ChatTemplateError`.
-    public func masked(_ messages: [JSON], tools: [JSON]? = nil) throws -> MaskedConversation {
+    public func masked(_ messages: [JSON], tools: [JSON]? = nil, lastTurns: Int? = nil) throws -> MaskedConversation {
         let rendered = try template().renderForTraining(conversation(messages, tools: tools))
         let encoding = tokenizer.encodeWithOffsets(rendered.text, addSpecialTokens: false)
         var trained = Array(repeating: false, count: encoding.ids.count), unfinished: [Int] = []
-        for (number, span) in rendered.trainableSpans.enumerated() {
+        // A span that begins where the last one ends goes on with its turn.
+        var spans = rendered.trainableSpans, begun = 0
+        if let lastTurns {
+            spans = Array(spans.indices.reversed().prefix { place in
+                defer { if place == 0 || spans[place - 1].upperBound != spans[place].lowerBound { begun += 1 } }
+                return begun < lastTurns
+            }.reversed().map { spans[$0] })
+        }
+        for (number, span) in spans.enumerated() {
             let inside = encoding.offsets.indices.filter { span.contains(encoding.offsets[$0].lowerBound) && !encoding.offsets[$0].isEmpty }
             for index in inside { trained[index] = true }
             if inside.last.map({ !stopTokens.contains(encoding.ids[$0]) }) ?? true { unfinished.append(number) }
@@ -74,8 +89,12 @@ extension Model {
     public var conversations: ConversationReader { ConversationReader(tokenizer: tokenizer, stopTokens: stopTokens, source: source ?? "the model") }
 
     /// A conversation as the model is trained on it, after the tokens of a soft prompt where it has one.
-    public func masked(_ messages: [JSON], tools: [JSON]? = nil) throws -> MaskedConversation {
-        var masked = try conversations.masked(messages, tools: tools)
+    /// - Parameters:
+    ///   - messages: objects with a role and a content.
+    ///   - tools: that the template describes.
+    ///   - lastTurns: of the assistants' turns the number that are trained, from the end; nil: all.
+    public func masked(_ messages: [JSON], tools: [JSON]? = nil, lastTurns: Int? = nil) throws -> MaskedConversation {
+        var masked = try conversations.masked(messages, tools: tools, lastTurns: lastTurns)
         let soft = transformer.softPromptTokens
         masked.tokens = soft + masked.tokens
         masked.trained = soft.map { _ in false } + masked.trained

@@ -4,10 +4,19 @@ import Foundation
 
 extension AdapterChoices.Kind: ExpressibleByArgument {}
 
-/// What is trained of a model, how, and where it goes: the same for every kind of supervision.
+/// Which weights are kept at the end.
+enum KeptCheckpoint: String, ExpressibleByArgument, CaseIterable { case best, last }
+
+/// What is trained of a model, on what, how, and where it goes: the same for every kind of supervision.
 struct FineTuneOptions: ParsableArguments {
+    @Option(help: "A JSONL file; - is standard input. Given several times, files are taken together, or with weights (a.jsonl:0.7) in these shares of every epoch.")
+    var input: [String]
+
     @Option(help: "The folder to write: a model, or the adapter as a PEFT folder.")
     var output: String
+
+    @Option(help: "A YAML file with these options under their names, and with 'stages', a list of such settings that are trained one after another; the command line overrides it.")
+    var config: String?
 
     @Option(help: "lora, bottleneck or soft-prompt; lora when only --rank is given, and all weights are trained without either.")
     var adapter: AdapterChoices.Kind?
@@ -27,8 +36,11 @@ struct FineTuneOptions: ParsableArguments {
     @Flag(help: "Learn the lengths of rows too (DoRA).")
     var dora = false
 
-    @Option(help: "Times that all examples are trained.")
+    @Option(help: "Times that an epoch is trained: all examples, or as many as --input's weights and --epoch-size say.")
     var epochs: Int = 3
+
+    @Option(name: .customLong("epoch-size"), help: "Examples (or pairs) of an epoch; when left out all, or with weights as many as pass the largest file once.")
+    var epochSize: Int?
 
     @Option(help: "Examples (or pairs) of one update.")
     var batch: Int = 32
@@ -37,6 +49,18 @@ struct FineTuneOptions: ParsableArguments {
     var learningRate: Double?
 
     @OptionGroup var update: UpdateOptions
+
+    @Option(help: "A JSONL file that is measured before training and between updates, and never trained.")
+    var eval: String?
+
+    @Option(name: .customLong("eval-every"), help: "Updates from one measurement to the next; an epoch when left out.")
+    var evalEvery: Int?
+
+    @Option(help: "With --eval: best keeps the weights with the lowest loss on it, last the last ones; best when left out.")
+    var keep: KeptCheckpoint?
+
+    @Option(help: "With --eval: stop after so many measurements without a lower loss.")
+    var patience: Int?
 
     @Option(name: .customLong("max-tokens"), help: "Longer texts are cut.")
     var maxTokens: Int = 256
@@ -47,84 +71,134 @@ struct FineTuneOptions: ParsableArguments {
     @Option(help: "The same seed gives the same model.")
     var seed: UInt64 = 0
 
+    @Option(name: .customLong("save-every"), help: "Updates from one save of what it takes to go on to the next. The result does not depend on it.")
+    var saveEvery: Int = 100
+
+    @Flag(help: "Go on with a training of the same command that was stopped or killed.")
+    var resume = false
+
+    @Flag(name: .customLong("dry-run"), help: "Print examples, tokens, updates, memory and time, measured on three updates, and stop.")
+    var dryRun = false
+
+    /// Options that may differ between the stages of one training.
+    static let ofStage: Set<String> = ["input", "epochs", "epoch-size", "batch", "learning-rate", "optimizer", "schedule", "eval", "eval-every", "keep", "patience", "max-tokens"]
+
     func validate() throws {
-        for (name, value) in [("epochs", epochs), ("batch", batch), ("max-tokens", maxTokens), ("micro-batch-tokens", microBatchTokens)] where value < 1 {
+        let counts = [("epochs", epochs), ("batch", batch), ("max-tokens", maxTokens), ("micro-batch-tokens", microBatchTokens), ("save-every", saveEvery)]
+        for (name, value) in counts + [("epoch-size", epochSize), ("eval-every", evalEvery), ("patience", patience)].compactMap({ name, value in value.map { (name, $0) } }) where value < 1 {
             throw ValidationError("--\(name) \(value): must be 1 or more.")
+        }
+        if eval == nil, let name = [("eval-every", evalEvery != nil), ("keep", keep == .best), ("patience", patience != nil)].first(where: \.1)?.0 {
+            throw ValidationError("--\(name): needs --eval, a file to measure on.")
         }
         if let rank, !(1...4096).contains(rank) { throw ValidationError("--rank \(rank): must be 1 to 4096.") }
         if let learningRate, learningRate <= 0 || !learningRate.isFinite { throw ValidationError("--learning-rate \(learningRate): must be above 0.") }
         if kind != .lora, rslora || dora || targets != nil || alpha != nil { throw ValidationError("--rslora, --dora, --targets and --alpha belong to a LoRA adapter: give --rank, or --adapter lora.") }
+        _ = try files()
+    }
+
+    /// The files with their weights.
+    func files() throws -> [(path: String, weight: Double?)] {
+        let files = try input.map { text -> (path: String, weight: Double?) in
+            guard !FileManager.default.fileExists(atPath: text), let colon = text.lastIndex(of: ":"), let weight = Double(text[text.index(after: colon)...]) else { return (text, nil) }
+            guard weight > 0, weight.isFinite else { throw ValidationError("--input \(text): a weight must be above 0.") }
+            return (String(text[..<colon]), weight)
+        }
+        if let bare = files.first(where: { $0.weight == nil }), files.contains(where: { $0.weight != nil }) { throw ValidationError("--input \(bare.path): has no weight, but others have. Give all of them one, or none.") }
+        if files.count(where: { $0.path == "-" }) > 1 { throw ValidationError("--input -: standard input can be read once.") }
+        return files
     }
 
     /// What is trained beside the model; nil for the model itself.
     private var kind: AdapterChoices.Kind? { adapter ?? (rank == nil ? nil : .lora) }
 
+    private func choices(_ base: Model, hasNewHead: Bool) -> AdapterChoices? {
+        kind.map { kind in
+            var choices = AdapterChoices()
+            let rank = rank ?? 8
+            choices.kind = kind
+            (choices.rank, choices.alpha, choices.isRankStable, choices.learnsMagnitudes) = (rank, alpha ?? 2 * Double(rank), rslora, dora)
+            choices.targets = targets.map(split) ?? []
+            choices.whole = hasNewHead ? base.transformer.headModules : []
+            return choices
+        }
+    }
+
     /// The model with what is trained of it: all weights as values, or an adapter.
     /// - Parameter hasNewHead: whether a head without trained values is trained whole beside an adapter.
     func prepared(_ base: Model, hasNewHead: Bool) throws -> Model {
-        guard let kind else { return base.with(base.transformer.copy(expanding: true)) }
-        var choices = AdapterChoices()
-        let rank = rank ?? 8
-        choices.kind = kind
-        (choices.rank, choices.alpha, choices.isRankStable, choices.learnsMagnitudes) = (rank, alpha ?? 2 * Double(rank), rslora, dora)
-        choices.targets = targets.map(split) ?? []
-        choices.whole = hasNewHead ? base.transformer.headModules : []
+        guard let choices = choices(base, hasNewHead: hasNewHead) else { return base.with(base.transformer.copy(expanding: true)) }
         return base.with(try base.transformer.adapted(choices, key: RandomKey(seed: seed).folding("adapter")))
     }
 
-    /// Trains and writes, and says how it goes. Ctrl-C ends it after the current update, and what was learned until then is written.
+    /// How the stage of these options is trained.
     /// - Parameters:
     ///   - model: as `prepared` gave it.
-    ///   - base: the path of the model below an adapter.
-    ///   - count: groups of examples in one epoch.
-    ///   - examples: those of an epoch.
-    ///   - objective: what is minimised.
     ///   - rateShare: of the usual rate.
-    ///   - measure: what is said after each epoch.
-    ///   - write: what is written beside the model.
-    func train(
-        _ model: Model, base: String, count: Int, examples: (_ epoch: Int) -> [Example], objective: any Objective = NegativeLogLikelihood(), rateShare: Double = 1,
-        measure: () throws -> String?, write: () throws -> Void = {}
-    ) throws {
-        try makeFolder(output)
-        defer { removeIfEmpty(output) }
-        let stop = StopSignal(abandon: { [output] in removeIfEmpty(output) })
+    func tuning(_ model: Model, rateShare: Double = 1) throws -> FineTuning {
         let usualRate = switch kind { case nil: 5e-5; case .softPrompt: 5e-3; case .lora, .bottleneck: 2e-4 }
         let usual = OptimizerOptions(learningRate: usualRate * rateShare, weightDecay: kind == .softPrompt ? 0 : 0.01)
         var optimizer = update.optimizer.map { usual.with($0) } ?? usual
         if let learningRate { optimizer.learningRate = learningRate }
         if kind != nil { optimizer.groups = [ParameterGroup(patterns: model.transformer.adapterPatterns), ParameterGroup(patterns: [], learningRateScale: 0)] }
         var tuning = FineTuning(trainer: TrainerOptions(optimizer: optimizer, schedule: Schedule(update.schedule ?? .linear), microBatchTokens: microBatchTokens))
-        (tuning.epochs, tuning.batch, tuning.seed) = (epochs, batch, seed)
-
-        let limit = min(maxTokens, model.transformer.configuration.maxPositionEmbeddings), full = examples(0).count { $0.tokenCount >= limit }
-        if full > 0 { printError("warning: \(full) examples fill the \(limit) tokens of --max-tokens; what was longer was cut") }
-
-        let start = Date()
-        var last = start, loss = 0.0, steps = 0
-        printLine("\(count) \(objective is PreferenceObjective ? "pairs" : "examples"), \(epochs) epochs of \((count + batch - 1) / batch) updates; \(trainedCount(model.transformer, optimizer)) of \(model.transformer.parameterCount) weights are trained")
-        try tuning.run(model.transformer, objective: objective, count: count, examples: examples, onStep: { result, total in
-            loss += result.loss
-            steps += 1
-            guard Date().timeIntervalSince(last) > 10 || result.step == total else { return }
-            let left = Date().timeIntervalSince(start) / Double(result.step) * Double(total - result.step)
-            printLine("update \(result.step) of \(total): loss \(String(format: "%.4f", loss / Double(steps))), \(Int(left)) s left")
-            (last, loss, steps) = (Date(), 0, 0)
-        }, onEpoch: { epoch in
-            if let text = try measure() { printLine("epoch \(epoch + 1): \(text)") }
-        }, isCancelled: { stop.isRequested })
-        if kind != nil {
-            try model.saveAdapter(to: output, base: base)
-        } else {
-            try model.save(to: output)
-        }
-        try write()
-        if stop.isRequested { printError("stopped early: what was learned until then is in \(output)") }
-        printLine("wrote \(output) after \(String(format: "%.1f", Date().timeIntervalSince(start))) s, with \(String(format: "%.2f", Double(peakMemory()) / 1e9)) GB at most")
-        if stop.isRequested { throw ExitCode(130) }
+        (tuning.epochs, tuning.batch, tuning.seed, tuning.epochSize) = (epochs, batch, seed, epochSize)
+        (tuning.evalEvery, tuning.patience, tuning.keepsBest) = (evalEvery, patience, keep != .last)
+        let weights = try files().compactMap(\.weight)
+        tuning.weights = weights.isEmpty ? nil : weights
+        return tuning
     }
 
-    private func trainedCount(_ model: Transformer, _ options: OptimizerOptions) -> Int {
-        model.parameters.parameters.filter(options.trains).reduce(0) { $0 + $1.shape.reduce(1, *) }
+    func limit(_ model: Model) -> Int { min(maxTokens, model.transformer.configuration.maxPositionEmbeddings) }
+
+    /// Refuses what cannot be written, before anything is read.
+    func checkOutput() throws {
+        try refuseExisting(output)
+        let exists = FileManager.default.fileExists(atPath: partial)
+        if resume, !exists { throw FileError(file: partial, problem: "is not there: no training of \(output) was begun", advice: "Begin it without --resume.") }
+        if exists, !resume, !dryRun { throw FileError(file: partial, problem: "holds a training that is not finished", advice: "Go on with the same command and --resume, or remove that folder.") }
+    }
+
+    /// Where a training lies until it is finished.
+    private var partial: String { (output.count > 1 && output.hasSuffix("/") ? String(output.dropLast()) : output) + ".partial" }
+
+    /// Trains and writes, and says how it goes. Ctrl-C saves after the current update.
+    /// - Parameters:
+    ///   - model: as `prepared` gave it.
+    ///   - base: the path of the model below an adapter.
+    ///   - stages: what is trained, in order.
+    ///   - objective: what is minimised.
+    ///   - name: of the objective with its settings, which a training that goes on must share.
+    ///   - write: what is written beside the model.
+    func train(_ model: Model, base: String, stages: [PreparedStage], objective: any Objective = NegativeLogLikelihood(), name: String, write: (_ folder: String) throws -> Void = { _ in }) throws {
+        let printer = StagePrinter(stages, model.transformer, unit: objective is PreferenceObjective ? "pairs" : "examples")
+        if dryRun { return printer.plan(try FineTuningEstimate(model.transformer, objective: objective, stages: stages.map(\.stage))) }
+        if !resume { try makeFolder(partial) }
+        defer { removeIfEmpty(partial) }
+        let stop = StopSignal(abandon: { [partial] in removeIfEmpty(partial) }), start = Date()
+        var origin = ["model": model.transformer.contentHash(), "objective": name, "adapter": try choices(model, hasNewHead: false).map { String(decoding: try JSONEncoder.stable.encode($0), as: UTF8.self) } ?? ""]
+        for (number, prepared) in stages.enumerated() {
+            origin["options of stage \(number + 1)"] = String(decoding: try JSONEncoder.stable.encode(prepared.stage.tuning), as: UTF8.self)
+            origin["data of stage \(number + 1)"] = prepared.stage.digest()
+        }
+        let run = FineTuningRun(model.transformer, objective: objective, stages: stages.map(\.stage), folder: partial, saveEvery: saveEvery, origin: origin)
+        let progress: FineTuningProgress
+        do {
+            progress = try run.run(isResuming: resume, report: { try printer.show($0) }, isCancelled: { stop.isRequested })
+        } catch is Interrupted {
+            printError("stopped; everything so far is saved in \(partial). Go on with the same command and --resume")
+            throw ExitCode(130)
+        }
+        let result = "\(partial)/result"
+        try? FileManager.default.removeItem(atPath: result)
+        try FileManager.default.createDirectory(atPath: result, withIntermediateDirectories: true)
+        if kind != nil { try model.saveAdapter(to: result, base: base) } else { try model.save(to: result) }
+        try write(result)
+        try writeDurably(String(decoding: try JSONEncoder.stable.encode(progress), as: UTF8.self) + "\n", to: "\(result)/training.json")
+        try FileManager.default.moveItem(atPath: result, toPath: output)
+        stop.finish()
+        try FileManager.default.removeItem(atPath: partial)
+        printer.summary(progress)
+        printLine("wrote \(output) after \(String(format: "%.1f", Date().timeIntervalSince(start))) s, with \(String(format: "%.2f", Double(peakMemory()) / 1e9)) GB at most")
     }
 }

@@ -2,7 +2,7 @@ import ArgumentParser
 import Autodidact
 import Foundation
 
-struct Prefer: AsyncParsableCommand {
+struct Prefer: StagedCommand {
     static let configuration = CommandConfiguration(
         abstract: "Train a model to prefer one of two answers: DPO, IPO, SimPO, ORPO and others.",
         discussion: """
@@ -16,12 +16,6 @@ struct Prefer: AsyncParsableCommand {
 
     @Option(help: "A model folder or a GGUF file.")
     var model: String
-
-    @Option(help: "A JSONL file of {\"prompt\", \"chosen\", \"rejected\"}; - is standard input.")
-    var input: String
-
-    @Option(help: "A JSONL file of the same form that is measured before training and after every epoch, and never trained.")
-    var eval: String?
 
     @Option(help: "\(Loss.allCases.map(\.rawValue).joined(separator: ", ")).")
     var loss: Loss = .dpo
@@ -73,21 +67,29 @@ struct Prefer: AsyncParsableCommand {
         }
     }
 
+    static let stageOptions = FineTuneOptions.ofStage.union(["chat"])
+
     func run() async throws {
-        try refuseExisting(tuning.output)
-        let base = try Model(path: model, on: try engine.backend()), limit = min(tuning.maxTokens, base.transformer.configuration.maxPositionEmbeddings)
-        let model = try tuning.prepared(base, hasNewHead: false), loss = preference
+        try tuning.checkOutput()
+        let base = try Model(path: model, on: try engine.backend()), model = try tuning.prepared(base, hasNewHead: false), loss = preference
+        let stages = try OptionFiles.stages(of: Prefer.self).map { try $0.command.stage($0.name, model, loss) }
+        try tuning.train(model, base: self.model, stages: stages, objective: PreferenceObjective(loss), name: "\(loss)")
+    }
+
+    /// What one stage trains and measures.
+    private func stage(_ name: String, _ model: Model, _ loss: PreferenceLoss) throws -> PreparedStage {
         func read(_ path: String) throws -> [Example] {
-            var examples = try SupervisedData.preferences(path, model, limit: limit, isChat: chat)
+            var examples = try SupervisedData.preferences(path, model, limit: tuning.limit(model), isChat: chat)
+            let full = examples.count { $0.tokenCount >= tuning.limit(model) }
+            if full > 0 { printError("warning: \(full) answers of \(path) fill the \(tuning.limit(model)) tokens of --max-tokens; what was longer was cut") }
             // Of the model as it is: an adapter changes nothing yet.
             for (index, laws) in model.transformer.score(examples, microBatchTokens: tuning.microBatchTokens).enumerated() { examples[index].referenceLogProbabilities = laws.map(\.logProbability) }
             return examples
         }
-        let pairs = try read(input), held = try eval.map(read)
-        func measure() -> String? {
-            held.map { held in "\(PairScore(held, under: model.transformer, loss: loss, microBatchTokens: tuning.microBatchTokens))" }
+        let files = try tuning.files().map { PreparedStage.File(path: $0.path, examples: try read($0.path)) }, all = files.flatMap(\.examples), held = try tuning.eval.map(read)
+        let stage = FineTuningStage(try tuning.tuning(model, rateShare: 0.1), counts: files.map { $0.examples.count / 2 }, examples: { _ in all }, held: held)
+        return PreparedStage(name: name, stage: stage, files: files) { [microBatchTokens = tuning.microBatchTokens] in
+            held.map { "\(PairScore($0, under: model.transformer, loss: loss, microBatchTokens: microBatchTokens))" }
         }
-        if let text = measure() { printLine("before: \(text)") }
-        try tuning.train(model, base: self.model, count: pairs.count / 2, examples: { _ in pairs }, objective: PreferenceObjective(loss), rateShare: 0.1, measure: measure)
     }
 }

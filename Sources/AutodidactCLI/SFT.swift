@@ -2,14 +2,15 @@ import ArgumentParser
 import Autodidact
 import Foundation
 
-struct SFT: AsyncParsableCommand {
+struct SFT: StagedCommand {
     static let configuration = CommandConfiguration(
         commandName: "sft",
         abstract: "Fine-tune a model on examples: classes, masked words, or answers.",
         discussion: """
             classification trains a head over {"text", "label"}; --method likelihood or mask trains a generative or masked model to say the class's word instead. \
             tagging trains a head over {"tokens", "tags"}, span one over {"question", "context", "answer", "start"}. mlm masks words of {"text"}. \
-            causal trains answers of {"prompt", "completion"} or {"messages"}, or whole {"text"}. \
+            causal trains answers of {"messages"}, {"conversations"}, {"question", "response"}, {"prompt", "completion"} or {"instruction", "output"}, or whole {"text"}. \
+            A training that is stopped or killed goes on with --resume. \
             classify, tag and answer print what such heads find. \
             All weights are trained, or with --rank or --adapter something small beside them, which leaves quantised weights as they are.
             """)
@@ -22,10 +23,19 @@ struct SFT: AsyncParsableCommand {
     @Option(help: "What is trained: classification, tagging, span, mlm or causal.")
     var objective: Objective
 
-    @OptionGroup var data: LabelledTextOptions
+    @OptionGroup var data: LabelledTextFields
 
-    @Option(help: "A JSONL file of the same form that is measured after every epoch and never trained.")
-    var eval: String?
+    @Option(help: "How a file of answers is read: \(AnswerFormat.all().map(\.name).joined(separator: ", ")); when left out, as the fields of its first line say. Once for all files, or once for each --input.")
+    var format: [String] = []
+
+    @Flag(name: .customLong("train-prompts"), help: "Train prompts too, and not only answers (causal).")
+    var trainPrompts = false
+
+    @Flag(name: .customLong("last-turn-only"), help: "Of conversations train the assistant's last turn only (causal).")
+    var lastTurnOnly = false
+
+    @Flag(name: .customLong("skip-too-long"), help: "Leave out examples whose answer does not begin within --max-tokens, which are an error otherwise (causal).")
+    var skipTooLong = false
 
     @OptionGroup var asking: ClassifierOptions
 
@@ -33,16 +43,26 @@ struct SFT: AsyncParsableCommand {
 
     @OptionGroup var engine: EngineOptions
 
+    static let stageOptions = FineTuneOptions.ofStage.union(["format", "train-prompts", "last-turn-only", "skip-too-long", "text-field", "pair-field", "label-field"])
+
+    func validate() throws {
+        if !format.isEmpty || trainPrompts || lastTurnOnly || skipTooLong, objective != .causal { throw ValidationError("--format, --train-prompts, --last-turn-only and --skip-too-long belong to --objective causal.") }
+        if format.count > 1, format.count != tuning.input.count { throw ValidationError("--format: give one for all files, or one for each of the \(tuning.input.count) --input.") }
+    }
+
     func run() async throws {
-        try refuseExisting(tuning.output)
+        try tuning.checkOutput()
         let key = RandomKey(seed: tuning.seed)
-        let file = try lines(data.input), held = try eval.map(lines)
-        let labels = data.names ?? file.labels
+        let stages = try OptionFiles.stages(of: SFT.self).map { stage in
+            let command = stage.command
+            return (name: stage.name, command: command, files: try command.tuning.files().map { try command.lines($0.path) }, held: try command.tuning.eval.map(command.lines))
+        }
+        let input = tuning.input.joined(separator: ", "), labels = data.names ?? Self.labels(stages.flatMap(\.files))
         if data.names == nil, let labels, case let numbers = labels.filter({ Int($0) != nil }), !numbers.isEmpty, numbers.count < labels.count {
-            throw FileError(file: data.input, problem: "names some classes (\(labels.first { Int($0) == nil }!)) and numbers others (\(numbers[0]))", advice: "Say with --labels which number is which name.")
+            throw FileError(file: input, problem: "names some classes (\(labels.first { Int($0) == nil }!)) and numbers others (\(numbers[0]))", advice: "Say with --labels which number is which name.")
         }
         if objective == .classification, let labels, labels.count < 2 {
-            throw FileError(file: data.input, problem: "has one class only: \(labels.joined())", advice: "Add lines of another class, or name all classes with --labels.")
+            throw FileError(file: input, problem: "has one class only: \(labels.joined())", advice: "Add lines of another class, or name all classes with --labels.")
         }
         let task: Model.Task? =
             switch objective {
@@ -51,13 +71,25 @@ struct SFT: AsyncParsableCommand {
             case .span: Model.Task(.span, key: key)
             case .mlm, .causal: nil
             }
-        let model = try tuning.prepared(Model(path: model, as: task, on: try engine.backend()), hasNewHead: task != nil), data = try examples(model, file, labels: labels)
-        guard data.count > 0 else { throw FileError(file: self.data.input, problem: "holds no example that can be trained", advice: "Check its lines, and --max-tokens.") }
+        let model = try tuning.prepared(Model(path: model, as: task, on: try engine.backend()), hasNewHead: task != nil)
+        let prepared = try stages.map { try $0.command.stage($0.name, model, $0.files, held: $0.held, labels: labels) }
+        try tuning.train(model, base: self.model, stages: prepared, name: "\(objective)") { folder in
+            if objective == .classification, !trainsHead { try classifier(model, labels!).form.write(to: folder) }
+        }
+    }
+
+    /// What one stage trains and measures.
+    private func stage(_ name: String, _ model: Model, _ files: [Lines], held: Lines?, labels: [String]?) throws -> PreparedStage {
+        let sources = try files.enumerated().map { try examples(model, $1, labels: labels, format: format.count > 1 ? format[$0] : format.first) }
+        if let empty = zip(files, sources).first(where: { $1.count == 0 }) { throw FileError(file: empty.0.path, problem: "holds no example that can be trained", advice: "Check its lines, and --max-tokens.") }
         // What cannot be measured is found before anything is trained.
-        let heldExamples = try held.map { try prepare(model, $0, labels) } ?? []
-        try tuning.train(model, base: self.model, count: data.count, examples: data.make, measure: { try held.map { try measure(model, $0, heldExamples, labels) } }, write: {
-            if objective == .classification, !trainsHead { try classifier(model, labels!).form.write(to: tuning.output) }
-        })
+        if let held { try check(model, held, labels) }
+        let heldExamples = try held.map { try examples(model, $0, labels: labels, format: format.count == 1 ? format[0] : nil) }
+        if let held, heldExamples?.count == 0 { throw FileError(file: held.path, problem: "holds no example that can be measured", advice: "Check its lines, and --max-tokens.") }
+        let stage = FineTuningStage(
+            try tuning.tuning(model), counts: sources.map(\.count), examples: { epoch in sources.flatMap { $0.make(epoch) } }, held: heldExamples?.make(0))
+        let described = zip(files, sources).map { PreparedStage.File(path: $0.path, format: $1.format, examples: $1.make(0)) }
+        return PreparedStage(name: name, stage: stage, files: described) { try held.flatMap { try measure(model, $0, labels) } }
     }
 
     private var trainsHead: Bool { (asking.method ?? .head) == .head }
@@ -70,13 +102,20 @@ struct SFT: AsyncParsableCommand {
     private enum Lines {
         case texts([LabelledText], String), tags([TaggedWords], String), spans([SpanQuestion], String), other(String)
 
-        var labels: [String]? {
-            switch self {
-            case .texts(let texts, _): Set(texts.compactMap(\.label)).sorted()
-            case .tags(let lines, _): TaggedWords.tags(lines)
-            case .spans, .other: nil
+        var path: String { switch self { case .texts(_, let path), .tags(_, let path), .spans(_, let path), .other(let path): path } }
+    }
+
+    /// Of all files together.
+    private static func labels(_ files: [Lines]) -> [String]? {
+        var texts: [LabelledText]?, tags: [TaggedWords]?
+        for file in files {
+            switch file {
+            case .texts(let lines, _): texts = (texts ?? []) + lines
+            case .tags(let lines, _): tags = (tags ?? []) + lines
+            case .spans, .other: break
             }
         }
+        return texts.map { Set($0.compactMap(\.label)).sorted() } ?? tags.map { TaggedWords.tags($0) }
     }
 
     private func lines(_ path: String) throws -> Lines {
@@ -89,22 +128,17 @@ struct SFT: AsyncParsableCommand {
     }
 
     /// Finds what of held-out lines cannot be measured.
-    /// - Returns: the examples whose loss is measured, where there is nothing better.
-    private func prepare(_ model: Model, _ held: Lines, _ labels: [String]?) throws -> [Example] {
+    private func check(_ model: Model, _ held: Lines, _ labels: [String]?) throws {
         switch held {
         case .texts(let texts, let path): _ = try LabelledText.classes(texts, names: labels!, file: path)
         case .tags(let lines, let path): _ = try TaggedWords.named(lines, labels!, file: path)
         case .spans(let questions, let path): try SpanFinder(model).check(questions, file: path)
-        case .other(let path):
-            let examples = try examples(model, held, labels: labels).make(0)
-            guard !examples.isEmpty else { throw FileError(file: path, problem: "holds no example that can be measured", advice: "Check its lines, and --max-tokens.") }
-            return examples
+        case .other: break
         }
-        return []
     }
 
-    /// How well the model does on lines that it was not trained on.
-    private func measure(_ model: Model, _ held: Lines, _ examples: [Example], _ labels: [String]?) throws -> String {
+    /// How well the model does on lines that it was not trained on, where there is more to say than a loss.
+    private func measure(_ model: Model, _ held: Lines, _ labels: [String]?) throws -> String? {
         switch held {
         case .texts(let texts, let path):
             let classes = try LabelledText.classes(texts, names: labels!, file: path)
@@ -120,42 +154,70 @@ struct SFT: AsyncParsableCommand {
             var score = SpanScore()
             for (found, question) in zip(try SpanFinder(model).find(questions.map { ($0.question, $0.context) }), questions) { score.add(found.text, expected: question.answers) }
             return "\(score)"
-        case .other:
-            let rows = model.transformer.score(examples, microBatchTokens: tuning.microBatchTokens).joined()
-            return "loss \(String(format: "%.4f", -rows.reduce(0) { $0 + Double($1.logProbability) } / Double(max(1, rows.count)))) on \(rows.count) tokens of \(examples.count) lines"
+        case .other: return nil
         }
     }
 
-    /// The examples of each epoch; masks are drawn anew.
-    private func examples(_ model: Model, _ lines: Lines, labels: [String]?) throws -> (count: Int, make: (Int) -> [Example]) {
-        let limit = min(tuning.maxTokens, model.transformer.configuration.maxPositionEmbeddings)
-        func same(_ all: [Example]) -> (Int, (Int) -> [Example]) { (all.count, { _ in all }) }
+    /// A file's examples; of masked words each epoch has its own.
+    private struct Source {
+        var count: Int
+        var format: String?
+        var make: (_ epoch: Int) -> [Example]
+
+        init(_ all: [Example], format: String? = nil) { (count, self.format, make) = (all.count, format, { _ in all }) }
+    }
+
+    private func examples(_ model: Model, _ lines: Lines, labels: [String]?, format: String?) throws -> Source {
+        let limit = tuning.limit(model)
+        func warnFull(_ examples: [Example]) -> [Example] {
+            let full = examples.count { $0.tokenCount >= limit }
+            if full > 0 { printError("warning: \(full) examples fill the \(limit) tokens of --max-tokens; what was longer was cut") }
+            return examples
+        }
         switch lines {
         case .texts(let texts, let path):
             let classes = try LabelledText.classes(texts, names: labels!, file: path).map { $0! }
-            if trainsHead { return same(try SupervisedData.classification(texts, classes: classes, model, limit: limit)) }
+            if trainsHead { return Source(warnFull(try SupervisedData.classification(texts, classes: classes, model, limit: limit))) }
             let classifier = try classifier(model, labels!)
-            return same(try zip(texts, classes).map { try classifier.example(($0.text, $0.pair), class: $1) })
+            return Source(warnFull(try zip(texts, classes).map { try classifier.example(($0.text, $0.pair), class: $1) }))
         case .tags(let lines, let path):
-            return same(try SupervisedData.tagging(lines, labels: labels!, model, limit: limit, file: path))
+            return Source(warnFull(try SupervisedData.tagging(lines, labels: labels!, model, limit: limit, file: path)))
         case .spans(let questions, let path):
             let all = try SupervisedData.spans(questions, model, limit: limit)
             if all.count < questions.count { printError("warning: \(questions.count - all.count) answers of \(path) are not trained, because they end beyond \(limit) tokens (--max-tokens)") }
-            return same(all)
+            return Source(warnFull(all))
         case .other(let path):
-            if objective == .mlm {
-                let filler = try MaskFiller(model)
-                let inputs = try LabelledText.read(path, LabelledText.Fields(text: data.textField), needsLabels: false).map { try model.encode($0.text, limit: limit) }
-                let masking = filler.masking, key = RandomKey(seed: tuning.seed).folding("masks")
-                return (inputs.count, { epoch in inputs.enumerated().compactMap { masking.example($1, key: key.folding(epoch).folding($0)) } })
-            }
-            var unfinished = 0, dropped = 0
-            let all = try SupervisedData.answers(path, textField: data.textField, model, limit: limit, onUnfinished: { _ in unfinished += 1 }, onDropped: { _ in dropped += 1 })
-            if dropped > 0 { printError("warning: \(dropped) lines of \(path) are left out, because no answer begins within \(limit) tokens (--max-tokens)") }
-            if unfinished > 0 {
-                printError("warning: in \(unfinished) of \(all.count) lines of \(path) an assistant's turn does not end with a token that ends a turn; the model may not learn to stop. 'autodidact template --show-mask' shows what is trained.")
-            }
-            return same(all)
+            return objective == .mlm ? try masked(path, model, limit) : try answers(path, model, limit, format: format)
         }
+    }
+
+    private func masked(_ path: String, _ model: Model, _ limit: Int) throws -> Source {
+        let masking = try MaskFiller(model).masking, key = RandomKey(seed: tuning.seed).folding("masks")
+        let inputs = try LabelledText.read(path, LabelledText.Fields(text: data.textField), needsLabels: false).map { try model.encode($0.text, limit: limit) }
+            .filter { $0.contains { $0 >= 0 && !masking.kept.contains($0) } }
+        // Where chance chose no token, it chooses again.
+        func example(_ tokens: [Int32], _ key: RandomKey) -> Example { masking.example(tokens, key: key) ?? example(tokens, key.folding("again")) }
+        var source = Source([])
+        (source.count, source.make) = (inputs.count, { epoch in inputs.enumerated().map { example($1, key.folding(epoch).folding($0)) } })
+        return source
+    }
+
+    /// Answers, and what is said of those that are not trained as they stand.
+    private func answers(_ path: String, _ model: Model, _ limit: Int, format: String?) throws -> Source {
+        var options = AnswerOptions(limit: limit)
+        (options.format, options.textField, options.trainsPrompts, options.lastTurnOnly) = (format, data.textField, trainPrompts, lastTurnOnly)
+        let data = try AnswerData(path, model, options), count = data.examples.count
+        if let first = data.lost.first {
+            let what = "\(data.lost.count) of \(data.lost.count + count) lines (the first is line \(first)) have no token of their answer within \(limit) tokens"
+            guard skipTooLong else { throw FileError(file: path, problem: what, advice: "Allow more with --max-tokens, or leave them out with --skip-too-long.") }
+            printError("warning: \(path): \(what) and are left out")
+        }
+        let warnings = [
+            (data.cutPrompts, "lose the beginning of their prompt to --max-tokens \(limit)"), (data.cutAnswers, "lose their end to --max-tokens \(limit)"),
+            (data.merged, "have a token that belongs to both prompt and answer, which a model that goes on with the prompt cannot write; a prompt should not end with a space"),
+            (data.unfinished, "have an assistant's turn that does not end with a token that ends a turn; the model may not learn to stop. 'autodidact template --show-mask' shows what is trained"),
+        ]
+        for (number, what) in warnings where number > 0 { printError("warning: \(number) of \(count) lines of \(path) \(what)") }
+        return Source(data.examples, format: data.format)
     }
 }

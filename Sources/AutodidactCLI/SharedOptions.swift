@@ -99,11 +99,8 @@ struct ClassifierOptions: ParsableArguments {
     }
 }
 
-/// A JSONL file of texts, and how to read it.
-struct LabelledTextOptions: ParsableArguments {
-    @Option(help: "A JSONL file with one text a line; - is standard input.")
-    var input: String
-
+/// How a JSONL file of texts is read.
+struct LabelledTextFields: ParsableArguments {
     @Option(name: .customLong("text-field"), help: "The field of the text.")
     var textField: String = "text"
 
@@ -118,12 +115,23 @@ struct LabelledTextOptions: ParsableArguments {
 
     var names: [String]? { labels.map(split) }
 
-    func read(_ path: String? = nil, needsLabels: Bool) throws -> [LabelledText] {
-        let path = path ?? input
+    func read(_ path: String, needsLabels: Bool) throws -> [LabelledText] {
         let texts = try LabelledText.read(path, LabelledText.Fields(text: textField, pair: pairField, label: labelField), needsLabels: needsLabels)
         guard !texts.isEmpty else { throw FileError(file: path, problem: "holds no texts", advice: "Write one JSON object a line.") }
         return texts
     }
+}
+
+/// A JSONL file of texts, and how to read it.
+struct LabelledTextOptions: ParsableArguments {
+    @Option(help: "A JSONL file with one text a line; - is standard input.")
+    var input: String
+
+    @OptionGroup var fields: LabelledTextFields
+
+    var names: [String]? { fields.names }
+
+    func read(needsLabels: Bool) throws -> [LabelledText] { try fields.read(input, needsLabels: needsLabels) }
 }
 
 /// "a, b" is two words.

@@ -56,12 +56,12 @@ public final class ChoiceLikelihood {
         var isText = false
         if case .text = prompt { isText = true }
         let limit = model.transformer.configuration.maxPositionEmbeddings
-        let (tokens, split) = try Classifier.tokens(model, prompt: own, answer: border + option, addSpecialTokens: isText)
-        guard tokens.count <= limit else {
+        let example = try Classifier.joined(model, prompt: own, word: option, separator: border, addSpecialTokens: isText).example
+        guard example.tokenCount <= limit else {
             throw FileError(
-                file: model.source ?? "the model", problem: "has a context of \(limit) tokens, but a question with its option has \(tokens.count): '…\(own.suffix(60))'",
+                file: model.source ?? "the model", problem: "has a context of \(limit) tokens, but a question with its option has \(example.tokenCount): '…\(own.suffix(60))'",
                 advice: "Show fewer worked examples, or choose a model with a longer context.")
         }
-        return Example(promptTokens: Array(tokens[..<split]), completionTokens: Array(tokens[split...]))
+        return example
     }
 }

@@ -209,34 +209,39 @@ public final class Classifier {
         return try Self.example(model, prompt: try filled(text), word: words[label])
     }
 
-    /// A prompt and the word that answers it, cut into tokens as one text.
+    /// A prompt and the word that answers it, cut into tokens as one text. A text too long for the model loses its beginning: the question stands at its end.
     public static func example(_ model: Model, prompt: String, word: String) throws -> Example {
-        let context = model.transformer.configuration.maxPositionEmbeddings
-        if model.transformer.configuration.encoderLayers != nil {
-            return Example(promptTokens: try model.encode(prompt, limit: context), completionTokens: model.tokenizer.encode(word))
-        }
-        let (whole, start) = try tokens(model, prompt: prompt, answer: " " + word)
-        // A text too long for the model loses its beginning: the question stands at its end.
-        let soft = model.transformer.softPromptTokens, own = whole.dropFirst(soft.count).suffix(try model.room(context))
-        let tokens = soft + own, dropped = whole.count - tokens.count
-        let split = max(soft.count + 1, start - dropped)
+        let whole = try joined(model, prompt: prompt, word: word, separator: " ").example, soft = model.transformer.softPromptTokens.count
+        let dropped = model.transformer.configuration.encoderLayers == nil ? max(0, whole.tokenCount - model.transformer.configuration.maxPositionEmbeddings) : 0
+        guard dropped > 0 else { return whole }
+        let tokens = whole.promptTokens.prefix(soft) + (whole.promptTokens.dropFirst(soft) + whole.completionTokens).suffix(try model.room(whole.tokenCount - dropped))
+        let split = max(soft + 1, whole.promptTokens.count - dropped)
         return Example(promptTokens: Array(tokens[..<split]), completionTokens: Array(tokens[split...]))
     }
 
-    /// The tokens of a prompt and its answer as one text, and where the answer's begin. An encoder reads the prompt alone.
-    /// - Throws: `FileError` where nothing stands before the answer.
-    static func tokens(_ model: Model, prompt: String, answer: String, addSpecialTokens: Bool = true) throws -> (tokens: [Int32], split: Int) {
-        var start = try model.encode(prompt, addSpecialTokens: addSpecialTokens)
-        if model.transformer.configuration.encoderLayers != nil { return (start + model.tokenizer.encode(String(answer.drop(while: \.isWhitespace))), start.count) }
-        var whole = try model.encode(prompt + answer, addSpecialTokens: addSpecialTokens)
-        // What the tokenizer puts after every text does not belong to the answer.
+    /// A prompt and what follows it, cut into tokens as one text of whatever length; a token that holds the end of the one and the beginning of the other is trained.
+    /// - Parameters:
+    ///   - model: whose tokens they are.
+    ///   - prompt: what is read.
+    ///   - word: what is written.
+    ///   - separator: what stands between the two.
+    ///   - addSpecialTokens: whether the text gets the tokens that the model puts around every text.
+    /// - Returns: the example, and whether it begins with the prompt's own tokens, as a model that goes on with the prompt will.
+    public static func joined(_ model: Model, prompt: String, word: String, separator: String, addSpecialTokens: Bool = true) throws -> (example: Example, isPrefix: Bool) {
+        if model.transformer.configuration.encoderLayers != nil {
+            return (Example(promptTokens: try model.encode(prompt, limit: model.transformer.configuration.maxPositionEmbeddings), completionTokens: model.tokenizer.encode(word)), true)
+        }
+        var start = try model.encode(prompt, addSpecialTokens: addSpecialTokens), whole = try model.encode("\(prompt)\(separator)\(word)", addSpecialTokens: addSpecialTokens)
+        // What the tokenizer puts after every text does not belong to the word.
         let around = model.tokenizer.encode("a", addSpecialTokens: addSpecialTokens), plain = model.tokenizer.encode("a")
         let after = around.firstRange(of: plain).map { around.count - $0.upperBound } ?? 0
         start.removeLast(min(after, start.count))
         whole.removeLast(min(after, whole.count))
-        guard start.count > model.transformer.softPromptTokens.count else {
+        let soft = model.transformer.softPromptTokens.count
+        guard start.count > soft else {
             throw FileError(file: "the prompt", problem: "has no tokens, and the model puts none before a text", advice: "Write something that the answer goes on from.")
         }
-        return (whole, max(model.transformer.softPromptTokens.count + 1, zip(start, whole).prefix { $0 == $1 }.count))
+        let common = zip(start, whole).prefix { $0 == $1 }.count, split = max(soft + 1, common)
+        return (Example(promptTokens: Array(whole[..<split]), completionTokens: Array(whole[split...])), common == start.count)
     }
 }

@@ -74,8 +74,7 @@ public struct JobEstimate: Sendable {
                 microBatchTokens: min(options.trainer.microBatchTokens, batchTokens), optimizer: options.trainer.optimizer, startingWeights: true, runner: options.trainer.runner,
                 activations: options.trainer.activations),
             memory.storedWeightBytes + memory.weightBytes + (options.rolloutPrecision == .float32 ? 0 : memory.weightBytes / 2) + cache * memory.cacheBytesPerToken)
-        // Batches of many sizes leave the allocator with blocks that fit nothing else; the record, the tokenizer and the program take the rest.
-        peakBytes = tensors + tensors / 10 + Allocator.spareBytes + (48 << 20)
+        peakBytes = MemoryPlan.residentBytes(tensors: tensors)
     }
 
     /// One full batch of completions, judged.

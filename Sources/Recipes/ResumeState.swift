@@ -12,7 +12,12 @@ struct ResumeState {
 
     private static let kinds = ["first", "second", "third"]
 
-    func save(_ trainer: Trainer, training: TrainingKey, start: String) throws {
+    /// - Parameters:
+    ///   - trainer: whose weights and moments are kept.
+    ///   - training: to which they belong.
+    ///   - start: what the training began with.
+    ///   - notes: kept beside them, by names of the caller's.
+    func save(_ trainer: Trainer, training: TrainingKey, start: String, notes: [String: String] = [:]) throws {
         let optimizer = trainer.optimizer, all = trainer.decoder.parameters, trained = all.parameters.filter { optimizer.trains($0) }
         let moments = zip(Self.kinds, optimizer.moments).map { kind, moment in (kind: kind, moment: moment, parameters: trained.filter { moment.trains($0) }) }
         // Plug-ins in declared order, their values in order of name.
@@ -28,7 +33,7 @@ struct ResumeState {
                     case .bytes(let bytes): (name, .u8, [bytes.count])
                     }
                 },
-            metadata: ["iteration": "\(training.iteration)", "phase": training.phase, "step": "\(optimizer.steps)", "start": start])
+            metadata: ["iteration": "\(training.iteration)", "phase": training.phase, "step": "\(optimizer.steps)", "start": start].merging(notes) { own, _ in own })
         for parameter in trained { try writer.append(all.read(parameter)) }
         for entry in moments { for parameter in entry.parameters { try writer.append(entry.moment.read(parameter)) } }
         for (_, state) in kept {
@@ -66,10 +71,14 @@ struct ResumeState {
         optimizer.resume(at: step)
     }
 
+    /// What was kept beside the weights, with the name and the start of the training; nil where nothing was saved.
+    func metadata() throws -> [String: String]? {
+        FileManager.default.fileExists(atPath: path) ? try SafetensorsFile(path: path).metadata : nil
+    }
+
     /// The iteration after which a training of this name and start was saved.
     func savedIteration(phase: String, start: String) throws -> Int? {
-        guard FileManager.default.fileExists(atPath: path) else { return nil }
-        let metadata = try SafetensorsFile(path: path).metadata
+        guard let metadata = try metadata() else { return nil }
         return metadata["phase"] == phase && metadata["start"] == start ? metadata["iteration"].flatMap { Int($0) } : nil
     }
 

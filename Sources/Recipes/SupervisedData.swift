@@ -48,18 +48,6 @@ public enum SupervisedData {
         }
     }
 
-    /// An answer, with the token that ends texts. What is too long loses the beginning of its prompt, and then the end of its answer.
-    private static func answer(_ answer: String, to prompt: String, _ model: Model, limit: Int) throws -> Example {
-        let example = try Classifier.example(model, prompt: prompt, word: answer)
-        let end = (model.tokenizer.eosToken ?? model.stopTokens.first).map { [$0] } ?? []
-        return cut(example.promptTokens, example.completionTokens + end, limit: limit)
-    }
-
-    private static func cut(_ prompt: [Int32], _ answer: [Int32], limit: Int) -> Example {
-        let soft = prompt.prefix { $0 < 0 }, answer = Array(answer.prefix(max(1, limit - 1 - soft.count))), room = max(1, limit - answer.count - soft.count)
-        return Example(promptTokens: soft + prompt.dropFirst(soft.count).suffix(room), completionTokens: answer)
-    }
-
     /// Pairs of answers to {"prompt", "chosen", "rejected"}, the chosen one first.
     /// - Parameters:
     ///   - path: of the JSON Lines file.
@@ -82,50 +70,9 @@ public enum SupervisedData {
             }
             guard fields[1] != fields[2] else { throw refuse("has the same text as 'chosen' and 'rejected'") }
             return try fields[1...].map { text in
-                guard isChat else { return try answer(text, to: fields[0], model, limit: limit) }
-                return cut(try model.encode([("user", fields[0])]), model.tokenizer.encode(text) + model.stopTokens.prefix(1), limit: limit)
+                guard isChat else { return try AnswerData.continuation(text, of: fields[0], model).example.cut(to: limit).example }
+                return Example(promptTokens: try model.encode([("user", fields[0])]), completionTokens: model.tokenizer.encode(text) + AnswerData.end(model)).cut(to: limit).example
             }
-        }
-    }
-
-    /// Answers: of {"prompt", "completion"} the completion and the end of the text, of {"messages"} what assistants say, of {"text"} everything.
-    /// - Parameters:
-    ///   - path: of the JSON Lines file.
-    ///   - textField: the field of whole texts.
-    ///   - model: whose tokens they are.
-    ///   - limit: tokens of one example.
-    ///   - onUnfinished: lines in which an assistant's turn does not end with a token that ends a turn: a model trained on them may not learn to stop.
-    ///   - onDropped: lines in which nothing is left to train within the limit.
-    public static func answers(
-        _ path: String, textField: String, _ model: Model, limit: Int, onUnfinished: (_ line: Int) -> Void, onDropped: (_ line: Int) -> Void
-    ) throws -> [Example] {
-        let c = model.transformer.configuration
-        guard c.isCausal, c.purpose == .languageModel else {
-            throw FileError(file: model.source ?? "the model", problem: "is of type '\(c.modelType)' and of a class that does not write text", advice: "Train it with another --objective.")
-        }
-        return try JSONL.objects(path: path).compactMap { line, object in
-            func refuse(_ problem: String) -> FileError {
-                FileError(file: path, problem: "line \(line) \(problem)", advice: "Write {\"prompt\": …, \"completion\": …}, {\"messages\": [{\"role\", \"content\"}, …]} or {\"text\": …}.")
-            }
-            if let prompt = object["prompt"]?.string, let completion = object["completion"]?.string { return try answer(completion, to: prompt, model, limit: limit) }
-            if c.encoderLayers != nil { throw refuse("has no 'prompt' and 'completion', which a model with an encoder is trained on") }
-            if let messages = object["messages"]?.array {
-                let conversation: MaskedConversation
-                do { conversation = try model.masked(messages, tools: object["tools"]?.array) } catch let error as ChatTemplateError { throw refuse("cannot be written as a conversation: \(error)") }
-                if !conversation.unfinished.isEmpty { onUnfinished(line) }
-                guard conversation.trained.contains(true) else { throw refuse("has no assistant's message to train") }
-                let tokens = Array(conversation.tokens.prefix(limit)), first = max(1, model.transformer.softPromptTokens.count)
-                _ = try model.room(limit)
-                guard conversation.trained[first..<tokens.count].contains(true) else {
-                    onDropped(line)
-                    return nil
-                }
-                return Example(promptTokens: Array(tokens[..<first]), completionTokens: Array(tokens[first...]), trained: Array(conversation.trained[first..<tokens.count]))
-            }
-            guard let text = object[textField]?.string else { throw refuse("has neither 'prompt' and 'completion' nor 'messages' nor '\(textField)'") }
-            let tokens = try model.encode(text, limit: limit)
-            guard tokens.count(where: { $0 >= 0 }) > 1 else { throw refuse("has fewer than two tokens") }
-            return Example(text: tokens)
         }
     }
 }

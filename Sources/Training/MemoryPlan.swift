@@ -8,18 +8,24 @@ public struct MemoryPlan: Sendable {
     private let shapes: [(shape: [Int], isOrthogonalised: Bool)]
     /// As they lie in memory: codes, or float32.
     public let storedWeightBytes: Int
+    /// Whether the others stay as they lie.
+    private let trainsAll: Bool
 
-    /// - Parameter model: laid out, with or without values.
-    public init(_ model: Transformer) {
+    /// - Parameters:
+    ///   - model: laid out, with or without values.
+    ///   - trains: the weights that are trained; of these, where it is not all, the model already lies in memory as it is trained.
+    public init(_ model: Transformer, training trains: ((Parameter) -> Bool)? = nil) {
+        let trained = model.parameters.parameters.filter(trains ?? { _ in true })
         c = model.configuration
-        parameterCount = model.parameterCount
-        shapes = model.parameters.parameters.map { ($0.shape, Muon.orthogonalises($0)) }
+        trainsAll = trained.count == model.parameters.parameters.count
+        parameterCount = trainsAll ? model.parameterCount : trained.reduce(0) { $0 + $1.shape.reduce(1, *) }
+        shapes = trained.map { ($0.shape, Muon.orthogonalises($0)) }
         storedWeightBytes = model.parameters.byteCount
     }
 
     private static let float = 4
 
-    /// As they are trained: in float32, without the padding of panels.
+    /// Those that are trained, in float32, without the padding of panels.
     public var weightBytes: Int { parameterCount * Self.float }
 
     /// One token's keys and values in all layers.
@@ -41,7 +47,7 @@ public struct MemoryPlan: Sendable {
         microBatchTokens tokens: Int, optimizer: OptimizerOptions = OptimizerOptions(learningRate: 0), startingWeights: Bool = false, runner: BlockRunner = .plain,
         activations: ActivationFormat = .float32
     ) -> Int {
-        let state = 2 * weightBytes + optimizerBytes(optimizer) + (startingWeights ? storedWeightBytes : 0)
+        let state = (trainsAll ? 2 * weightBytes : storedWeightBytes + weightBytes) + optimizerBytes(optimizer) + (startingWeights ? storedWeightBytes : 0)
         let bytes = activations == .float32 ? Self.float : 2, perLayer = keptFloatsPerTokenAndLayer * bytes
         let kept = runner == .plain ? c.numHiddenLayers * perLayer : c.numHiddenLayers * c.hiddenSize * bytes + keptFloatsPerTokenAndLayer * Self.float
         let widest = (4 * c.intermediateSize + 4 * c.hiddenSize) * Self.float
@@ -49,7 +55,11 @@ public struct MemoryPlan: Sendable {
         return state + tokens * (kept + widest) + head + (64 << 20)
     }
 
-    /// What an optimizer remembers of all weights, without padding.
+    /// What a process takes that holds so many bytes of tensors: batches of many sizes leave the allocator with blocks that fit nothing else; the record, the
+    /// tokenizer and the program take the rest.
+    public static func residentBytes(tensors: Int) -> Int { tensors + tensors / 10 + Allocator.spareBytes + (48 << 20) }
+
+    /// What an optimizer remembers of the trained weights, without padding.
     public func optimizerBytes(_ options: OptimizerOptions) -> Int {
         let momentum = options.momentum == 0 ? 0 : 1
         return shapes.map { shape, isOrthogonalised in

@@ -1,3 +1,4 @@
+import Architectures
 import Tensors
 
 /// How often a term of the loss counts, over the whole global batch.
@@ -68,6 +69,23 @@ extension Objective {
     public var needsValues: Bool { false }
     public func sums(_ group: ArraySlice<Example>, _ laws: [[RowLaw]]) -> [[TermSum]] { zip(group, laws).map { sums($0, $1) } }
     public func sums(_ example: Example, _ laws: [RowLaw]) -> [TermSum] { preconditionFailure("\(Self.self) judges examples in groups") }
+}
+
+extension Objective {
+    /// The loss of examples as one global batch, without an update.
+    /// - Parameters:
+    ///   - examples: all of them, with what the objective compares with.
+    ///   - model: under which they are judged.
+    ///   - microBatchTokens: computed at once.
+    public func loss(_ examples: [Example], under model: Transformer, microBatchTokens: Int = TrainerOptions.defaultMicroBatchTokens) -> Double {
+        let objective = prepared(for: examples) { model.score($0, microBatchTokens: microBatchTokens) }
+        let counts = Dictionary(uniqueKeysWithValues: objective.counts(examples).map { ($0.name, $0.count) }), laws = model.score(examples, microBatchTokens: microBatchTokens)
+        return objective.groups(examples).flatMap { objective.sums(examples[$0], Array(laws[$0])).joined() }.reduce(0) { total, term in
+            guard term.weight != 0 else { return total }
+            guard let count = counts[term.name] else { preconditionFailure("the objective gave the term '\(term.name)', for which it has no count") }
+            return total + term.weight * term.sum / max(count, .leastNonzeroMagnitude)
+        }
+    }
 }
 
 /// Weighted negative log-likelihood of the trained tokens, divided by their number.
