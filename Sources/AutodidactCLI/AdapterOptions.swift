@@ -1,6 +1,8 @@
 import ArgumentParser
 import Autodidact
 
+extension AdapterChoices.Kind: ExpressibleByArgument {}
+
 /// What is trained beside a model.
 struct AdapterOptions: ParsableArguments {
     @Option(help: "lora, bottleneck or soft-prompt; lora when only --rank is given, and all weights are trained without either.")

@@ -2,8 +2,6 @@ import ArgumentParser
 import Autodidact
 import Foundation
 
-extension AdapterChoices.Kind: ExpressibleByArgument {}
-
 /// Which weights are kept at the end.
 enum KeptCheckpoint: String, ExpressibleByArgument, CaseIterable { case best, last }
 
@@ -18,23 +16,7 @@ struct FineTuneOptions: ParsableArguments {
     @Option(help: "A YAML file with these options under their names, and with 'stages', a list of such settings that are trained one after another; the command line overrides it.")
     var config: String?
 
-    @Option(help: "lora, bottleneck or soft-prompt; lora when only --rank is given, and all weights are trained without either.")
-    var adapter: AdapterChoices.Kind?
-
-    @Option(help: "Rank of a LoRA adapter, width of bottlenecks, or vectors of a soft prompt; 8 when left out.")
-    var rank: Int?
-
-    @Option(help: "The adapter's change is multiplied by alpha / rank; twice the rank when left out.")
-    var alpha: Double?
-
-    @Option(help: "Modules that get an adapter, separated by commas; all matrices of the blocks when left out.")
-    var targets: String?
-
-    @Flag(help: "Divide alpha by the root of the rank (rsLoRA).")
-    var rslora = false
-
-    @Flag(help: "Learn the lengths of rows too (DoRA).")
-    var dora = false
+    @OptionGroup var adapterOptions: AdapterOptions
 
     @Option(help: "Times that an epoch is trained: all examples, or as many as --input's weights and --epoch-size say.")
     var epochs: Int = 3
@@ -91,9 +73,7 @@ struct FineTuneOptions: ParsableArguments {
         if eval == nil, let name = [("eval-every", evalEvery != nil), ("keep", keep == .best), ("patience", patience != nil)].first(where: \.1)?.0 {
             throw ValidationError("--\(name): needs --eval, a file to measure on.")
         }
-        if let rank, !(1...4096).contains(rank) { throw ValidationError("--rank \(rank): must be 1 to 4096.") }
         if let learningRate, learningRate <= 0 || !learningRate.isFinite { throw ValidationError("--learning-rate \(learningRate): must be above 0.") }
-        if kind != .lora, rslora || dora || targets != nil || alpha != nil { throw ValidationError("--rslora, --dora, --targets and --alpha belong to a LoRA adapter: give --rank, or --adapter lora.") }
         _ = try files()
     }
 
@@ -109,25 +89,12 @@ struct FineTuneOptions: ParsableArguments {
         return files
     }
 
-    /// What is trained beside the model; nil for the model itself.
-    private var kind: AdapterChoices.Kind? { adapter ?? (rank == nil ? nil : .lora) }
-
-    private func choices(_ base: Model, hasNewHead: Bool) -> AdapterChoices? {
-        kind.map { kind in
-            var choices = AdapterChoices()
-            let rank = rank ?? 8
-            choices.kind = kind
-            (choices.rank, choices.alpha, choices.isRankStable, choices.learnsMagnitudes) = (rank, alpha ?? 2 * Double(rank), rslora, dora)
-            choices.targets = targets.map(split) ?? []
-            choices.whole = hasNewHead ? base.transformer.headModules : []
-            return choices
-        }
-    }
+    private var kind: AdapterChoices.Kind? { adapterOptions.kind }
 
     /// The model with what is trained of it: all weights as values, or an adapter.
     /// - Parameter hasNewHead: whether a head without trained values is trained whole beside an adapter.
     func prepared(_ base: Model, hasNewHead: Bool) throws -> Model {
-        guard let choices = choices(base, hasNewHead: hasNewHead) else { return base.with(base.transformer.copy(expanding: true)) }
+        guard let choices = adapterOptions.choices(whole: hasNewHead ? base.transformer.headModules : []) else { return base.with(base.transformer.copy(expanding: true)) }
         return base.with(try base.transformer.adapted(choices, key: RandomKey(seed: seed).folding("adapter")))
     }
 
@@ -169,14 +136,17 @@ struct FineTuneOptions: ParsableArguments {
     ///   - stages: what is trained, in order.
     ///   - objective: what is minimised.
     ///   - name: of the objective with its settings, which a training that goes on must share.
+    ///   - finish: what is done with the trained model before it is written.
     ///   - write: what is written beside the model.
-    func train(_ model: Model, base: String, stages: [PreparedStage], objective: any Objective = NegativeLogLikelihood(), name: String, write: (_ folder: String) throws -> Void = { _ in }) throws {
-        let printer = StagePrinter(stages, model.transformer, unit: objective is PreferenceObjective ? "pairs" : "examples")
+    func train(
+        _ model: Model, base: String, stages: [PreparedStage], objective: any Objective = NegativeLogLikelihood(), name: String, finish: () throws -> Void = {}, write: (_ folder: String) throws -> Void = { _ in }
+    ) throws {
+        let printer = StagePrinter(stages, model.transformer, unit: objective is PreferenceObjective ? "pairs" : objective is RewardObjective ? "comparisons" : "examples")
         if dryRun { return printer.plan(try FineTuningEstimate(model.transformer, objective: objective, stages: stages.map(\.stage))) }
         if !resume { try makeFolder(partial) }
         defer { removeIfEmpty(partial) }
         let stop = StopSignal(abandon: { [partial] in removeIfEmpty(partial) }), start = Date()
-        var origin = ["model": model.transformer.contentHash(), "objective": name, "adapter": try choices(model, hasNewHead: false).map { String(decoding: try JSONEncoder.stable.encode($0), as: UTF8.self) } ?? ""]
+        var origin = ["model": model.transformer.contentHash(), "objective": name, "adapter": try adapterOptions.choices().map { String(decoding: try JSONEncoder.stable.encode($0), as: UTF8.self) } ?? ""]
         for (number, prepared) in stages.enumerated() {
             origin["options of stage \(number + 1)"] = String(decoding: try JSONEncoder.stable.encode(prepared.stage.tuning), as: UTF8.self)
             origin["data of stage \(number + 1)"] = prepared.stage.digest()
@@ -192,6 +162,7 @@ struct FineTuneOptions: ParsableArguments {
         let result = "\(partial)/result"
         try? FileManager.default.removeItem(atPath: result)
         try FileManager.default.createDirectory(atPath: result, withIntermediateDirectories: true)
+        try finish()
         if kind != nil { try model.saveAdapter(to: result, base: base) } else { try model.save(to: result) }
         try write(result)
         try writeDurably(String(decoding: try JSONEncoder.stable.encode(progress), as: UTF8.self) + "\n", to: "\(result)/training.json")

@@ -75,4 +75,16 @@ public enum SupervisedData {
             }
         }
     }
+
+    /// What a reward model reads of each answer, those of one comparison next to each other, the best first.
+    /// - Throws: `FileError` for what the vocabulary has no token for.
+    public static func comparisons(_ all: [RankedAnswers], _ model: RewardModel) throws -> [Example] {
+        try all.enumerated().flatMap { index, ranked in
+            try zip(ranked.answers, ranked.scores).map { answer, score in
+                var example = try model.example(prompt: ranked.prompt, answer: answer)
+                example.standing = .init(comparison: index, score: score, margin: ranked.margin)
+                return example
+            }
+        }
+    }
 }

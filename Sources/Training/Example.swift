@@ -27,6 +27,8 @@ public struct Example: Codable, Sendable, Equatable {
     public var labels: Labels?
     /// Of each prompt token, for models that tell segments apart.
     public var segments: [Int32]?
+    /// Where an answer stands among those that it is compared with.
+    public var standing: Standing?
 
     /// Targets at places of the prompt.
     public struct Labels: Codable, Sendable, Equatable {
@@ -39,6 +41,18 @@ public struct Example: Codable, Sendable, Equatable {
             self.places = places
             self.targets = targets
         }
+    }
+
+    /// A place in a comparison of answers to one prompt.
+    public struct Standing: Codable, Sendable, Equatable {
+        /// Equal for the answers of one comparison, which lie next to each other.
+        public var comparison: Int
+        /// Higher is better; equal ones are a tie.
+        public var score: Double
+        /// By which its reward should be ahead of that of any worse answer.
+        public var margin: Double
+
+        public init(comparison: Int, score: Double, margin: Double = 0) { (self.comparison, self.score, self.margin) = (comparison, score, margin) }
     }
 
     /// An answer that does not belong to a prompt.

