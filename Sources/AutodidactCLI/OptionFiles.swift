@@ -10,7 +10,7 @@ protocol StagedCommand: AsyncParsableCommand {
 
 /// The command line together with the file that `--config` names.
 enum OptionFiles {
-    private static let commands: [String: any StagedCommand.Type] = ["sft": SFT.self, "prefer": Prefer.self]
+    private static let commands: [String: any StagedCommand.Type] = ["sft": SFT.self, "prefer": Prefer.self, "reward": Reward.self]
 
     private static func file(_ command: any StagedCommand.Type, _ given: [String]) throws -> OptionFile? {
         let path = given.lastIndex(of: "--config").flatMap { given.dropFirst($0 + 1).first } ?? given.last { $0.hasPrefix("--config=") }.map { String($0.dropFirst("--config=".count)) }

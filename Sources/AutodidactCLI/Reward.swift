@@ -2,7 +2,7 @@ import ArgumentParser
 import Autodidact
 import Foundation
 
-struct Reward: AsyncParsableCommand {
+struct Reward: StagedCommand {
     static let configuration = CommandConfiguration(
         abstract: "Train a model that says with one number how good an answer is, from comparisons.",
         discussion: """

@@ -73,9 +73,9 @@ struct SFT: StagedCommand {
             }
         let model = try tuning.prepared(Model(path: model, as: task, on: try engine.backend()), hasNewHead: task != nil)
         let prepared = try stages.map { try $0.command.stage($0.name, model, $0.files, held: $0.held, labels: labels) }
-        try tuning.train(model, base: self.model, stages: prepared, name: "\(objective)") { folder in
+        try tuning.train(model, base: self.model, stages: prepared, name: "\(objective)", write: { folder in
             if objective == .classification, !trainsHead { try classifier(model, labels!).form.write(to: folder) }
-        }
+        })
     }
 
     /// What one stage trains and measures.
@@ -204,7 +204,7 @@ struct SFT: StagedCommand {
 
     /// Answers, and what is said of those that are not trained as they stand.
     private func answers(_ path: String, _ model: Model, _ limit: Int, format: String?) throws -> Source {
-        var options = AnswerOptions(limit: limit)
+        var options = AnswerReading(limit: limit)
         (options.format, options.textField, options.trainsPrompts, options.lastTurnOnly) = (format, data.textField, trainPrompts, lastTurnOnly)
         let data = try AnswerData(path, model, options), count = data.examples.count
         if let first = data.lost.first {

@@ -5,7 +5,7 @@ import Tokenization
 import Training
 
 /// How a file of answers is read.
-public struct AnswerOptions: Sendable, Codable, Equatable {
+public struct AnswerReading: Sendable, Codable, Equatable {
     /// The name of the format; nil: what the fields of the first line say.
     public var format: String?
     /// The field of whole texts.
@@ -38,7 +38,7 @@ public struct AnswerData: Sendable {
     ///   - model: whose tokens they are.
     ///   - options: how it is read.
     /// - Throws: `FileError` that names the line: of no known format, with something else than its format says, or without anything to train.
-    public init(_ path: String, _ model: Model, _ options: AnswerOptions) throws {
+    public init(_ path: String, _ model: Model, _ options: AnswerReading) throws {
         let c = model.transformer.configuration, hasEncoder = c.encoderLayers != nil, room = try model.room(options.limit), soft = model.transformer.softPromptTokens.count
         guard c.isCausal, c.purpose == .languageModel else {
             throw FileError(file: model.source ?? "the model", problem: "is of type '\(c.modelType)' and of a class that does not write text", advice: "Train it with another --objective.")
@@ -83,7 +83,7 @@ public struct AnswerData: Sendable {
 
     /// What loses its end where it is too long.
     private mutating func addWhole(
-        _ content: AnswerFormat.Content, _ line: JSONObject, _ model: Model, _ options: AnswerOptions, line number: Int, first: Int, room: Int, _ refuse: (Int, String, String) -> FileError
+        _ content: AnswerFormat.Content, _ line: JSONObject, _ model: Model, _ options: AnswerReading, line number: Int, first: Int, room: Int, _ refuse: (Int, String, String) -> FileError
     ) throws {
         let tokens: [Int32], trained: [Bool]
         if case .conversation(let messages, let lastTurns) = content {

@@ -8,10 +8,10 @@ private func turn(_ role: String, _ content: String) -> JSON { ["role": .string(
 
 @Suite("Files of answers", .enabled(if: Places.exists(Places.smolLM), "no SmolLM2: make test fetches it"))
 struct AnswerDataTests {
-    private func read(_ lines: [JSON], _ model: Model, limit: Int = 256, _ change: (inout AnswerOptions) -> Void = { _ in }) throws -> AnswerData {
+    private func read(_ lines: [JSON], _ model: Model, limit: Int = 256, _ change: (inout AnswerReading) -> Void = { _ in }) throws -> AnswerData {
         try Places.withFolder { folder in
             try write(lines, to: "\(folder)/a.jsonl")
-            var options = AnswerOptions(limit: limit)
+            var options = AnswerReading(limit: limit)
             change(&options)
             return try AnswerData("\(folder)/a.jsonl", model, options)
         }
@@ -79,7 +79,7 @@ struct AnswerDataTests {
         let model = try Model(path: Places.smolLM, on: CPUBackend())
         try Places.withFolder { folder in
             try text.write(toFile: "\(folder)/a.jsonl", atomically: true, encoding: .utf8)
-            var options = AnswerOptions(limit: 100)
+            var options = AnswerReading(limit: 100)
             options.format = format
             let error = #expect(throws: FileError.self) { try AnswerData("\(folder)/a.jsonl", model, options) }
             for message in messages { #expect(error.map { "\($0)" }?.contains(message) == true, "\(String(describing: error))") }

@@ -31,9 +31,8 @@ struct RewardModelTests {
         let examples = try SupervisedData.comparisons(comparisons, reward)
         var optimizer = OptimizerOptions(learningRate: 5e-3)
         optimizer.groups = groups
-        var tuning = FineTuning(trainer: TrainerOptions(optimizer: optimizer))
-        (tuning.epochs, tuning.batch) = (2, 6)
-        try tuning.run(reward.model.transformer, objective: RewardObjective(), count: 12, examples: { _ in examples })
+        let trainer = Trainer(reward.model.transformer, objective: RewardObjective(), options: TrainerOptions(optimizer: optimizer), totalSteps: 4)
+        for _ in 0..<4 { _ = try trainer.step(examples) }
         return examples
     }
 

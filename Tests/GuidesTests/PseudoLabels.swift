@@ -2,13 +2,15 @@ import Autodidact
 import Synchronization
 import Testing
 
-/// Of n completions of each problem the one with the highest reward is kept, and training goes on from the previous policy.
-/// Source: Dong et al. 2023 (RAFT), arXiv:2304.06767.
-public struct BestOfN: Recipe {
-    public static let name = "best-of-n"
+/// Expert iteration without gold answers: the answer that most completions of a problem give is taken for right, and completions that give it are trained, from the
+/// previous policy. Sources: Anthony et al. 2017, arXiv:1705.08439 (expert iteration); Huang et al. 2022, arXiv:2210.11610 (majority votes as labels).
+public struct PseudoLabels: Recipe {
+    public static let name = "pseudo-labels"
     public var iterations = 2
     public var samplesPerProblem = 8
-    public var sampling = SamplingOptions(temperature: 0.8)
+    /// Share of a problem's completions that must agree.
+    public var agreement = 0.5
+    public var sampling = SamplingOptions(temperature: 0.7)
     public var epochs = 2
 
     public init() {}
@@ -16,10 +18,13 @@ public struct BestOfN: Recipe {
     public func run(_ loop: isolated LearningLoop) async throws {
         let base = try await loop.start()
         let problems = try loop.environment.problems(in: .train)
+        guard let reader = loop.environment.verifier as? any AnswerReader else {
+            throw RecipeFileError(file: loop.environment.name, problem: "has answers that cannot vote: its verifier reads none. Use a task whose answers are compared.")
+        }
         var policy = base
         for n in 1...max(1, iterations) {
-            let rollouts = try await loop.sample(problems, samples: samplesPerProblem, from: policy, iteration: n, phase: "attempt", sampling)
-            let examples = try loop.examples(from: rollouts, HighestReward(), iteration: n)
+            let rollouts = try await loop.sample(problems, samples: samplesPerProblem, from: policy, iteration: n, phase: "attempt", sampling).lastTurns()
+            let examples = try loop.examples(from: rollouts, MajorityCompletions(reader, agreement: agreement), iteration: n)
             policy = try await loop.train(on: examples, NegativeLogLikelihood(), from: policy, iteration: n, epochs: epochs)
             try await loop.evaluate(policy, iteration: n)
         }
@@ -29,65 +34,51 @@ public struct BestOfN: Recipe {
     public func sampling(of phase: String) -> SamplingOptions { phase == "attempt" ? sampling : .greedy }
 
     public func workload(problems: Int) -> Workload {
-        Workload(iterations: iterations, problems: problems, samples: samplesPerProblem, cap: 1, training: .epochs(epochs))
+        Workload(iterations: iterations, problems: problems, samples: samplesPerProblem, cap: samplesPerProblem, training: .epochs(epochs))
     }
 
     public func validate(_ check: (Bool, String, String) throws -> Void) throws {
         try check(iterations >= 1 && samplesPerProblem >= 1 && epochs >= 1, "iterations, samplesPerProblem and epochs", "1 or more")
+        try check(agreement > 0 && agreement <= 1, "agreement", "above 0, at most 1")
         try sampling.validate("sampling", check)
     }
 }
 
-/// Of each problem the completion with the highest reward above 0, the first of them where several have it.
-public struct HighestReward: Selector {
-    public init() {}
+/// Completions that give the answer which most of their problem's completions give, where enough agree. No verdict is looked at.
+public struct MajorityCompletions: Selector {
+    private let reader: any AnswerReader
+    private let agreement: Double
+
+    public init(_ reader: any AnswerReader, agreement: Double) { (self.reader, self.agreement) = (reader, agreement) }
 
     public func examples(from groups: [[Rollout]], using key: RandomKey, _ make: (Rollout) -> Example?) -> [Example] {
-        groups.compactMap { group in best(of: group).flatMap(make) }
-    }
-
-    private func best(of group: [Rollout]) -> Rollout? {
-        var best: (rollout: Rollout, reward: Double)?
-        // What was cut off makes no example, so it must not win.
-        for rollout in group where rollout.finishReason == .stop {
-            guard let reward = rollout.verdict?.reward, reward > (best?.reward ?? 0) else { continue }
-            best = (rollout, reward)
+        groups.flatMap { group -> [Example] in
+            let answers = group.map { $0.finishReason == .stop ? reader.answer(in: $0) : nil }
+            guard let place = MajorityVote.winner(of: answers.map { MajorityVote.Vote($0) }, areEqual: reader.areEqual), let winner = answers[place] else { return [] }
+            let agreed = zip(group, answers).filter { $0.1.map { reader.areEqual($0, winner) } ?? false }.map(\.0)
+            return Double(agreed.count) >= agreement * Double(group.count) ? agreed.compactMap(make) : []
         }
-        return best?.rollout
     }
 }
 
 @Suite("Guide: a recipe")
-struct BestOfNTests {
-    private func rollout(_ index: Int, _ sample: Int, reward: Double, finish: FinishReason = .stop) -> Rollout {
+struct PseudoLabelsTests {
+    private func rollout(_ index: Int, _ sample: Int, _ text: String, finish: FinishReason = .stop) -> Rollout {
         Rollout(
             key: RolloutKey(iteration: 1, phase: "attempt", index: index, sample: sample), problem: Problem(id: "\(index)", question: "?"), mode: .plain,
-            promptTokens: [1], completionTokens: [Int32(sample)], finishReason: finish, text: "", logProbabilities: [0], behaviorLogProbabilities: [0],
-            temperatures: [1], weightsHash: "", judgement: .judged(Verdict(reward > 0 ? .right : .wrong, reward: reward, evidence: "")))
+            promptTokens: [1], completionTokens: [Int32(sample)], finishReason: finish, text: text, logProbabilities: [0], behaviorLogProbabilities: [0],
+            temperatures: [1], weightsHash: "")
     }
 
-    @Test("the highest reward is kept, the first among equals, and nothing where no reward is above 0")
+    @Test("the answer that most give is trained, where enough give it; what was cut off does not vote")
     func selection() {
         let rollouts = [
-            rollout(0, 0, reward: 0.5), rollout(0, 1, reward: 1), rollout(0, 2, reward: 1), rollout(1, 0, reward: 1, finish: .length), rollout(1, 1, reward: 0.5),
-            rollout(2, 0, reward: 0),
+            rollout(0, 0, "7"), rollout(0, 1, "8"), rollout(0, 2, "7.0"), rollout(1, 0, "1"), rollout(1, 1, "2"), rollout(1, 2, "3"), rollout(2, 0, "5", finish: .length), rollout(2, 1, "6"),
         ]
-        let kept = HighestReward().examples(from: rollouts.grouped(), using: RandomKey(seed: 0)) {
+        let kept = MajorityCompletions(AnswerVerifier(), agreement: 0.5).examples(from: rollouts.grouped(), using: RandomKey(seed: 0)) {
             Example(promptTokens: $0.promptTokens, completionTokens: $0.completionTokens, rollouts: [$0.key])
         }
-        #expect(kept.flatMap(\.rollouts).map { [$0.index, $0.sample] } == [[0, 1], [1, 1]])
-    }
-
-    /// Rewards what is short, so that a group has a best one.
-    private struct Shortness: Verifier {
-        let name = "shortness"
-
-        func judge(_ rollouts: [Rollout]) async -> [Judgement] {
-            rollouts.map { rollout in
-                let count = rollout.completionTokens.count
-                return .judged(rollout.finishReason == .length ? Verdict(.cutOff, evidence: "") : Verdict(.right, reward: 1 / Double(count), evidence: "\(count) tokens"))
-            }
-        }
+        #expect(kept.flatMap(\.rollouts).map { [$0.index, $0.sample] } == [[0, 0], [0, 2], [2, 1]])
     }
 
     /// What a loop did, in order.
@@ -106,8 +97,8 @@ struct BestOfNTests {
         private func add(_ line: String) { lines.withLock { if $0.last != line { $0.append(line) } } }
     }
 
-    private var small: BestOfN {
-        var recipe = BestOfN()
+    private var small: PseudoLabels {
+        var recipe = PseudoLabels()
         (recipe.samplesPerProblem, recipe.epochs) = (3, 1)
         return recipe
     }
@@ -118,7 +109,7 @@ struct BestOfNTests {
         let options = LoopOptions(
             seed: 3, trainer: TrainerOptions(optimizer: OptimizerOptions(learningRate: 4e-3)), batchSize: 8, maxSequences: 16, saveEvery: 1000, warmUpSteps: 150)
         return try LearningLoop(
-            executor: EngineExecutor(), environments: [addition], verifier: Shortness(), options: options, workedExamples: try addition.warmUp(count: 40), folder: folder,
+            executor: EngineExecutor(), environments: [addition], options: options, workedExamples: try addition.warmUp(count: 40), folder: folder,
             makeModel: {
                 var shape = FreshDecoder()
                 (shape.hiddenSize, shape.intermediateSize, shape.layers, shape.heads, shape.context) = (32, 64, 2, 2, 128)
@@ -128,7 +119,7 @@ struct BestOfNTests {
 
     private let order = ["warm-up 0", "dev 0", "attempt 1", "improve 1", "dev 1", "attempt 2", "improve 2", "dev 2", "test 0", "test 2"]
 
-    @Test("the best of each group is trained from the previous policy; test is opened at the end")
+    @Test("what most completions say is trained from the previous policy; test is opened at the end")
     func learns() async throws {
         try await withFolder { folder in
             let (journal, log) = (MemoryJournal(), Log())
@@ -136,11 +127,12 @@ struct BestOfNTests {
             #expect(log.all == order)
             var previous = try #require(journal.checkpoints(TrainingKey(iteration: 0, phase: "warm-up")).last)
             for n in 1...2 {
-                let training = TrainingKey(iteration: n, phase: "improve")
-                let ended = journal.rollouts(iteration: n, phase: "attempt").filter { $0.finishReason == .stop }
-                let shortest = ended.grouped().map { group in group.min { ($0.completionTokens.count, $0.key) < ($1.completionTokens.count, $1.key) }!.key }
+                let training = TrainingKey(iteration: n, phase: "improve"), attempts = journal.rollouts(iteration: n, phase: "attempt"), reader = AdditionVerifier(form: .scratchpad)
                 // The warm-up's worked examples are mixed in; they come from no rollout.
-                #expect(try #require(journal.examples(training)).flatMap(\.rollouts) == shortest)
+                for keys in Dictionary(grouping: try #require(journal.examples(training)).flatMap(\.rollouts), by: \.index).values {
+                    let answers = Set(attempts.filter { keys.contains($0.key) }.map { reader.answer(in: $0) })
+                    #expect(answers.count == 1 && keys.count >= 2)
+                }
                 let checkpoint = try #require(journal.checkpoints(training).last)
                 #expect(checkpoint.parents == [previous.weightsHash])
                 previous = checkpoint
