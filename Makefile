@@ -2,7 +2,7 @@
 SWIFT_FLAGS = -c release
 AUTODIDACT = .build/release/autodidact
 
-.PHONY: learn test test-long build setup docs bench bench-peers
+.PHONY: learn test test-long build setup docs bench bench-peers bench-recipes
 
 setup:
 	@bash scripts/setup.sh
@@ -33,6 +33,12 @@ bench:
 	swift build $(SWIFT_FLAGS) --product autodidact
 	swift build $(SWIFT_FLAGS) --product engine-bench
 	python3 Benchmarks/bench.py
+
+## Every way to learn from the same start with the same number of tokens; resumable cells of a quarter of an hour, under eight hours in all. DATA holds the public data.
+bench-recipes:
+	@bash scripts/setup.sh models
+	swift build $(SWIFT_FLAGS) --product autodidact
+	python3 Benchmarks/recipes.py $(DATA)
 
 ## The same work in PyTorch, TRL and llama.cpp, in turn with ours. Installs them outside the tree.
 bench-peers:

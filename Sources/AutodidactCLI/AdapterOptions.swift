@@ -33,15 +33,19 @@ struct AdapterOptions: ParsableArguments {
 
     var isGiven: Bool { kind != nil || rslora || dora || targets != nil || alpha != nil }
 
-    /// - Parameter whole: modules that are trained whole beside the adapter.
-    func choices(whole: [String] = []) -> AdapterChoices? {
-        guard let kind else { return nil }
-        var choices = AdapterChoices()
-        let rank = rank ?? 8
-        choices.kind = kind
-        (choices.rank, choices.alpha, choices.isRankStable, choices.learnsMagnitudes) = (rank, alpha ?? 2 * Double(rank), rslora, dora)
-        choices.targets = targets.map(split) ?? []
-        choices.whole = whole
+    /// - Parameters:
+    ///   - given: what a file says; options replace single settings of it.
+    ///   - whole: modules that are trained whole beside the adapter.
+    func choices(over given: AdapterChoices? = nil, whole: [String] = []) -> AdapterChoices? {
+        guard kind != nil || given != nil else { return nil }
+        var choices = given ?? AdapterChoices()
+        if let kind { choices.kind = kind }
+        if let rank { choices.rank = rank }
+        if let alpha { choices.alpha = alpha } else if given == nil { choices.alpha = 2 * Double(choices.rank) }
+        if rslora { choices.isRankStable = true }
+        if dora { choices.learnsMagnitudes = true }
+        if let targets { choices.targets = split(targets) }
+        if !whole.isEmpty { choices.whole = whole }
         return choices
     }
 }

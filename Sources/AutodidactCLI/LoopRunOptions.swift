@@ -81,7 +81,7 @@ struct LoopRunOptions: ParsableArguments {
     @Option(help: "Decides every random number of the run.")
     var seed: UInt64?
 
-    @Option(help: "task, or the control accept-all, which trains on everything that was not cut off.")
+    @Option(help: "What judges what trains: task, reward=FOLDER (what autodidact reward has written), or the control accept-all, which trains on everything that was not cut off. Measurements are the task's; where a reward rises and they fall, it is said.")
     var verifier: String?
 
     @Flag(name: .customLong("shuffle-answers"), help: "The control: training answers are exchanged among problems.")
@@ -120,7 +120,7 @@ struct LoopRunOptions: ParsableArguments {
         let worked = try plan.worked(environments[0])
         printer.show(.note(try Self.overview(environments[0])))
         let loop = try LearningLoop(
-            executor: EngineExecutor(), environments: environments, verifier: try plan.trainingVerifier(), options: plan.options, workedExamples: worked, folder: folder.path,
+            executor: EngineExecutor(), environments: environments, verifier: try plan.trainingVerifier(), watchesReward: plan.verifier.hasPrefix("reward="), options: plan.options, workedExamples: worked, folder: folder.path,
             makeModel: { try plan.makeModel(on: CPUBackend(threads: threads)) }, makeJournal: { record }, report: { printer.show($0) },
             isCancelled: { stop.isRequested })
         let (weights, problems) = (await loop.baseVersion(), try plan.dataHash(environments))
@@ -143,7 +143,7 @@ struct LoopRunOptions: ParsableArguments {
         try record.markFinished()
         try Report(record).write(to: folder.reportPath)
         if !json {
-            if try record.checkpoints().isEmpty {
+            if try record.checkpoints().allSatisfy({ $0.weightsHash == weights }) {
                 printLine("nothing was learned: no sample was accepted. See in the report why; more samples, worked examples in the prompt (few-shot), or more max-tokens may help.")
             }
             printLine(try ResultTable(record).text)
@@ -190,7 +190,7 @@ struct LoopRunOptions: ParsableArguments {
                 throw RecipeFileError(file: config, problem: "cannot be read: no such file, or no permission")
             }
             plan = try RunPlan.reading(
-                String(decoding: data, as: UTF8.self), file: config, model: model, task: task, recipe: recipe, settings: settings)
+                String(decoding: data, as: UTF8.self), file: config, model: model, task: task, recipe: recipe, usualRecipe: usualRecipe, settings: settings)
         } else {
             plan = try RunPlan.defaults(model: model, task: task ?? "addition", settings: settings, recipe: recipe ?? usualRecipe)
         }
@@ -212,12 +212,17 @@ struct LoopRunOptions: ParsableArguments {
             guard learningRate > 0, learningRate.isFinite else { throw ValidationError("--learning-rate \(learningRate): must be above 0.") }
             plan.options.trainer.optimizer.learningRate = learningRate
         }
-        if let adapter = adapterOptions.choices() {
+        if let adapter = adapterOptions.choices(over: plan.options.adapter) {
             plan.options.adapter = adapter
             // What is small learns at a higher rate.
             if learningRate == nil, config == nil { plan.options.trainer.optimizer.learningRate *= 4 }
         }
-        if let batchSize { plan.options.batchSize = batchSize }
+        if let batchSize {
+            guard try plan.recipe.setting("loop.batches", to: "1") == nil else {
+                throw ValidationError("--batch-size does not go with \(plan.recipe.name), which trains an iteration's completions in so many updates: --recipe-option loop.batches=…")
+            }
+            plan.options.batchSize = batchSize
+        }
         if let activations { plan.options.trainer.activations = activations }
         if let rolloutPrecision { plan.options.rolloutPrecision = rolloutPrecision }
         if let devLimit { plan.options.devLimit = devLimit }
@@ -234,13 +239,15 @@ struct LoopRunOptions: ParsableArguments {
             guard let value else { continue }
             // Policy gradients share settings, which lie together.
             guard let recipe = try plan.recipe.setting(key, to: value) ?? plan.recipe.setting("loop.\(key)", to: value) else {
-                throw ValidationError("--\(option) does not go with \(plan.recipe.name), which has no '\(key)'.")
+                let advice = option == "problems" ? " Limit the problems to learn from with --task-option train-count=…" : option == "temperature" ? " Policy gradients sample at temperature 1." : ""
+                throw ValidationError("--\(option) does not go with \(plan.recipe.name), which has no '\(key)'.\(advice)")
             }
             plan.recipe = recipe
         }
         for (key, value) in try recipeOptions.map({ try setting($0, of: "recipe-option") }) {
             guard let recipe = try plan.recipe.setting(key, to: value) else {
-                throw ValidationError("--recipe-option \(key): \(plan.recipe.name) has no such setting. --dry-run prints those it has.")
+                let names = try plan.recipe.settings(), nearest = nearestName(to: key, in: names).map { "did you mean '\($0)'?" } ?? "it has \(names.joined(separator: ", "))."
+                throw ValidationError("--recipe-option \(key): \(plan.recipe.name) has no such setting; \(nearest)")
             }
             plan.recipe = recipe
         }

@@ -123,7 +123,7 @@ struct RunsCommand: AsyncParsableCommand {
                 let stride = limit > 0 ? max(1, (rollouts.count + limit - 1) / limit) : 1
                 let lostBefore = lost
                 for rollout in rollouts.enumerated().filter({ $0.offset % stride == 0 }).map(\.element) {
-                    let sampling = plan.recipe.chosen.sampling(of: key.phase)
+                    let sampling = plan.recipe.chosen.recordedSampling(of: key.phase)
                     let completion: Completion, scores: [Float], exact: [Float]
                     do {
                         completion = try await loop.replay(rollout, sampling: sampling, policies: policies)

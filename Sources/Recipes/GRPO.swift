@@ -25,9 +25,9 @@ public struct GRPO: Recipe {
 
     public var variant = Variant.grpo
     public var loop = PolicyIteration()
-    /// How far weights may fall and rise before they are clipped; nil: as the variant's authors have it.
-    public var clipLow: Double?
-    public var clipHigh: Double?
+    /// How far weights may fall and rise before they are clipped; 0: as the variant's authors have it.
+    public var clipLow = 0.0
+    public var clipHigh = 0.0
 
     public init() {}
 
@@ -46,7 +46,7 @@ public struct GRPO: Recipe {
             case .gspo: (.sequences, 3e-4, 4e-4)
             case .cispo: (.tokens, 0.2, 5)
             }
-        var objective = ClippedPolicyGradient(normalization, clipLow: clipLow ?? low, clipHigh: clipHigh ?? high)
+        var objective = ClippedPolicyGradient(normalization, clipLow: clipLow > 0 ? clipLow : low, clipHigh: clipHigh > 0 ? clipHigh : high)
         objective.level = variant == .gspo ? .sequence : .token
         objective.surrogate = variant == .cispo ? .bounded : .clipped
         objective.klWeight = loop.klWeight
@@ -60,6 +60,6 @@ public struct GRPO: Recipe {
     public func validate(_ check: (Bool, String, String) throws -> Void) throws {
         try loop.validate(check)
         try check(loop.samplesPerProblem > 1, "loop.samplesPerProblem", "2 or more: completions are compared with each other")
-        try check([clipLow, clipHigh].allSatisfy { ($0 ?? 0.1) > 0 && ($0 ?? 0.1).isFinite } && (clipLow ?? 0) < 1, "clipLow and clipHigh", "above 0, clipLow below 1")
+        try check([clipLow, clipHigh].allSatisfy { $0 >= 0 && $0.isFinite } && clipLow < 1, "clipLow and clipHigh", "0 (as the variant has it) or more, clipLow below 1")
     }
 }

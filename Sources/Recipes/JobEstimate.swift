@@ -55,7 +55,15 @@ public struct JobEstimate: Sendable {
                 steps += (Int(selected + Double(worked.count)) * epochs + options.batchSize - 1) / options.batchSize
             }
         }
-        let trainer = Trainer(model.transformer.copy(expanding: true), objective: NegativeLogLikelihood(), options: options.trainer, totalSteps: 3)
+        let trained: Transformer
+        var trainerOptions = options.trainer
+        if let adapter = options.adapter {
+            trained = try model.transformer.adapted(adapter)
+            trainerOptions.optimizer.groups += [ParameterGroup(patterns: trained.adapterPatterns), ParameterGroup(patterns: [], learningRateScale: 0)]
+        } else {
+            trained = model.transformer.copy(expanding: true)
+        }
+        let trainer = Trainer(trained, objective: NegativeLogLikelihood(), options: trainerOptions, totalSteps: 3)
         // The first step also takes its memory from the system.
         let probed = try trainer.step(probe.examples)
         let clock = ContinuousClock()
@@ -65,7 +73,7 @@ public struct JobEstimate: Sendable {
         let batchTokens = probed.computedTokens
         trainedTokens = steps * batchTokens
 
-        let memory = MemoryPlan(model.transformer)
+        let memory = options.adapter == nil ? MemoryPlan(model.transformer) : MemoryPlan(trained, training: trainerOptions.optimizer.trains)
         // An answer ends with the context at the latest.
         let longest = min(Double(model.transformer.configuration.maxPositionEmbeddings), probe.promptLength + Double(environment.maxTokens))
         let cache = Int(Double(options.maxSequences) * longest)
@@ -144,8 +152,9 @@ public struct JobEstimate: Sendable {
                 pairs = try worked.map { (try model.encode($0.prompt), try model.encode($0.completion, addSpecialTokens: false)) }
             }
             rightLength = Self.mean(pairs.map { Double($0.1.count) })
-            examples = (0..<options.batchSize).map { index in
-                let (prompt, completion) = pairs[index * pairs.count / options.batchSize % pairs.count]
+            let batch = workload.batch ?? options.batchSize
+            examples = (0..<batch).map { index in
+                let (prompt, completion) = pairs[index * pairs.count / batch % pairs.count]
                 return Example(promptTokens: prompt, completionTokens: completion)
             }
         }

@@ -15,12 +15,15 @@ extension LearningLoop {
     ///   - selector: chooses, pairs or weighs them.
     ///   - iteration: of the recipe; decides the selector's random choices.
     ///   - reference: whose log-probabilities the examples also get; nil: none.
-    public func examples(from rollouts: [Rollout], _ selector: some Selector, iteration: Int, reference: PolicyVersion? = nil) throws -> [Example] {
-        try examples(from: rollouts, selector, iteration: iteration, reference: reference) { _ in }
+    ///   - acrossIterations: whether rollouts of one problem are a group whatever iteration they are of; all iterations must have sampled the same problems.
+    public func examples(
+        from rollouts: [Rollout], _ selector: some Selector, iteration: Int, reference: PolicyVersion? = nil, acrossIterations: Bool = false
+    ) throws -> [Example] {
+        try examples(from: rollouts, selector, iteration: iteration, reference: reference, acrossIterations: acrossIterations) { _ in }
     }
 
     private func examples(
-        from rollouts: [Rollout], _ selector: some Selector, iteration: Int, reference: PolicyVersion?, completing: (inout [Example]) throws -> Void
+        from rollouts: [Rollout], _ selector: some Selector, iteration: Int, reference: PolicyVersion?, acrossIterations: Bool = false, completing: (inout [Example]) throws -> Void
     ) throws -> [Example] {
         var examples = try rollouts.compactMap { try selector.trainsAsSampled ? sampledExample(of: $0) : example(of: $0) }
         func compare(_ examples: inout [Example]) throws {
@@ -38,7 +41,8 @@ extension LearningLoop {
         if selector.comparesFirst { try compare(&examples) }
         try completing(&examples)
         let made = Dictionary(examples.map { ($0.rollouts[0], $0) }, uniquingKeysWith: { first, _ in first })
-        var selected = selector.examples(from: rollouts.grouped(), using: key.folding("select").folding(iteration)) { made[$0.key] }
+        let groups = acrossIterations ? Dictionary(grouping: rollouts.sorted { $0.key < $1.key }, by: \.key.index).sorted { $0.key < $1.key }.map(\.value) : rollouts.grouped()
+        var selected = selector.examples(from: groups, using: key.folding("select").folding(iteration)) { made[$0.key] }
         if !selector.comparesFirst { try compare(&selected) }
         return selected
     }
@@ -86,14 +90,23 @@ extension LearningLoop {
     /// - Parameter verified: only those that the environment's verifier finds right.
     /// - Throws: `RecipeFileError` where the data gives none.
     public func goldExamples(verified: Bool) async throws -> [Example] {
+        // What is trained already is not judged again.
+        if let recorded = try journal.examples(TrainingKey(iteration: 1, phase: "improve")) { return recorded }
         let given = try environment.problems(in: .train).compactMap { problem in try environment.goldCompletion(problem).map { (problem, $0) } }
         guard !given.isEmpty else { throw RecipeFileError(file: environment.name, problem: "gives no answers of its own to train on. Use another recipe, or data with answers.") }
-        let rollouts = try given.enumerated().map { index, pair in
+        var tooLong = 0
+        let rollouts = try given.enumerated().compactMap { index, pair -> Rollout? in
             let (problem, text) = pair, tokens = try base.encode(text, addSpecialTokens: false) + (base.tokenizer.eosToken.map { [$0] } ?? []), none = tokens.map { _ in Float(0) }
+            let prompt = try base.encode(environment.reset(problem, mode: .plain))
+            guard prompt.count + tokens.count <= base.transformer.configuration.maxPositionEmbeddings else {
+                tooLong += 1
+                return nil
+            }
             return Rollout(
-                key: RolloutKey(iteration: 1, phase: "gold", index: index), problem: problem, mode: .plain, promptTokens: try base.encode(environment.reset(problem, mode: .plain)),
+                key: RolloutKey(iteration: 1, phase: "gold", index: index), problem: problem, mode: .plain, promptTokens: prompt,
                 completionTokens: tokens, finishReason: .stop, text: text, logProbabilities: none, behaviorLogProbabilities: none, temperatures: none, weightsHash: "")
         }
+        if tooLong > 0 { report(.note("\(tooLong) of the data's own answers do not fit into the model's context and are left out")) }
         let judged = await Self.judged(rollouts, by: environment.verifier), right = judged.count(where: \.isRight)
         report(.note("the data's own answers: \(right) of \(judged.count) are right by the task's verifier" + (verified ? "; those are trained" : "")))
         return judged.filter { !verified || $0.isRight }.map { Example(promptTokens: $0.promptTokens, completionTokens: $0.completionTokens) }
@@ -112,32 +125,47 @@ extension LearningLoop {
     public func train(
         on examples: [Example], _ objective: any Objective, from policy: PolicyVersion, iteration: Int, epochs: Int, phase: String = "improve"
     ) async throws -> PolicyVersion {
-        let count = objective.groups(examples).count + (objective.trainsPlainText ? workedExamples.count : 0)
-        return try await train(on: examples, objective, from: policy, iteration: iteration, steps: (count * epochs + options.batchSize - 1) / options.batchSize, phase: phase)
+        // What was recorded counts, which a later selection could differ from.
+        let recorded = try journal.examples(TrainingKey(iteration: iteration, phase: phase))
+        let count = recorded.map { objective.groups($0).count } ?? (objective.groups(examples).count + (objective.trainsPlainText ? workedExamples.count : 0))
+        return try await train(on: examples, objective, from: policy, iteration: iteration, steps: (count * epochs + options.batchSize - 1) / options.batchSize, phase: phase, positions: count * epochs)
+    }
+
+    /// The same of what a selector makes of rollouts: where that is recorded already, nothing is selected and no reference is asked again.
+    public func train(
+        on rollouts: [Rollout], _ selector: some Selector, _ objective: any Objective, from policy: PolicyVersion, iteration: Int, epochs: Int, reference: PolicyVersion? = nil,
+        acrossIterations: Bool = false, phase: String = "improve"
+    ) async throws -> PolicyVersion {
+        let recorded = try journal.examples(TrainingKey(iteration: iteration, phase: phase))
+        let examples = try recorded ?? self.examples(from: rollouts, selector, iteration: iteration, reference: reference, acrossIterations: acrossIterations)
+        return try await train(on: examples, objective, from: policy, iteration: iteration, epochs: epochs, phase: phase)
     }
 
     public func train(
-        on examples: [Example], _ objective: any Objective, from policy: PolicyVersion, iteration: Int, steps: Int, phase: String = "improve"
+        on examples: [Example], _ objective: any Objective, from policy: PolicyVersion, iteration: Int, steps: Int, phase: String = "improve", positions: Int = .max
     ) async throws -> PolicyVersion {
         guard !examples.isEmpty else {
             report(.note("iteration \(iteration): nothing was selected, so nothing is trained"))
             return policy
         }
-        return try train(TrainingKey(iteration: iteration, phase: phase), on: try examples + (objective.trainsPlainText ? workedExamples.map(example) : []), objective, from: policy, steps: steps)
+        return try train(TrainingKey(iteration: iteration, phase: phase), on: try examples + (objective.trainsPlainText ? workedExamples.map(example) : []), objective, from: policy, steps: steps, positions: positions)
     }
 
+    /// - Parameter positions: examples (or groups) that are trained in all, so that the last batch of the last epoch may be a short one.
     func train(
-        _ training: TrainingKey, on examples: [Example], _ objective: any Objective, from start: PolicyVersion, steps: Int
+        _ training: TrainingKey, on examples: [Example], _ objective: any Objective, from start: PolicyVersion, steps: Int, positions: Int = .max
     ) throws -> PolicyVersion {
-        defer { if training.phase != "warm-up" { spentTokens += trainedTokens(training) } }
-        if let final = try journal.checkpoints(training).last(where: \.isFinal) { return PolicyVersion(training: training, weightsHash: final.weightsHash) }
+        if let final = try journal.checkpoints(training).last(where: \.isFinal) {
+            if training.phase != "warm-up" { spentTokens += try trainedTokens(training) }
+            return PolicyVersion(training: training, weightsHash: final.weightsHash)
+        }
         let examples = try journal.examples(training) ?? {
             try journal.record(examples, for: training)
             return examples
         }()
         rounded = nil
         let trainer = try makeTrainer(from: start, objective, steps: steps)
-        if start.training != nil, loaded?.version == start { loaded = nil }
+        loaded = nil
         let saved = ResumeState(path: "\(folder)/resume.safetensors")
         try saved.restore(trainer, training: training, start: start.weightsHash)
 
@@ -145,13 +173,14 @@ extension LearningLoop {
         let orderKey = key.folding("order").folding(training.phase).folding(training.iteration)
         let groups = objective.groups(examples)
         let budget = options.tokenBudget > 0 && training.phase != "warm-up" ? options.tokenBudget - spentTokens : .max
-        while trainer.optimizer.steps < steps, trainer.optimizer.steps == 0 || trainedTokens(training, upTo: trainer.optimizer.steps) < budget {
+        var trained = try trainedTokens(training, upTo: trainer.optimizer.steps)
+        while trainer.optimizer.steps < steps, trainer.optimizer.steps == 0 || trained < budget {
             let step = trainer.optimizer.steps
-            let batch = (step * options.batchSize..<(step + 1) * options.batchSize).flatMap { position in
+            let batch = (step * options.batchSize..<min(positions, (step + 1) * options.batchSize)).flatMap { position in
                 examples[groups[orders(position / groups.count, count: groups.count, orderKey)[position % groups.count]]]
             }
-            try take(batch, trainer, training)
-            let isLast = trainer.optimizer.steps == steps || trainedTokens(training, upTo: trainer.optimizer.steps) >= budget
+            trained += try take(batch, trainer, training)
+            let isLast = trainer.optimizer.steps == steps || trained >= budget
             let isStopping = !isLast && isCancelled()
             if isStopping || (!isLast && trainer.optimizer.steps % options.saveEvery == 0) {
                 try saved.save(trainer, training: training, start: start.weightsHash)
@@ -162,21 +191,25 @@ extension LearningLoop {
         let version = try checkpoint(trainer.decoder, training: training, step: trainer.optimizer.steps, parents: [start.weightsHash])
         saved.discard()
         loaded = (version, trainer.decoder)
+        if training.phase != "warm-up" { spentTokens += trained }
         return version
     }
 
     /// Of a training's steps so far.
-    private func trainedTokens(_ training: TrainingKey, upTo step: Int = .max) -> Int {
-        ((try? journal.steps(training)) ?? []).reduce(0) { $0 + ($1.result.step <= step ? $1.result.trainedTokens : 0) }
+    private func trainedTokens(_ training: TrainingKey, upTo step: Int = .max) throws -> Int {
+        try journal.steps(training).reduce(0) { $0 + ($1.result.step <= step ? $1.result.trainedTokens : 0) }
     }
 
     /// One update, recorded and told.
-    private func take(_ batch: [Example], _ trainer: Trainer, _ training: TrainingKey) throws {
+    /// - Returns: tokens that it trained.
+    @discardableResult
+    private func take(_ batch: [Example], _ trainer: Trainer, _ training: TrainingKey) throws -> Int {
         let clock = ContinuousClock(), began = clock.now
         let result = try trainer.step(batch)
         let record = StepRecord(training: training, result: result, seconds: (clock.now - began) / .seconds(1))
         try journal.record(record)
         report(.stepped(record, total: trainer.totalSteps))
+        return result.trainedTokens
     }
 
     /// Trains a copy of a policy's weights, or an adapter beside the base's. Every training from the same policy starts from the same bits.
@@ -186,7 +219,7 @@ extension LearningLoop {
         if let adapter = options.adapter {
             trained = policy.adapters.isEmpty ? try policy.adapted(adapter, key: key.folding("adapter")) : policy.copy()
             var ofAdapter = options.trainer
-            ofAdapter.optimizer.groups = [ParameterGroup(patterns: trained.adapterPatterns), ParameterGroup(patterns: [], learningRateScale: 0)]
+            ofAdapter.optimizer.groups += [ParameterGroup(patterns: trained.adapterPatterns), ParameterGroup(patterns: [], learningRateScale: 0)]
             trainerOptions = ofAdapter
         } else {
             (trained, trainerOptions) = (policy.copy(expanding: true), options.trainer)
@@ -210,10 +243,11 @@ extension LearningLoop {
     public func advance(_ training: OnlineTraining, iteration: Int, on rollouts: [Rollout], _ selector: some Selector) throws -> PolicyVersion {
         let place = TrainingKey(iteration: iteration, phase: training.phase)
         if online?.training.phase != training.phase { online = OnlineState(training: training) }
-        defer { spentTokens += trainedTokens(place) }
         if let done = try journal.checkpoints(place).last(where: \.isFinal) {
             let version = PolicyVersion(training: place, weightsHash: done.weightsHash)
+            spentTokens += try trainedTokens(place)
             online?.recorded.append(version)
+            if iteration == training.iterations.upperBound { online = nil }
             return version
         }
         let trainer = try trainer(of: training, after: iteration - 1)
@@ -227,9 +261,10 @@ extension LearningLoop {
             return made
         }()
         if examples.isEmpty { report(.note("iteration \(iteration): no group of answers tells better from worse, so nothing is trained")) }
-        try update(trainer, training, iteration, examples, recording: true)
+        spentTokens += try update(trainer, training, iteration, examples, recording: true)
         let version: PolicyVersion
         let start = training.start.weightsHash
+        if iteration == training.iterations.upperBound { for plugin in trainer.plugins { plugin.iterationEnd(trainer.decoder) } }
         if iteration == training.iterations.upperBound || (training.keepEvery > 0 && iteration % training.keepEvery == 0) {
             version = try checkpoint(trainer.decoder, training: place, step: trainer.optimizer.steps, parents: [start])
         } else {
@@ -249,12 +284,23 @@ extension LearningLoop {
     }
 
     /// Ends such a training before its last iteration: the policy that it has is kept.
-    public func conclude(_ policy: PolicyVersion) throws {
-        guard let place = policy.training, let done = try journal.checkpoints(place).last(where: \.isFinal) else { return }
-        if done.path == nil { _ = try checkpoint(try decoder(of: policy), training: place, step: done.step, parents: done.parents) }
-        if let live = online?.live { loaded = (policy, live.trainer.decoder) }
-        if let online { saved(online.training).discard() }
-        online = nil
+    /// - Returns: the policy that was kept; plug-ins may have had the last word.
+    public func conclude(_ policy: PolicyVersion) throws -> PolicyVersion {
+        // A save of another training of the run is not this one's to remove.
+        let owned = try online.flatMap { state in
+            try saved(state.training).savedIteration(phase: state.training.phase, start: state.training.start.weightsHash) == nil ? nil : saved(state.training)
+        }
+        defer {
+            online = nil
+            owned?.discard()
+        }
+        guard let place = policy.training, let done = try journal.checkpoints(place).last(where: \.isFinal) else { return policy }
+        guard done.path == nil else { return policy }
+        let decoder = try decoder(of: policy)
+        for plugin in online?.live?.trainer.plugins ?? [] { plugin.iterationEnd(decoder) }
+        let kept = try checkpoint(decoder, training: place, step: done.step, parents: done.parents)
+        loaded = (kept, decoder)
+        return kept
     }
 
     /// Saves a training that goes on, so that nothing is done twice.
@@ -266,8 +312,11 @@ extension LearningLoop {
     private func saved(_ training: OnlineTraining) -> ResumeState { ResumeState(path: "\(folder)/resume.safetensors") }
 
     /// The updates of one iteration: each epoch cuts the examples, in an order of its own, into the training's batches.
-    private func update(_ trainer: Trainer, _ training: OnlineTraining, _ iteration: Int, _ examples: [Example], recording: Bool) throws {
-        guard !examples.isEmpty else { return }
+    /// - Returns: tokens that they trained.
+    @discardableResult
+    private func update(_ trainer: Trainer, _ training: OnlineTraining, _ iteration: Int, _ examples: [Example], recording: Bool) throws -> Int {
+        guard !examples.isEmpty else { return 0 }
+        var trained = 0
         let place = TrainingKey(iteration: iteration, phase: training.phase), groups = training.objective.groups(examples)
         let orderKey = key.folding("order").folding(training.phase).folding(iteration)
         for epoch in 0..<training.epochs {
@@ -276,15 +325,17 @@ extension LearningLoop {
                 let part = order[batch * order.count / training.batches..<(batch + 1) * order.count / training.batches]
                 guard !part.isEmpty else { continue }
                 let chosen = part.flatMap { examples[groups[$0]] }
-                if recording { try take(chosen, trainer, place) } else { _ = try trainer.step(chosen) }
+                trained += try recording ? take(chosen, trainer, place) : trainer.step(chosen).trainedTokens
             }
         }
+        return trained
     }
 
     /// The trainer as it was after an iteration: the live one, or made again from what was saved and recorded.
     private func trainer(of training: OnlineTraining, after iteration: Int) throws -> Trainer {
         if let live = online?.live, live.iteration == iteration { return live.trainer }
         let trainer = try makeTrainer(from: training.start, training.objective, steps: training.iterations.count * training.updates)
+        if training.reference != loaded?.version { loaded = nil }
         var done = training.iterations.lowerBound - 1
         if let saved = try saved(training).savedIteration(phase: training.phase, start: training.start.weightsHash), saved <= iteration {
             try self.saved(training).restore(trainer, training: TrainingKey(iteration: saved, phase: training.phase), start: training.start.weightsHash)
@@ -293,7 +344,11 @@ extension LearningLoop {
         for n in done..<max(done, iteration) {
             let place = TrainingKey(iteration: n + 1, phase: training.phase)
             try update(trainer, training, n + 1, try journal.examples(place) ?? [], recording: false)
-            if isCancelled() { throw Interrupted() }
+            if isCancelled() {
+                online?.live = (trainer, n + 1)
+                try saveOnline()
+                throw Interrupted()
+            }
         }
         if let recorded = online?.recorded.last(where: { $0.training?.iteration == iteration }), trainer.decoder.contentHash() != recorded.weightsHash {
             throw ReplayError.changedCheckpoint(path: "the updates up to iteration \(iteration)", weightsHash: recorded.weightsHash)

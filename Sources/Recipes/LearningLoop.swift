@@ -26,6 +26,8 @@ public actor LearningLoop {
     private let environments: [any Tasks.Environment]
     /// Judges what trains, nil: the environment's own, which always judges what is measured.
     private let verifier: (any Verifier)?
+    /// Whether what the training's verifier says of dev is compared with what the environment's says.
+    private let watchesReward: Bool
     public let options: LoopOptions
     public let key: RandomKey
     let base: Model
@@ -42,6 +44,8 @@ public actor LearningLoop {
     var loaded: (version: PolicyVersion, decoder: Transformer)?
     /// Tokens so far that were generated to be trained on, and that were trained; the warm-up and measurements do not count.
     public internal(set) var spentTokens = 0
+    /// What both verifiers said of dev, where something else than the environment's trains.
+    private var watched: [RewardWatch.Iteration] = []
     /// The training that goes on through iterations, where the recipe has one.
     var online: OnlineState?
     /// The order of an epoch's examples.
@@ -53,6 +57,7 @@ public actor LearningLoop {
     ///   - executor: runs everything that this loop does.
     ///   - environments: the same problems under one prompt or several, of which the base's accuracy on dev chooses.
     ///   - verifier: judges what trains; `nil`: the environment's own, which always judges what is measured.
+    ///   - watchesReward: whether `verifier` also judges dev, and it is said where it likes what the environment's likes less and less.
     ///   - options: what every recipe shares.
     ///   - workedExamples: for the warm-up; without any there is none.
     ///   - folder: the run's; checkpoints go there.
@@ -62,7 +67,7 @@ public actor LearningLoop {
     ///   - isCancelled: looked at before every decoding step and after every training step; true ends the run with `Interrupted`.
     ///   - makePlugins: fresh plug-ins for every training.
     public init(
-        executor: EngineExecutor, environments: [any Tasks.Environment], verifier: (any Verifier)? = nil, options: LoopOptions, workedExamples: [WorkedExample] = [],
+        executor: EngineExecutor, environments: [any Tasks.Environment], verifier: (any Verifier)? = nil, watchesReward: Bool = false, options: LoopOptions, workedExamples: [WorkedExample] = [],
         folder: String, makeModel: @Sendable () throws -> sending Model, makeJournal: @Sendable () throws -> sending any Journal,
         report: @escaping @Sendable (LoopEvent) -> Void, isCancelled: @escaping @Sendable () -> Bool = { false },
         makePlugins: @escaping @Sendable () -> [any StepPlugin] = { [] }
@@ -72,6 +77,7 @@ public actor LearningLoop {
         self.environments = environments
         environment = environments[0]
         self.verifier = verifier
+        self.watchesReward = watchesReward
         self.options = options
         self.workedExamples = workedExamples
         self.folder = folder
@@ -90,6 +96,13 @@ public actor LearningLoop {
     /// The policy that the recipe starts from: the model as given, or warmed up on worked examples. Measured before it is returned.
     /// - Parameter hints: whether the recipe also shows problems with their hint.
     public func start(hints: Bool = false) async throws -> PolicyVersion {
+        let c = base.transformer.configuration
+        guard c.isCausal || c.encoderLayers != nil, c.purpose == .languageModel else {
+            throw RecipeFileError(file: base.source ?? "the model", problem: "is of type '\(c.modelType)' and does not write text. Learn with a generative model; sft, reward and self-label train others.")
+        }
+        if let adapter = options.adapter {
+            do { _ = try base.transformer.adapted(adapter) } catch let error as AdapterError { throw RecipeFileError(file: "the adapter", problem: "\(error)") }
+        }
         if try journal.rollouts(iteration: 0, phase: "dev").isEmpty { try checkPrompts(hints ? [.plain, .hinted] : [.plain]) }
         var policy = PolicyVersion(training: nil, weightsHash: baseHash)
         if options.warmUpSteps > 0, !workedExamples.isEmpty {
@@ -105,6 +118,10 @@ public actor LearningLoop {
             report(.note("prompt \(best + 1) of \(environments.count) is used: the model is best under it on dev"))
         }
         try await evaluate(policy, iteration: 0)
+        let dev = try journal.rollouts(iteration: 0, phase: "dev")
+        if case .failed(let reason) = dev.first?.judgement, dev.allSatisfy({ $0.verdict == nil }) {
+            throw RecipeFileError(file: environment.name, problem: "no answer of dev could be judged, so nothing can be learnt: \(reason)")
+        }
         return policy
     }
 
@@ -207,6 +224,8 @@ public actor LearningLoop {
                 format: "iteration %d %@: sampled in %@; log-probabilities of tokens differ from float32 by %.4f on average, %.3f at most; mean importance ratio %.3f, cut at %g",
                 iteration, phase.name, phase.precision.rawValue, mean, most, ratio, options.maximumImportanceWeight)))
         }
+        let reasons = rollouts.compactMap { rollout in if case .failed(let reason) = rollout.judgement { reason } else { nil } }
+        if let first = reasons.first { report(.note("iteration \(iteration) \(phase.name): \(reasons.count) of \(rollouts.count) answers could not be judged, and count neither way; the first: \(first)")) }
         try journal.complete(iteration: iteration, phase: phase.name)
         spend(rollouts, phase.name)
         return rollouts
@@ -367,6 +386,32 @@ public actor LearningLoop {
     /// Greedy accuracy on the dev part, judged by the environment's own verifier. The result is in the journal.
     public func evaluate(_ policy: PolicyVersion, iteration: Int) async throws {
         try await measure(policy, on: .dev, iteration: iteration, phase: "dev")
+        try await watch(iteration)
+    }
+
+    /// Where a reward trains: whether what it likes is still what the environment calls right.
+    private func watch(_ iteration: Int) async throws {
+        guard let verifier, watchesReward else { return }
+        let rollouts = try journal.rollouts(iteration: iteration, phase: "dev").lastTurns(), phase = "dev-reward"
+        if try !journal.isComplete(iteration: iteration, phase: phase) {
+            let renamed = rollouts.map { rollout in
+                var rollout = rollout
+                rollout.key.phase = phase
+                return rollout
+            }
+            try journal.record(await Self.judged(renamed, by: verifier))
+            try journal.complete(iteration: iteration, phase: phase)
+        }
+        let pairs = try zip(rollouts, journal.rollouts(iteration: iteration, phase: phase)).compactMap { own, rewarded -> (reward: Double, heldOut: Double)? in
+            guard let reward = rewarded.verdict?.reward, let heldOut = own.verdict?.reward else { return nil }
+            return (reward, heldOut)
+        }
+        guard !pairs.isEmpty else { return }
+        let seen = RewardWatch.Iteration(rewards: pairs.map(\.reward), heldOut: pairs.map(\.heldOut))
+        watched.append(seen)
+        let trained = MetricRecord(iteration: iteration, phase: "dev", name: "trainedReward", value: pairs.reduce(0) { $0 + $1.reward } / Double(pairs.count), count: pairs.count)
+        try journal.record([trained] + seen.metrics.sorted { $0.key < $1.key }.map { MetricRecord(iteration: iteration, phase: "dev", name: $0.key, value: $0.value, count: pairs.count) })
+        if let note = RewardWatch().note(watched) { report(.note("iteration \(iteration): \(note)")) }
     }
 
     /// What `evaluate` found; nil where the task has no dev part.
@@ -400,14 +445,16 @@ public actor LearningLoop {
     public func finish(_ start: PolicyVersion, _ result: PolicyVersion, iteration: Int) async throws {
         try await measure(start, on: .test, iteration: 0, phase: "test")
         try await measure(result, on: .test, iteration: iteration, phase: "test")
-        guard options.testSamples > 0 else { return }
-        for (policy, iteration) in [(start, 0), (result, iteration)] { try await measureSpread(policy, iteration: iteration, start) }
+        try journal.record([MetricRecord(iteration: iteration, phase: "run", name: "tokens", value: Double(spentTokens))])
+        if options.testSamples > 0 { try await measureSpread(result, iteration: iteration, start) }
     }
 
-    /// Several completions of each test problem: shares of right ones, how much they differ, and how far the policy is from the start.
+    /// Several completions of each of at most a hundred test problems: shares of right ones, how much they differ, and how far the policy is from the start.
     private func measureSpread(_ policy: PolicyVersion, iteration: Int, _ start: PolicyVersion) async throws {
-        let problems = try measured(environment, .test)
+        var problems = try measured(environment, .test)
         if problems.isEmpty { return }
+        let count = min(100, problems.count)
+        problems = (0..<count).map { problems[$0 * problems.count / count] }
         let rollouts = try await sample(
             problems, samples: options.testSamples, from: policy, iteration: iteration, phase: "spread", SamplingOptions(temperature: 1), judgedBy: environment.verifier, precision: .float32)
         let groups = rollouts.lastTurns().grouped().map { $0.map(\.text) }

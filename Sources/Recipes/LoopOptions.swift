@@ -24,7 +24,7 @@ public struct LoopOptions: Sendable, Codable, Equatable {
     public var warmUpSteps: Int
     /// Tokens, generated for training and trained together, after which a recipe ends with the policy that it has; 0: as many as its settings take.
     public var tokenBudget: Int
-    /// Completions of each test problem at temperature 1, at the end: how often one is right, whether one of several is, and how they differ from each other and from
+    /// Completions of each of a hundred test problems at temperature 1, at the end: how often one is right, whether one of several is, and how they differ from each other and from
     /// those of the start; 0: none.
     public var testSamples: Int
     /// What is trained beside the model; nil: the model itself.

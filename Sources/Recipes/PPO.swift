@@ -20,6 +20,8 @@ public struct PPO: Recipe {
     /// How far values may move from those at the time of sampling.
     public var valueClip = 0.2
     public var valueWeight = 0.1
+    /// The critic's learning rate: it begins at nothing, and learns faster than the policy.
+    public var criticRate = 1e-4
     public var estimation = GeneralizedAdvantages()
 
     public init() {}
@@ -27,7 +29,7 @@ public struct PPO: Recipe {
     public func run(_ learning: isolated LearningLoop) async throws {
         var selector = estimation
         (selector.klWeight, selector.truncation) = (loop.klWeight, loop.truncation)
-        let objective = ActorCritic(ClippedPolicyGradient(.tokens, clipLow: clip, clipHigh: clip), valueWeight: valueWeight, valueClip: valueClip)
+        let objective = ActorCritic(ClippedPolicyGradient(.tokens, clipLow: clip, clipHigh: clip), valueWeight: valueWeight, valueClip: valueClip, criticRate: criticRate)
         try await loop.run(learning, objective, selector, comparesWithReference: loop.klWeight > 0)
     }
 
@@ -37,7 +39,7 @@ public struct PPO: Recipe {
 
     public func validate(_ check: (Bool, String, String) throws -> Void) throws {
         try loop.validate(check)
-        try check(clip > 0 && clip < 1 && valueClip > 0 && valueWeight > 0, "clip, valueClip and valueWeight", "above 0, clip below 1")
+        try check(clip > 0 && clip < 1 && valueClip > 0 && valueWeight > 0 && criticRate > 0, "clip, valueClip, valueWeight and criticRate", "above 0, clip below 1")
         try check((0...1).contains(estimation.discount) && (0...1).contains(estimation.lambda), "estimation's discount and lambda", "0 to 1")
     }
 }

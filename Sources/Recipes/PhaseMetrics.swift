@@ -45,7 +45,9 @@ extension MetricRecord {
         }
         // Where there were several turns: the first answer beside the last.
         let firsts = Dictionary(all.filter { $0.key.turn == 0 }.map { ([$0.key.index, $0.key.sample], $0) }, uniquingKeysWith: { first, _ in first })
-        let tries = rollouts.filter { $0.key.turn > 0 }.compactMap { last in firsts[[last.key.index, last.key.sample]].map { (first: $0.isRight, last: last.isRight) } }
+        let tries = rollouts.filter { $0.key.turn > 0 && $0.verdict != nil }.compactMap { last in
+            firsts[[last.key.index, last.key.sample]].flatMap { $0.verdict == nil ? nil : (first: $0.isRight, last: last.isRight) }
+        }
         if !tries.isEmpty {
             add("firstTry", "", mean(tries.map { $0.first ? 1 : 0 }), tries.count)
             add("lastTry", "", mean(tries.map { $0.last ? 1 : 0 }), tries.count)

@@ -27,8 +27,8 @@ public struct PolicyIteration: Sendable, Codable, Equatable {
 
     func run(_ loop: isolated LearningLoop, _ objective: any Objective, _ selector: some Selector, comparesWithReference: Bool) async throws {
         let base = try await loop.start()
-        let policy = try await train(loop, "improve", from: base, reference: comparesWithReference ? base : nil, objective, selector)
-        try await loop.finish(base, policy, iteration: iterations)
+        let (policy, last) = try await train(loop, "improve", from: base, reference: comparesWithReference ? base : nil, objective, selector)
+        try await loop.finish(base, policy, iteration: last)
     }
 
     /// All iterations of one training.
@@ -40,13 +40,14 @@ public struct PolicyIteration: Sendable, Codable, Equatable {
     ///   - objective: what is minimised.
     ///   - selector: makes examples of all turns.
     ///   - earlier: iterations of an earlier training of the run.
+    /// - Returns: the policy, and the iteration that it is of.
     func train(
         _ loop: isolated LearningLoop, _ phase: String, from start: PolicyVersion, reference: PolicyVersion?, _ objective: any Objective, _ selector: some Selector, after earlier: Int = 0
-    ) async throws -> PolicyVersion {
+    ) async throws -> (policy: PolicyVersion, iteration: Int) {
         let problems = try loop.environment.problems(in: .train)
         var training = OnlineTraining(phase, from: start, objective, iterations: earlier + 1...earlier + iterations)
         (training.epochs, training.batches, training.keepEvery, training.reference) = (epochs, batches, keepEvery, reference)
-        var (policy, next) = (start, earlier * problemsPerIteration)
+        var (policy, next, last) = (start, earlier * problemsPerIteration, earlier)
         for n in training.iterations {
             var rollouts: [Rollout] = []
             for attempt in 0...resamples {
@@ -58,14 +59,17 @@ public struct PolicyIteration: Sendable, Codable, Equatable {
             }
             policy = try loop.advance(training, iteration: n, on: rollouts, selector)
             if n == training.iterations.upperBound || (measureEvery > 0 && n % measureEvery == 0) { try await loop.evaluate(policy, iteration: n) }
+            last = n
             if loop.isSpent { break }
         }
-        try loop.conclude(policy)
-        return policy
+        return (try loop.conclude(policy), last)
     }
 
     func workload(problems: Int) -> Workload {
-        Workload(iterations: iterations, problems: min(problems, problemsPerIteration), samples: samplesPerProblem, cap: samplesPerProblem, training: .steps(iterations * epochs * batches))
+        let problems = min(problems, problemsPerIteration)
+        return Workload(
+            iterations: iterations, problems: problems, samples: samplesPerProblem, cap: samplesPerProblem, training: .steps(iterations * epochs * batches),
+            batch: max(1, problems * samplesPerProblem / batches))
     }
 
     func validate(_ check: (Bool, String, String) throws -> Void) throws {

@@ -17,7 +17,8 @@ struct Progress {
     /// - Returns: whether it is over.
     mutating func isOver(after policy: PolicyVersion, _ accuracy: Double?) -> Bool {
         guard patience > 0, let accuracy else {
-            best = policy
+            // What could not be measured does not take the place of what was.
+            if patience == 0 || self.accuracy == nil { best = policy }
             return false
         }
         if accuracy > self.accuracy ?? -1 {

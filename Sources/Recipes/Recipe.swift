@@ -27,6 +27,9 @@ public protocol Recipe: Sendable, Codable, Equatable {
 }
 
 extension Recipe {
+    /// How a phase was sampled, also one that the loop measures by itself.
+    public func recordedSampling(of phase: String) -> SamplingOptions { phase == "spread" ? SamplingOptions(temperature: 1) : sampling(of: phase) }
+
     public static var rateShare: Double { 1 }
     public var rationalises: Bool { false }
     public func environment(_ base: any Tasks.Environment) -> any Tasks.Environment { base }
@@ -58,13 +61,16 @@ public struct Workload: Sendable {
     public var cap: Int
     /// Steps of all iterations together, or epochs of each.
     public var training: Training
+    /// Of one step; nil: the run's batch size.
+    public var batch: Int?
 
-    public init(iterations: Int, problems: Int, samples: Int, cap: Int, training: Training) {
+    public init(iterations: Int, problems: Int, samples: Int, cap: Int, training: Training, batch: Int? = nil) {
         self.iterations = iterations
         self.problems = problems
         self.samples = samples
         self.cap = cap
         self.training = training
+        self.batch = batch
     }
 }
 

@@ -89,7 +89,8 @@ extension RunPlan {
         switch verifier {
         case "task": nil
         case "accept-all": AcceptAll()
-        default: throw RecipeFileError(file: "--verifier \(verifier)", problem: "unknown verifier; known: task, accept-all")
+        case let name where name.hasPrefix("reward="): try RewardVerifier(path: absolute(String(name.dropFirst("reward=".count))))
+        default: throw RecipeFileError(file: "--verifier \(verifier)", problem: "unknown verifier; known: task, accept-all, reward=FOLDER")
         }
     }
 

@@ -78,9 +78,9 @@ extension RunPlan {
     /// The plan of a recipe file: what it leaves out has the defaults of its model, task and recipe.
     ///
     /// `model`, `task`, `recipe` and the task's `settings` come from the command line, which overrides the file. Where it names another recipe
-    /// or another task than the file, the file's settings of these do not count. Errors call the text `file`.
+    /// or another task than the file, the file's settings of these do not count; where neither names a recipe it is `usualRecipe`. Errors call the text `file`.
     public static func reading(
-        _ text: String, file: String, model: String?, task: String?, recipe: String?, settings: [String: String]
+        _ text: String, file: String, model: String?, task: String?, recipe: String?, usualRecipe: String? = nil, settings: [String: String]
     ) throws -> RunPlan {
         let given = (try? Yams.compose(yaml: text)) ?? nil
         let (named, ofFile) = (given?["recipe"]?.mapping?.keys.first?.string, given?["task"]?.string)
@@ -89,7 +89,7 @@ extension RunPlan {
             (given?["taskSettings"]?.mapping ?? [:]).compactMap { pair in pair.key.string.flatMap { key in pair.value.string.map { (key, $0) } } }, uniquingKeysWith: { $1 })
         let standard = try defaults(
             model: model ?? given?["model"]?.string, task: task ?? ofFile ?? "addition", settings: written.merging(settings) { $1 },
-            recipe: recipe ?? named.flatMap { RecipeChoice.names.contains($0) ? $0 : nil })
+            recipe: recipe ?? named.flatMap { RecipeChoice.names.contains($0) ? $0 : nil } ?? usualRecipe)
         var plan = try standard.overridden(byYAML: text, file: file)
         if otherRecipe { plan.recipe = standard.recipe }
         if otherTask { plan.prompts = [] }
@@ -130,6 +130,10 @@ extension RunPlan {
         }
         try check(optimizer.weightDecay >= 0 && optimizer.weightDecay.isFinite, "options.trainer.optimizer.weightDecay", "0 or more")
         try recipe.chosen.validate { try check($0, "recipe.\(recipe.name).\($1)", $2) }
+        if let adapter = options.adapter {
+            try check(adapter.kind != .softPrompt, "options.adapter.kind", "lora or bottleneck: the loop trains no soft prompt yet")
+            try check((1...4096).contains(adapter.rank) && adapter.alpha > 0 && adapter.alpha.isFinite, "options.adapter.rank and alpha", "1 to 4096, and above 0")
+        }
         if let fresh {
             try check(fresh.layers >= 1 && fresh.intermediateSize >= 1 && fresh.context >= 2, "fresh.layers, intermediateSize and context", "positive")
             try check(fresh.hiddenSize <= 1 << 14 && fresh.intermediateSize <= 1 << 16 && fresh.layers <= 256 && fresh.context <= 1 << 20, "fresh", "a small decoder's sizes")
@@ -212,8 +216,18 @@ extension RunPlan {
 }
 
 extension RecipeChoice {
+    /// The names of all settings, as `setting` takes them.
+    public func settings() throws -> [String] {
+        func names(_ node: Node, _ prefix: String) -> [String] {
+            guard case .mapping(let settings) = node else { return [prefix] }
+            return settings.flatMap { key, value in names(value, prefix.isEmpty ? key.string ?? "" : "\(prefix).\(key.string ?? "")") }
+        }
+        return try names(RunPlan.node(of: chosen), "")
+    }
+
     /// The same recipe with one setting changed, under its name in recipe.yaml ("sampling.temperature").
     /// - Returns: nil where the recipe has no such setting.
+    /// - Throws: `RecipeFileError` for a value that the setting cannot have.
     public func setting(_ key: String, to value: String) throws -> RecipeChoice? {
         func changed(_ node: Node, _ path: ArraySlice<Substring>) -> Node? {
             guard let name = path.first else { return Node(value) }
@@ -221,7 +235,11 @@ extension RecipeChoice {
             settings[Node(String(name))] = new
             return .mapping(settings)
         }
-        func decoded<R: Recipe>(like _: R, _ node: Node) throws -> any Recipe { try YAMLDecoder().decode(R.self, from: Yams.serialize(node: node)) }
+        func decoded<R: Recipe>(like _: R, _ node: Node) throws -> any Recipe {
+            do { return try YAMLDecoder().decode(R.self, from: Yams.serialize(node: node)) } catch is DecodingError {
+                throw RecipeFileError(file: "recipe \(name)", problem: "'\(key)' cannot be '\(value)'. Its values are in the recipe's description: README.md, and docs of the recipe's type.")
+            }
+        }
         return try changed(RunPlan.node(of: chosen), key.split(separator: ".")[...]).map { RecipeChoice(try decoded(like: chosen, $0)) }
     }
 }

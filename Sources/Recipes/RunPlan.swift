@@ -24,7 +24,7 @@ public struct RunPlan: Sendable, Codable, Equatable {
     public var workedLongest: Int
     /// How many of the worked examples are also shown with their hint, so that the model knows the format.
     public var workedHints: Int
-    /// "task", or the control "accept-all" for what trains; measurements always use the task's own.
+    /// "task", a reward model as "reward=FOLDER", or the control "accept-all" for what trains; measurements always use the task's own.
     public var verifier: String
     /// The control whose training answers are shuffled.
     public var shufflesAnswers: Bool

@@ -33,19 +33,22 @@ public struct SCoRe: Recipe {
         var stages = (first: loop, second: loop)
         stages.first.iterations = max(1, loop.iterations / 3)
         stages.second.iterations = max(1, loop.iterations - stages.first.iterations)
-        let initialised = try await stages.first.train(
+        let (initialised, middle) = try await stages.first.train(
             learning, "initialise", from: base, reference: base, objective, TwoTurnRewards(firstAnswerWeight: firstAnswerWeight, klWeight: loop.klWeight, truncation: loop.truncation))
-        let policy = try await stages.second.train(
+        let (policy, last) = try await stages.second.train(
             learning, "improve", from: initialised, reference: base, objective, TwoTurnRewards(progressBonus: progressBonus, klWeight: loop.klWeight, truncation: loop.truncation),
-            after: stages.first.iterations)
-        try await learning.finish(base, policy, iteration: loop.iterations)
+            after: middle)
+        try await learning.finish(base, policy, iteration: last)
     }
 
     public func sampling(of phase: String) -> SamplingOptions { phase.hasPrefix("attempt") ? PolicyIteration.sampling : .greedy }
 
     public func workload(problems: Int) -> Workload {
         var workload = loop.workload(problems: problems)
+        // Both turns are sampled and trained.
         workload.cap *= 2
+        workload.samples *= 2
+        workload.batch = workload.batch.map { $0 * 2 }
         return workload
     }
 

@@ -23,18 +23,19 @@ public struct VSTaR: Recipe {
 
     public func run(_ loop: isolated LearningLoop) async throws {
         let base = try await loop.start()
-        let problems = try loop.environment.problems(in: .train), last = max(1, iterations)
-        var (policy, all, supervised) = (base, [Rollout](), base)
-        for n in 1...last {
+        let problems = try loop.environment.problems(in: .train), planned = max(1, iterations)
+        var (policy, all, supervised, last) = (base, [Rollout](), base, planned)
+        for n in 1...planned {
             all += try await loop.sample(problems, samples: samplesPerProblem, from: policy, iteration: n, phase: "attempt", sampling).lastTurns()
-            let examples = try loop.examples(from: all, RightCompletions(cap: cap), iteration: n)
-            policy = try await loop.train(on: examples, NegativeLogLikelihood(), from: base, iteration: n, epochs: epochs)
+            policy = try await loop.train(on: all, RightCompletions(cap: cap), NegativeLogLikelihood(), from: base, iteration: n, epochs: epochs, acrossIterations: true)
+            last = n
             if n == 1 { supervised = policy }
             try await loop.evaluate(policy, iteration: n)
             if loop.isSpent { break }
         }
-        let pairs = try loop.examples(from: all, VerdictPairs(cap: cap), iteration: last, reference: supervised)
-        let verifier = try await loop.train(on: pairs, PreferenceObjective(.dpo(beta: beta), likelihood: 1), from: supervised, iteration: last, epochs: verifierEpochs, phase: "verifier")
+        let verifier = try await loop.train(
+            on: all, VerdictPairs(cap: cap), PreferenceObjective(.dpo(beta: beta), likelihood: 1), from: supervised, iteration: last, epochs: verifierEpochs, reference: supervised,
+            acrossIterations: true, phase: "verifier")
         try await loop.finish(base, policy, iteration: last)
         try await loop.choose(among: candidates, from: policy, by: verifier, iteration: last, sampling)
     }

@@ -39,8 +39,7 @@ public struct VerdictContrast: Recipe {
         for n in 1...last {
             let rollouts = try await loop.sample(
                 problems.window(n, of: problemsPerIteration), samples: samplesPerProblem, from: policy, iteration: n, phase: "attempt", sampling).lastTurns()
-            let examples = try loop.examples(from: rollouts, selector, iteration: n, reference: needsReference ? policy : nil)
-            policy = try await loop.train(on: examples, objective, from: policy, iteration: n, epochs: epochs)
+            policy = try await loop.train(on: rollouts, selector, objective, from: policy, iteration: n, epochs: epochs, reference: needsReference ? policy : nil)
             try await loop.evaluate(policy, iteration: n)
             last = n
             if loop.isSpent { break }
@@ -66,7 +65,8 @@ public struct VerdictContrast: Recipe {
         case .dpo: .dpo(beta: beta)
         case .ipo: .ipo(beta: beta)
         case .conservative: .conservativeDPO(beta: beta, noise: 0.1)
-        case .simpo: .simpo(beta: beta, gamma: 0.5)
+        // Means over tokens, not sums: 2 and 1 by default.
+        case .simpo: .simpo(beta: 20 * beta, gamma: 10 * beta)
         case .orpo: .orpo(beta: beta)
         case .slic: .slic(delta: 1, lambda: weight)
         }
@@ -75,7 +75,7 @@ public struct VerdictContrast: Recipe {
     private var objective: any Objective {
         switch loss {
         case .unlikelihood: Unlikelihood(weight: weight)
-        case .kto: KTO(beta: beta)
+        case .kto: KTO(beta: beta, balances: true)
         case .rrhf: RRHF()
         case .dpo, .ipo, .conservative, .simpo, .orpo, .slic: PreferenceObjective(preference!, likelihood: needsReference ? weight : 0)
         }

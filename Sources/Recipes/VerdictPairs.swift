@@ -47,23 +47,25 @@ public struct RightAndWrong: Selector, Codable, Equatable {
                 let examples = some.compactMap(make)
                 return key.folding(first.key.index).folding(name).permutation(examples.count).prefix(cap ?? .max).sorted().map { examples[$0] }
             }
-            let right = chosen(distinct.filter(\.isRight), "right")
+            let allRight = distinct.filter(\.isRight).compactMap(make), right = chosen(distinct.filter(\.isRight), "right")
             let wrong = chosen(distinct.filter(\.isWrong), "wrong").compactMap { example -> Example? in
                 var example = example
                 example.advantage = -1
                 guard sparesBeginnings else { return example }
-                let shared = right.map { zip($0.completionTokens, example.completionTokens).prefix { $0 == $1 }.count }.max() ?? 0
+                // Where nothing is right, nobody knows from where it is wrong.
+                guard !allRight.isEmpty else { return nil }
+                let shared = allRight.map { zip($0.completionTokens, example.completionTokens).prefix { $0 == $1 }.count }.max() ?? 0
                 for index in 0..<min(shared, example.trained.count) { example.trained[index] = false }
                 return example.trainedCount > 0 ? example : nil
             }
             return right + wrong
         }
-        guard mismatches else { return examples }
+        guard mismatches, examples.count > 1 else { return examples }
         for (index, example) in examples.enumerated() {
-            let others = examples[index...] + examples[..<index]
-            guard let other = others.first(where: { $0.promptTokens != example.promptTokens }) else { continue }
-            examples[index].mismatch = Example.Mismatch(
-                promptTokens: example.promptTokens, completionTokens: other.completionTokens, referenceLogProbabilities: other.completionTokens.map { _ in 0 })
+            guard let step = (1..<examples.count).first(where: { examples[(index + $0) % examples.count].promptTokens != example.promptTokens }) else { continue }
+            // No longer than its own completion, so that it fits into the context.
+            let completion = Array(examples[(index + step) % examples.count].completionTokens.prefix(example.completionTokens.count))
+            examples[index].mismatch = Example.Mismatch(promptTokens: example.promptTokens, completionTokens: completion, referenceLogProbabilities: completion.map { _ in 0 })
         }
         return examples
     }

@@ -45,6 +45,9 @@ public struct ShuffledAnswers: Environment {
     }
 
     public var name: String { base.name + "+shuffled-answers" }
+    /// What is shown is of the exchanged answer; a task that works the answer out by itself has none.
+    public func goldCompletion(_ problem: Problem) throws -> String? { base is Addition ? nil : try base.goldCompletion(problem) }
+
     public var stops: [String] { base.stops }
     public var maxTokens: Int { base.maxTokens }
     public var verifier: any Verifier { base.verifier }

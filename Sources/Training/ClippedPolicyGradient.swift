@@ -103,14 +103,14 @@ public struct ActorCritic: Objective, Codable, Equatable {
     public var valueWeight: Double
     /// How far values may move before they are held; nil: without bound.
     public var valueClip: Double?
+    public var criticRate: Double?
 
-    public init(_ policy: ClippedPolicyGradient = ClippedPolicyGradient(), valueWeight: Double = 0.1, valueClip: Double? = 0.2) {
+    public init(_ policy: ClippedPolicyGradient = ClippedPolicyGradient(), valueWeight: Double = 0.1, valueClip: Double? = 0.2, criticRate: Double = 1e-4) {
         self.policy = policy
         self.valueWeight = valueWeight
         self.valueClip = valueClip
+        self.criticRate = criticRate
     }
-
-    public var needsValues: Bool { true }
 
     public func counts(_ examples: [Example]) -> [TermCount] {
         policy.counts(examples) + [TermCount("value", examples.reduce(0) { $0 + Double($1.trainedCount) })]

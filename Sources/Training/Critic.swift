@@ -9,14 +9,12 @@ public final class Critic {
     let gradients: Gradients
     private let weight, bias: Parameter  // [1, width], [1]
 
-    init(width: Int, _ options: OptimizerOptions, on backend: any Backend) {
-        var options = options
-        (options.kind, options.groups) = (.adamW, [])
+    init(width: Int, learningRate: Double, maxGradientNorm: Double, on backend: any Backend) {
         parameters = ParameterSet(on: backend)
         weight = parameters.declare("critic.weight", 1, width)
         bias = parameters.declare("critic.bias", 1)
         parameters.allocate()
-        optimizer = options.makeOptimizer(for: parameters)
+        optimizer = OptimizerOptions(learningRate: learningRate, maxGradientNorm: maxGradientNorm).makeOptimizer(for: parameters)
         gradients = Gradients(of: parameters)
     }
 

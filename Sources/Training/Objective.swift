@@ -54,8 +54,8 @@ public protocol Objective: Sendable {
     func prepared(for examples: [Example], _ score: ([Example]) -> [[RowLaw]]) -> any Objective
     /// Whether a text that nothing is known of but that it is right can be trained.
     var trainsPlainText: Bool { get }
-    /// Whether laws need the value of a critic.
-    var needsValues: Bool { get }
+    /// The learning rate of the critic whose values laws need; nil: no critic.
+    var criticRate: Double? { get }
     /// The terms of one example, with one law for each of its trained tokens.
     func sums(_ example: Example, _ laws: [RowLaw]) -> [TermSum]
     /// The terms of each example of a group.
@@ -66,7 +66,7 @@ extension Objective {
     public func groups(_ examples: [Example]) -> [Range<Int>] { examples.indices.map { $0..<$0 + 1 } }
     public func prepared(for examples: [Example], _ score: ([Example]) -> [[RowLaw]]) -> any Objective { self }
     public var trainsPlainText: Bool { false }
-    public var needsValues: Bool { false }
+    public var criticRate: Double? { nil }
     public func sums(_ group: ArraySlice<Example>, _ laws: [[RowLaw]]) -> [[TermSum]] { zip(group, laws).map { sums($0, $1) } }
     public func sums(_ example: Example, _ laws: [RowLaw]) -> [TermSum] { preconditionFailure("\(Self.self) judges examples in groups") }
 }

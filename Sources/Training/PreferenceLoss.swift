@@ -111,14 +111,14 @@ public struct PreferenceObjective: Objective, Codable, Equatable {
         let sums = laws.map { $0.reduce(0) { $0 + Double($1.logProbability) } }, lengths = laws.map { Double(max(1, $0.count)) }
         var pair = PreferenceLoss.Pair(chosen: .variable(sums[0], 0), rejected: .variable(sums[1], 1), chosenLength: lengths[0], rejectedLength: lengths[1])
         if loss.needsReference { (pair.referenceChosen, pair.referenceRejected) = (both[0].referenceSum, both[1].referenceSum) }
-        let result = loss(pair), weight = Double(both[0].weight)
+        let result = loss(pair), weight = Double(both[0].weight) * Double(both[1].weight)
         return [0, 1].map { side in
             var terms = [TermSum("preference", sum: side == 0 ? weight * result.value : 0, logProbabilityGradients: laws[side].map { _ in Float(weight * result.slopes[side]) })]
             // Shown: how likely both answers are, since both may fall.
             terms.append(.shown(side == 0 ? "chosen" : "rejected", sums[side], tokens: laws[side].count))
             if side == 0, likelihood > 0 {
-                let slope = Float(-1 / lengths[0])
-                terms.append(TermSum("nll", weight: likelihood, sum: -sums[0] / lengths[0], logProbabilityGradients: laws[0].map { _ in slope }))
+                let share = Double(both[0].weight) / lengths[0], slope = Float(-share)
+                terms.append(TermSum("nll", weight: likelihood, sum: -share * sums[0], logProbabilityGradients: laws[0].map { _ in slope }))
             }
             return terms
         }

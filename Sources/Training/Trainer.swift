@@ -115,7 +115,7 @@ public final class Trainer {
         self.schedule = schedule
         optimizer = options.optimizer.makeOptimizer(for: decoder.parameters)
         gradients = Gradients(of: decoder.parameters, where: options.optimizer.trains)
-        critic = objective.needsValues ? Critic(width: decoder.head.weight.shape[1], options.optimizer, on: decoder.backend) : nil
+        critic = objective.criticRate.map { Critic(width: decoder.head.weight.shape[1], learningRate: $0, maxGradientNorm: options.optimizer.maxGradientNorm, on: decoder.backend) }
     }
 
     /// One update from a global batch.

@@ -8,17 +8,21 @@ import Tensors
 public struct KTO: Objective, Codable, Equatable {
     public var beta: Double
     public var rightWeight, wrongWeight: Double
+    /// Whether the rarer kind of a batch weighs more, so that both have the same weight.
+    public var balances: Bool
     /// z, as `prepared` finds it.
     public var divergence = 0.0
 
-    public init(beta: Double = 0.1, rightWeight: Double = 1, wrongWeight: Double = 1) {
-        (self.beta, self.rightWeight, self.wrongWeight) = (beta, rightWeight, wrongWeight)
+    public init(beta: Double = 0.1, rightWeight: Double = 1, wrongWeight: Double = 1, balances: Bool = false) {
+        (self.beta, self.rightWeight, self.wrongWeight, self.balances) = (beta, rightWeight, wrongWeight, balances)
     }
 
     public func prepared(for examples: [Example], _ score: ([Example]) -> [[RowLaw]]) -> any Objective {
-        let mismatched = examples.compactMap(\.mismatch).map(\.example)
-        guard !mismatched.isEmpty else { return self }
         var result = self
+        let wrong = Double(examples.count(where: \.isWrong)), right = Double(examples.count) - wrong
+        if balances, right > 0, wrong > 0 { (result.rightWeight, result.wrongWeight) = (rightWeight * max(1, wrong / right), wrongWeight * max(1, right / wrong)) }
+        let mismatched = examples.compactMap(\.mismatch).map(\.example)
+        guard !mismatched.isEmpty else { return result }
         let sums = score(mismatched).map { $0.reduce(0) { $0 + Double($1.logProbability) } }
         result.divergence = Self.divergence(policy: sums, reference: mismatched.map(\.referenceSum))
         return result
@@ -68,7 +72,10 @@ public struct RRHF: Objective, Codable, Equatable {
     public func groups(_ examples: [Example]) -> [Range<Int>] {
         var groups: [Range<Int>] = []
         for index in examples.indices {
-            if let last = groups.last, examples[last.lowerBound].promptTokens == examples[index].promptTokens {
+            // The same completion again begins another copy of its group.
+            if let last = groups.last, examples[last.lowerBound].promptTokens == examples[index].promptTokens,
+                !examples[last].contains(where: { $0.completionTokens == examples[index].completionTokens })
+            {
                 groups[groups.count - 1] = last.lowerBound..<index + 1
             } else {
                 groups.append(index..<index + 1)
@@ -87,19 +94,21 @@ public struct RRHF: Objective, Codable, Equatable {
             guard let reward = example.advantage else { preconditionFailure("an example that is ranked has no reward as its advantage") }
             return reward
         }
+        let weights = group.map { Double($0.weight) }
         let sums = laws.map { $0.reduce(0) { $0 + Double($1.logProbability) } }, means = zip(sums, laws).map { $0 / Double(max(1, $1.count)) }
         var (losses, slopes) = ([Double](repeating: 0, count: laws.count), [Double](repeating: 0, count: laws.count))
         for i in rewards.indices {
             for j in rewards.indices where rewards[i] > rewards[j] && means[j] > means[i] {
-                losses[j] += means[j] - means[i]
-                slopes[j] += 1 / Double(laws[j].count)
-                slopes[i] -= 1 / Double(laws[i].count)
+                let weight = weights[i] * weights[j]
+                losses[j] += weight * (means[j] - means[i])
+                slopes[j] += weight / Double(laws[j].count)
+                slopes[i] -= weight / Double(laws[i].count)
             }
         }
         let best = rewards.indices.reduce(0) { rewards[$1] > rewards[$0] ? $1 : $0 }
         return laws.indices.map { index in
             [TermSum("rank", sum: losses[index], logProbabilityGradients: laws[index].map { _ in Float(slopes[index]) })]
-                + (index == best ? [TermSum("nll", weight: likelihood, sum: -sums[index], logProbabilityGradients: laws[index].map { _ in -1 })] : [])
+                + (index == best ? [TermSum("nll", weight: likelihood, sum: -weights[index] * sums[index], logProbabilityGradients: laws[index].map { _ in Float(-weights[index]) })] : [])
         }
     }
 }

@@ -48,7 +48,8 @@ private func recipes(_ iterations: Int) -> [any Recipe] {
     rloo.loop.klWeight = 0.01
     (reinforce.loop, reinforce.baseline) = (rloo.loop, .batch)
     ppo.loop = rloo.loop
-    ppo.loop.epochs = 2
+    // The critic is as small as the model.
+    (ppo.loop.epochs, ppo.criticRate) = (2, 4e-3)
     return variants + [held, rloo, reinforce, ppo]
 }
 
@@ -155,6 +156,37 @@ struct PolicyRecipeTests {
     }
 }
 
+@Suite("A reward that can be gamed")
+struct RewardHackingTests {
+    @Test("the policy learns to please it, and the watch says so; where the task itself is the reward it says nothing", arguments: [true, false])
+    func watch(isGameable: Bool) async throws {
+        try await withFolder { folder in
+            let addition = try Addition(digits: 1...3, seed: 1, trainCount: 60, devPerLength: 80, testPerLength: 4), notes = Mutex([String]()), journal = MemoryJournal()
+            let options = LoopOptions(
+                seed: 3, trainer: TrainerOptions(optimizer: OptimizerOptions(learningRate: 4e-3)), batchSize: 16, maxSequences: 64, saveEvery: 1000, warmUpSteps: 400)
+            let loop = try LearningLoop(
+                executor: EngineExecutor(), environments: [addition], verifier: isGameable ? Shortness() : addition.verifier, watchesReward: true, options: options, workedExamples: try addition.warmUp(count: 300, longest: 20),
+                folder: folder,
+                makeModel: {
+                    var shape = FreshDecoder()
+                    (shape.hiddenSize, shape.intermediateSize, shape.layers, shape.heads, shape.context) = (64, 128, 2, 4, 128)
+                    return try Model.forAddition(shape, key: RandomKey(seed: 3), on: try CPUBackend(threads: 2))
+                }, makeJournal: { journal }, report: { event in if case .note(let text) = event { notes.withLock { $0.append(text) } } })
+            var grpo = GRPO()
+            grpo.loop = iteration(12)
+            grpo.loop.measureEvery = 4
+            try await grpo.run(loop)
+            func dev(_ name: String, _ n: Int) -> Double? { journal.metrics().last { $0.iteration == n && $0.phase == "dev" && $0.name == name }?.value }
+            let warned = notes.withLock { $0.contains { $0.contains("learns to please the reward") } }
+            #expect(warned == isGameable, "\(notes.withLock { $0 })")
+            if isGameable {
+                let before = try #require(dev("trainedReward", 0)), after = try #require(dev("trainedReward", 12)), right = try #require(dev("heldOutReward", 0)), left = try #require(dev("heldOutReward", 12))
+                #expect(after > before && left < right, "\(before) to \(after), \(right) to \(left)")
+            }
+        }
+    }
+}
+
 @Suite("Right and wrong completions")
 struct VerdictContrastTests {
     @Test("every loss makes right completions likelier beside wrong ones on the next iteration", arguments: VerdictContrast.Loss.allCases)
@@ -162,7 +194,7 @@ struct VerdictContrastTests {
         var recipe = VerdictContrast()
         (recipe.loss, recipe.iterations, recipe.samplesPerProblem, recipe.epochs) = (loss, 3, 6, 2)
         // Its target is a gap of 1/2β.
-        if loss == .ipo { recipe.beta = 0.5 }
+        if loss == .ipo { (recipe.beta, recipe.weight, recipe.epochs) = (1, 2, 1) }
         let fixed = recipe
         try await withFolder { folder in
             let journal = MemoryJournal()

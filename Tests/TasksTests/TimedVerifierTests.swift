@@ -24,7 +24,7 @@ private final class Stubborn: Verifier {
 struct TimedVerifierTests {
     private func rollouts(_ texts: [String]) -> [Rollout] { texts.map { rollout(Problem(id: "p", question: "?"), $0) } }
 
-    @Test("what hangs fails alone, also where it ignores being cancelled; the others keep their order", .timeLimit(.minutes(1)))
+    @Test("what hangs fails alone, also where it ignores being cancelled; the others keep their order")
     func hanging() async {
         let stubborn = Stubborn()
         let texts = (0..<40).map { $0 % 10 == 3 ? "hang" : "\($0)" }
@@ -42,7 +42,7 @@ struct TimedVerifierTests {
         #expect(await TimedVerifier(stubborn, timeLimit: .seconds(60)).judge([]) == [])
     }
 
-    @Test("a wrong number of judgements fails; cancelling the task ends the wait", .timeLimit(.minutes(1)))
+    @Test("a wrong number of judgements fails; cancelling the task ends the wait")
     func others() async throws {
         let stubborn = Stubborn(), timed = TimedVerifier(stubborn, timeLimit: .seconds(3600))
         #expect(await timed.judge(rollouts(["two"])) == [.failed(reason: "'stubborn' gave 0 judgements for one completion")])

@@ -145,7 +145,7 @@ struct ActorCriticTests {
     func learns() throws {
         func losses(clip: Double?) throws -> [Double] {
             let decoder = try Tiny.decoder(), examples = examples(decoder)
-            let trainer = Trainer(decoder, objective: ActorCritic(valueWeight: 1, valueClip: clip), options: TrainerOptions(optimizer: OptimizerOptions(learningRate: 0.01)), totalSteps: 60)
+            let trainer = Trainer(decoder, objective: ActorCritic(valueWeight: 1, valueClip: clip, criticRate: 0.01), options: TrainerOptions(optimizer: OptimizerOptions(learningRate: 0.01)), totalSteps: 60)
             return try (0..<60).map { _ in try #require(try trainer.step(examples).terms["value"]) }
         }
         let free = try losses(clip: nil)
@@ -156,7 +156,7 @@ struct ActorCriticTests {
     func gradients() throws {
         let decoder = try Tiny.decoder(seed: 5), examples = examples(decoder)
         func trainer(_ model: Transformer, rate: Double = 0) throws -> (Trainer, GradientProbe) {
-            let trainer = Trainer(model, objective: ActorCritic(valueWeight: 1, valueClip: nil), options: TrainerOptions(optimizer: OptimizerOptions(learningRate: rate)), totalSteps: 1)
+            let trainer = Trainer(model, objective: ActorCritic(valueWeight: 1, valueClip: nil, criticRate: 1e-12), options: TrainerOptions(optimizer: OptimizerOptions(learningRate: rate)), totalSteps: 1)
             let critic = try #require(trainer.critic), probe = GradientProbe()
             let width = try #require(critic.state["critic.weight"]).count
             critic.state["critic.weight"] = (0..<width).map { Float(0.3 * RandomKey(seed: 6).normal(UInt64($0))) }

