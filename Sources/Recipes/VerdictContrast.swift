@@ -63,7 +63,8 @@ public struct VerdictContrast: Recipe {
         switch loss {
         case .unlikelihood, .kto, .rrhf: nil
         case .dpo: .dpo(beta: beta)
-        case .ipo: .ipo(beta: beta)
+        // Of means over tokens: a fixed gap of sums is nothing for a long completion, and is passed in one step.
+        case .ipo: .ipo(beta: beta, averaged: true)
         case .conservative: .conservativeDPO(beta: beta, noise: 0.1)
         // Means over tokens, not sums: 2 and 1 by default.
         case .simpo: .simpo(beta: 20 * beta, gamma: 10 * beta)

@@ -72,9 +72,9 @@ public struct RRHF: Objective, Codable, Equatable {
     public func groups(_ examples: [Example]) -> [Range<Int>] {
         var groups: [Range<Int>] = []
         for index in examples.indices {
-            // The same completion again begins another copy of its group.
+            // The same rollout again begins another copy of its group.
             if let last = groups.last, examples[last.lowerBound].promptTokens == examples[index].promptTokens,
-                !examples[last].contains(where: { $0.completionTokens == examples[index].completionTokens })
+                examples[index].rollouts.isEmpty || !examples[last].contains(where: { $0.rollouts == examples[index].rollouts })
             {
                 groups[groups.count - 1] = last.lowerBound..<index + 1
             } else {

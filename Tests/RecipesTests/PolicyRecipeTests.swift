@@ -161,26 +161,28 @@ struct RewardHackingTests {
     @Test("the policy learns to please it, and the watch says so; where the task itself is the reward it says nothing", arguments: [true, false])
     func watch(isGameable: Bool) async throws {
         try await withFolder { folder in
-            let addition = try Addition(digits: 1...3, seed: 1, trainCount: 60, devPerLength: 80, testPerLength: 4), notes = Mutex([String]()), journal = MemoryJournal()
+            // Three digits have to be repeated; what is rewarded is to say less.
+            let task = CopiedDigits(), notes = Mutex([String]()), journal = MemoryJournal()
             let options = LoopOptions(
-                seed: 3, trainer: TrainerOptions(optimizer: OptimizerOptions(learningRate: 4e-3)), batchSize: 16, maxSequences: 64, saveEvery: 1000, warmUpSteps: 400)
+                seed: 3, trainer: TrainerOptions(optimizer: OptimizerOptions(learningRate: 1e-3)), batchSize: 32, maxSequences: 64, saveEvery: 1000, warmUpSteps: 700)
             let loop = try LearningLoop(
-                executor: EngineExecutor(), environments: [addition], verifier: isGameable ? Shortness() : addition.verifier, watchesReward: true, options: options, workedExamples: try addition.warmUp(count: 300, longest: 20),
-                folder: folder,
+                executor: EngineExecutor(), environments: [task], verifier: isGameable ? Shortness() : task.verifier, watchesReward: true, options: options,
+                workedExamples: try task.worked(1200), folder: folder,
                 makeModel: {
                     var shape = FreshDecoder()
-                    (shape.hiddenSize, shape.intermediateSize, shape.layers, shape.heads, shape.context) = (64, 128, 2, 4, 128)
+                    (shape.hiddenSize, shape.intermediateSize, shape.layers, shape.heads, shape.context) = (64, 128, 2, 4, 64)
                     return try Model.forAddition(shape, key: RandomKey(seed: 3), on: try CPUBackend(threads: 2))
                 }, makeJournal: { journal }, report: { event in if case .note(let text) = event { notes.withLock { $0.append(text) } } })
             var grpo = GRPO()
-            grpo.loop = iteration(12)
-            grpo.loop.measureEvery = 4
+            grpo.loop = iteration(30)
+            grpo.loop.measureEvery = 6
             try await grpo.run(loop)
             func dev(_ name: String, _ n: Int) -> Double? { journal.metrics().last { $0.iteration == n && $0.phase == "dev" && $0.name == name }?.value }
             let warned = notes.withLock { $0.contains { $0.contains("learns to please the reward") } }
-            #expect(warned == isGameable, "\(notes.withLock { $0 })")
+            let course = [0, 6, 12, 18, 24, 30].map { "\(dev("trainedReward", $0) ?? .nan) and \(dev("heldOutReward", $0) ?? .nan)" }
+            #expect(warned == isGameable, "\(course)")
             if isGameable {
-                let before = try #require(dev("trainedReward", 0)), after = try #require(dev("trainedReward", 12)), right = try #require(dev("heldOutReward", 0)), left = try #require(dev("heldOutReward", 12))
+                let before = try #require(dev("trainedReward", 0)), after = try #require(dev("trainedReward", 30)), right = try #require(dev("heldOutReward", 0)), left = try #require(dev("heldOutReward", 30))
                 #expect(after > before && left < right, "\(before) to \(after), \(right) to \(left)")
             }
         }
@@ -193,8 +195,6 @@ struct VerdictContrastTests {
     func learns(loss: VerdictContrast.Loss) async throws {
         var recipe = VerdictContrast()
         (recipe.loss, recipe.iterations, recipe.samplesPerProblem, recipe.epochs) = (loss, 3, 6, 2)
-        // Its target is a gap of 1/2β.
-        if loss == .ipo { (recipe.beta, recipe.weight, recipe.epochs) = (1, 2, 1) }
         let fixed = recipe
         try await withFolder { folder in
             let journal = MemoryJournal()

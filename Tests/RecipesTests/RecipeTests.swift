@@ -611,7 +611,7 @@ struct RecipeFileTests {
         let warmer = try #require(rest.setting("sampling.temperature", to: "0.9")?.chosen as? ReSTEM)
         #expect(warmer.sampling.temperature == 0.9 && warmer.cap == 3)
         #expect(try rest.setting("firstSteps", to: "3") == nil && rest.setting("sampling.heat", to: "3") == nil)
-        #expect(throws: DecodingError.self) { try rest.setting("cap", to: "many") }
+        #expect(throws: RecipeFileError.self) { try rest.setting("cap", to: "many") }
     }
 
     @Test("a task file's content becomes the plan's; what is given beside it counts before it")

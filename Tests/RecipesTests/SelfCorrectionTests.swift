@@ -8,7 +8,7 @@ import Testing
 import Training
 
 /// Three digits have to be repeated; the decoder was warmed up on answers of which half have one digit wrong, and on second answers of which half repeat the first.
-private struct Repeating: Tasks.Environment {
+struct CopiedDigits: Tasks.Environment {
     let name = "repeating"
     let stops: [String] = []
     let maxTokens = 6
@@ -84,14 +84,14 @@ struct SelfCorrectionTests {
 
     @Test("a second prompt follows in the form of the first, and a third never")
     func turns() throws {
-        let task = SelfCorrection(Repeating(), instruction: "Again."), problem = try task.problems(in: .train)[0]
+        let task = SelfCorrection(CopiedDigits(), instruction: "Again."), problem = try task.problems(in: .train)[0]
         #expect(try task.step(problem, after: ["1"]) == .text("\n\nAgain.\n"))
         #expect(try task.step(problem, after: ["1", "2"]) == nil)
     }
 
     private func run(_ recipe: SCoRe) async throws -> [String: [Double]] {
         try await withFolder { folder in
-            let task = Repeating(), journal = MemoryJournal()
+            let task = CopiedDigits(), journal = MemoryJournal()
             let options = LoopOptions(
                 seed: 3, trainer: TrainerOptions(optimizer: OptimizerOptions(learningRate: 1e-3)), batchSize: 32, maxSequences: 64, saveEvery: 1000, warmUpSteps: 700)
             let loop = try LearningLoop(
@@ -115,7 +115,7 @@ struct SelfCorrectionTests {
     @Test("second answers become better than first ones, which the first stage leaves as they are; right ones are hardly ever broken")
     func learns() async throws {
         var recipe = SCoRe()
-        (recipe.instruction, recipe.loop.iterations, recipe.loop.problemsPerIteration, recipe.loop.samplesPerProblem, recipe.loop.measureEvery) = (Repeating.instruction, 60, 8, 8, 0)
+        (recipe.instruction, recipe.loop.iterations, recipe.loop.problemsPerIteration, recipe.loop.samplesPerProblem, recipe.loop.measureEvery) = (CopiedDigits.instruction, 60, 8, 8, 0)
         let figures = try await run(recipe)
         func mean(_ name: String, _ range: Range<Int>) -> Double { figures[name]![range].reduce(0, +) / Double(range.count) }
         #expect(abs(mean("firstTry", 15..<20) - mean("firstTry", 0..<3)) < 0.15)
