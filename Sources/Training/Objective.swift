@@ -50,7 +50,9 @@ public protocol Objective: Sendable {
     /// Which consecutive examples are judged together, such as a chosen and a rejected answer: together all of them. A group is computed in one micro-batch.
     func groups(_ examples: [Example]) -> [Range<Int>]
     /// The objective of one global batch, where it depends on what the model says of other texts before the update.
-    /// - Parameter score: a scoring pass under the weights as they are.
+    /// - Parameters:
+    ///   - examples: the whole batch.
+    ///   - score: a scoring pass under the weights as they are.
     func prepared(for examples: [Example], _ score: ([Example]) -> [[RowLaw]]) -> any Objective
     /// Whether a text that nothing is known of but that it is right can be trained.
     var trainsPlainText: Bool { get }
