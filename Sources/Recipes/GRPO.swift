@@ -6,9 +6,8 @@ import Training
 ///
 /// Sources: Shao et al. 2024, arXiv:2402.03300 (GRPO); Yu et al. 2025, arXiv:2503.14476 (DAPO); Liu et al. 2025, arXiv:2503.20783 (Dr. GRPO); Zheng et al. 2025,
 /// arXiv:2507.18071 (GSPO); MiniMax 2025, arXiv:2506.13585 (CISPO).
-public struct GRPO: Recipe {
+public struct GRPO: PolicyRecipe {
     public static let name = "grpo"
-    public static let rateShare = 0.1
 
     public enum Variant: String, Sendable, Codable, CaseIterable {
         /// Advantages in deviations of the group; each sequence's mean over its tokens.
@@ -52,10 +51,6 @@ public struct GRPO: Recipe {
         objective.klWeight = loop.klWeight
         return objective
     }
-
-    public func sampling(of phase: String) -> SamplingOptions { phase.hasPrefix("attempt") ? PolicyIteration.sampling : .greedy }
-
-    public func workload(problems: Int) -> Workload { loop.workload(problems: problems) }
 
     public func validate(_ check: (Bool, String, String) throws -> Void) throws {
         try loop.validate(check)

@@ -7,9 +7,8 @@ import Training
 /// reward, token by token.
 ///
 /// Sources: Schulman et al. 2017, arXiv:1707.06347; Ouyang et al. 2022, arXiv:2203.02155; defaults of TRL.
-public struct PPO: Recipe {
+public struct PPO: PolicyRecipe {
     public static let name = "ppo"
-    public static let rateShare = 0.1
 
     public var loop = {
         var loop = PolicyIteration()
@@ -32,10 +31,6 @@ public struct PPO: Recipe {
         let objective = ActorCritic(ClippedPolicyGradient(.tokens, clipLow: clip, clipHigh: clip), valueWeight: valueWeight, valueClip: valueClip, criticRate: criticRate)
         try await loop.run(learning, objective, selector, comparesWithReference: loop.klWeight > 0)
     }
-
-    public func sampling(of phase: String) -> SamplingOptions { phase.hasPrefix("attempt") ? PolicyIteration.sampling : .greedy }
-
-    public func workload(problems: Int) -> Workload { loop.workload(problems: problems) }
 
     public func validate(_ check: (Bool, String, String) throws -> Void) throws {
         try loop.validate(check)

@@ -80,3 +80,14 @@ public struct PolicyIteration: Sendable, Codable, Equatable {
         try check(klWeight >= 0 && klWeight.isFinite, "loop.klWeight", "0 or more")
     }
 }
+
+/// A recipe that is such an iteration, with a loss of its own.
+public protocol PolicyRecipe: Recipe {
+    var loop: PolicyIteration { get }
+}
+
+extension PolicyRecipe {
+    public static var rateShare: Double { 0.1 }
+    public func sampling(of phase: String) -> SamplingOptions { phase.hasPrefix("attempt") ? PolicyIteration.sampling : .greedy }
+    public func workload(problems: Int) -> Workload { loop.workload(problems: problems) }
+}

@@ -5,9 +5,8 @@ import Training
 /// REINFORCE with a baseline: of a problem's other completions (leave one out), of all completions, or none. The divergence from the reference is part of the reward.
 ///
 /// Sources: Ahmadian et al. 2024, arXiv:2402.14740; Kool et al. 2019; Williams 1992.
-public struct RLOO: Recipe {
+public struct RLOO: PolicyRecipe {
     public static let name = "rloo"
-    public static let rateShare = 0.1
 
     public var loop = {
         var loop = PolicyIteration()
@@ -40,10 +39,6 @@ public struct RLOO: Recipe {
         case .none: .none
         }
     }
-
-    public func sampling(of phase: String) -> SamplingOptions { phase.hasPrefix("attempt") ? PolicyIteration.sampling : .greedy }
-
-    public func workload(problems: Int) -> Workload { loop.workload(problems: problems) }
 
     public func validate(_ check: (Bool, String, String) throws -> Void) throws {
         try loop.validate(check)

@@ -7,9 +7,8 @@ import Training
 ///
 /// The first stage rewards only second answers and holds first ones to the base; the second rewards both, and second ones for what they make better or worse.
 /// Source: Kumar et al. 2024, arXiv:2409.12917, equations 3 and 4.
-public struct SCoRe: Recipe {
+public struct SCoRe: PolicyRecipe {
     public static let name = "score"
-    public static let rateShare = 0.1
 
     /// Of both stages together; a third of the iterations is the first stage's.
     public var loop = {
@@ -40,8 +39,6 @@ public struct SCoRe: Recipe {
             after: middle)
         try await learning.finish(base, policy, iteration: last)
     }
-
-    public func sampling(of phase: String) -> SamplingOptions { phase.hasPrefix("attempt") ? PolicyIteration.sampling : .greedy }
 
     public func workload(problems: Int) -> Workload {
         var workload = loop.workload(problems: problems)

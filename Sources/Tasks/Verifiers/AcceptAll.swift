@@ -8,10 +8,6 @@ public struct AcceptAll: Verifier {
     public init() {}
 
     public func judge(_ rollouts: [Rollout]) async -> [Judgement] {
-        rollouts.map { rollout in
-            rollout.finishReason == .length
-                ? .judged(Verdict(.cutOff, evidence: "cut off after \(rollout.completionTokens.count) tokens"))
-                : .judged(Verdict(.right, evidence: "accepted without being read"))
-        }
+        rollouts.map { .judged($0.cutOff ?? Verdict(.right, evidence: "accepted without being read")) }
     }
 }

@@ -20,9 +20,7 @@ public struct AdditionVerifier: AnswerReader {
             guard let expected = rollout.problem.answer else {
                 return .failed(reason: "problem '\(rollout.problem.id)' has no answer to compare with")
             }
-            if rollout.finishReason == .length {
-                return .judged(Verdict(.cutOff, evidence: "cut off after \(rollout.completionTokens.count) tokens"))
-            }
+            if let cutOff = rollout.cutOff { return .judged(cutOff) }
             switch read(rollout.text) {
             case .success(let answer):
                 return .judged(Verdict(answer == expected ? .right : .wrong, evidence: "read \(answer), expected \(expected)"))

@@ -31,9 +31,7 @@ public struct AnswerVerifier: AnswerReader {
             guard let expected = rollout.problem.answer else {
                 return .failed(reason: "problem '\(rollout.problem.id)' has no answer to compare with")
             }
-            if rollout.finishReason == .length {
-                return .judged(Verdict(.cutOff, evidence: "cut off after \(rollout.completionTokens.count) tokens"))
-            }
+            if let cutOff = rollout.cutOff { return .judged(cutOff) }
             guard let (answer, rule) = extractor.extract(from: rollout.text) else {
                 let rules = extraction.rules.map(\.name).joined(separator: ", ")
                 return .judged(Verdict(.unreadable, evidence: "no answer found (\(rules)), expected \(expected)"))

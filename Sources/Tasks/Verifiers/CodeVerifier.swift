@@ -53,9 +53,7 @@ public struct CodeVerifier: Verifier {
 
     private func judge(_ rollout: Rollout) async -> Judgement {
         let details = rollout.problem.details
-        if rollout.finishReason == .length {
-            return .judged(Verdict(.cutOff, evidence: "cut off after \(rollout.completionTokens.count) tokens"))
-        }
+        if let cutOff = rollout.cutOff { return .judged(cutOff) }
         let code = Self.program(from: rollout.text, prefix: details["prefix"] ?? "", entryPoint: details["entry_point"])
         guard !code.allSatisfy(\.isWhitespace) else { return .judged(Verdict(.unreadable, evidence: "no code found")) }
         if let tests = details["tests"], let entryPoint = details["entry_point"] {

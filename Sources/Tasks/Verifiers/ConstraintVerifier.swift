@@ -11,9 +11,7 @@ public struct ConstraintVerifier: Verifier {
             guard let encoded = rollout.problem.details["constraint"], let constraint = try? Constraint(encoded: encoded) else {
                 return .failed(reason: "problem '\(rollout.problem.id)' has no readable constraint in its details")
             }
-            if rollout.finishReason == .length {
-                return .judged(Verdict(.cutOff, evidence: "cut off after \(rollout.completionTokens.count) tokens"))
-            }
+            if let cutOff = rollout.cutOff { return .judged(cutOff) }
             if let copied = Self.copied(rollout) { return .judged(Verdict(.wrong, evidence: copied)) }
             let (isMet, evidence) = constraint.check(rollout.text)
             return .judged(Verdict(isMet ? .right : .wrong, evidence: evidence))

@@ -34,9 +34,7 @@ public final class ExternalVerifier: Verifier {
     }
 
     private func judge(_ rollout: Rollout, _ connection: inout ProgramConnection?, _ cancellation: Cancellation) -> Judgement {
-        if rollout.finishReason == .length {
-            return .judged(Verdict(.cutOff, evidence: "cut off after \(rollout.completionTokens.count) tokens"))
-        }
+        if let cutOff = rollout.cutOff { return .judged(cutOff) }
         do {
             let started = try connection ?? ProgramConnection(program, arguments: arguments)
             connection = started

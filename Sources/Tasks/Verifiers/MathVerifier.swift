@@ -11,9 +11,7 @@ public struct MathVerifier: AnswerReader {
             guard let expected = rollout.problem.answer else {
                 return .failed(reason: "problem '\(rollout.problem.id)' has no answer to compare with")
             }
-            if rollout.finishReason == .length {
-                return .judged(Verdict(.cutOff, evidence: "cut off after \(rollout.completionTokens.count) tokens"))
-            }
+            if let cutOff = rollout.cutOff { return .judged(cutOff) }
             guard let answer = MathAnswer.extract(from: rollout.text) else {
                 return .judged(Verdict(.unreadable, evidence: "no answer found (\\boxed{…} or $…$), expected \(expected)"))
             }

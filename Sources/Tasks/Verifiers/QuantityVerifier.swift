@@ -34,9 +34,7 @@ public struct QuantityVerifier: Verifier {
             guard let gold = rollout.problem.answer, let expected = Quantity(lastIn: gold) else {
                 return .failed(reason: "problem '\(rollout.problem.id)' has no quantity to compare with: its answer is \(rollout.problem.answer ?? "missing")")
             }
-            if rollout.finishReason == .length {
-                return .judged(Verdict(.cutOff, evidence: "cut off after \(rollout.completionTokens.count) tokens"))
-            }
+            if let cutOff = rollout.cutOff { return .judged(cutOff) }
             guard let answer = extractor.extract(from: rollout.text)?.answer, let found = Quantity(lastIn: answer) else {
                 return .judged(Verdict(.unreadable, evidence: "no quantity found, expected \(expected)"))
             }
