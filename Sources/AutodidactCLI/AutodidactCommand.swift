@@ -7,7 +7,7 @@ struct AutodidactCommand: AsyncParsableCommand {
         commandName: "autodidact",
         abstract: "A language model that teaches itself, on the machine you have.",
         version: "0.1.0",
-        subcommands: [Learn.self, RL.self, Generate.self, Chat.self, SFT.self, Prefer.self, Reward.self, SelfLabel.self, MergeAdapter.self, Eval.self, Score.self, Classify.self, Tag.self, Answer.self, Embed.self, Fill.self, Template.self, Convert.self, Pull.self, Inspect.self, Conform.self, RunsCommand.self])
+        subcommands: [Learn.self, RL.self, Generate.self, Chat.self, SFT.self, Prefer.self, Reward.self, SelfLabel.self, Rationales.self, MergeAdapter.self, Eval.self, Score.self, Classify.self, Tag.self, Answer.self, Embed.self, Fill.self, Template.self, Convert.self, Pull.self, Inspect.self, Conform.self, RunsCommand.self])
 
     static func main() async {
         do { await main(try OptionFiles.expanded(Array(CommandLine.arguments.dropFirst()))) } catch { exit(withError: error) }

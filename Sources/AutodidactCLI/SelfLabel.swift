@@ -34,6 +34,9 @@ struct SelfLabel: AsyncParsableCommand {
     @Option(help: "Share of the unlabelled texts that the last round takes.")
     var share: Double = 0.5
 
+    @Option(help: "Models that pick together, each with another new head: what all of them are sure of is picked.")
+    var models: Int = 3
+
     @Option(help: "Passes over a round's texts.")
     var epochs: Int = 3
 
@@ -52,7 +55,7 @@ struct SelfLabel: AsyncParsableCommand {
     @OptionGroup var engine: EngineOptions
 
     func validate() throws {
-        for (name, value) in [("rounds", rounds), ("epochs", epochs), ("batch", batch), ("max-tokens", maxTokens)] where value < 1 { throw ValidationError("--\(name) \(value): must be 1 or more.") }
+        for (name, value) in [("rounds", rounds), ("models", models), ("epochs", epochs), ("batch", batch), ("max-tokens", maxTokens)] where value < 1 { throw ValidationError("--\(name) \(value): must be 1 or more.") }
         if !(share > 0 && share <= 1) { throw ValidationError("--share \(share): must be above 0, at most 1.") }
         if !(learningRate > 0 && learningRate.isFinite) { throw ValidationError("--learning-rate \(learningRate): must be above 0.") }
     }
@@ -70,12 +73,12 @@ struct SelfLabel: AsyncParsableCommand {
         if doubled > 0 { printError("warning: \(doubled) texts of --eval stand in --input too: what is learnt of them counts as if it were general") }
         let backend = try engine.backend()
         var labelling = SelfLabelling(trainer: TrainerOptions(optimizer: OptimizerOptions(learningRate: learningRate, weightDecay: 0.01), schedule: Schedule(.linear, warmupSteps: 10)))
-        (labelling.rounds, labelling.share, labelling.epochs, labelling.batch, labelling.seed) = (rounds, share, epochs, batch, seed)
-        let stop = StopSignal(), task = Model.Task(.sequenceClassification, labels: labels, key: RandomKey(seed: seed))
+        (labelling.rounds, labelling.share, labelling.models, labelling.epochs, labelling.batch, labelling.seed) = (rounds, share, models, epochs, batch, seed)
+        let stop = StopSignal()
         let result = try labelling.run(
             Array(zip(texts, classes)), unlabelled: others, limit: maxTokens,
-            makeModel: {
-                let model = try Model(path: model, as: task, on: backend)
+            makeModel: { member in
+                let model = try Model(path: model, as: Model.Task(.sequenceClassification, labels: labels, key: RandomKey(seed: seed).folding(member)), on: backend)
                 return model.with(model.transformer.copy(expanding: true))
             },
             report: { round in

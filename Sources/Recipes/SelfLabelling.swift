@@ -5,14 +5,17 @@ import Tensors
 import Training
 
 /// STaR for a classifier: the model picks the labels of texts that have none, those that it is surest of are taken for right, and it is trained again from its beginning
-/// on them and on the texts whose labels are known. Every round takes more.
+/// on them and on the texts whose labels are known. Every round takes more. Several models pick together, since one alone is as sure of its own errors.
 ///
-/// Without rationales, and without a verdict on what was picked, this sharpens what the model can already tell apart: it cannot learn a distinction that the known
-/// labels do not show. Sources: Scudder 1965; Yarowsky 1995 (P95-1026); Zelikman et al. 2022, arXiv:2203.14465 (from the beginning every round).
+/// Without rationales (`RationaleSelection` has them), and without a verdict on what was picked, this sharpens what the model can already tell apart: it cannot learn a distinction
+/// that the known labels do not show. Sources: Scudder 1965; Yarowsky 1995 (P95-1026); Schick and Schütze 2021, arXiv:2001.07676 (several models);
+/// Zelikman et al. 2022, arXiv:2203.14465 (from the beginning every round).
 public struct SelfLabelling: Sendable, Codable, Equatable {
     public var rounds = 5
     /// Of the texts without labels, those that the last round takes; earlier ones take fewer, evenly.
     public var share = 0.5
+    /// Models that pick together: they differ in what a new head begins with and in the order of texts, and what all of them are sure of is picked.
+    public var models = 3
     /// Passes over a round's texts, and updates that it has at least: a few known labels need many passes.
     public var epochs = 3
     public var leastUpdates = 60
@@ -37,31 +40,39 @@ public struct SelfLabelling: Sendable, Codable, Equatable {
     ///   - known: texts with their classes, of every class at least one.
     ///   - unlabelled: texts without.
     ///   - limit: tokens of a text.
-    ///   - makeModel: the model as it begins, with a head of classes.
-    ///   - report: hears of every round; false ends after it.
-    /// - Returns: the last round's model.
+    ///   - makeModel: the model as it begins, with a head of classes; another one for each number, counted from 0.
+    ///   - report: hears of every round and its first model; false ends after it.
+    /// - Returns: the last round's first model.
     /// - Throws: `TrainingError`, and what a text that the model cannot take throws.
     @discardableResult
     public func run(
-        _ known: [(text: LabelledText, label: Int)], unlabelled: [LabelledText], limit: Int, makeModel: () throws -> Model, report: (Round) throws -> Bool
+        _ known: [(text: LabelledText, label: Int)], unlabelled: [LabelledText], limit: Int, makeModel: (Int) throws -> Model, report: (Round) throws -> Bool
     ) throws -> Model {
         var picked: [(text: LabelledText, label: Int)] = []
         var number = 0
         while true {
-            let model = try makeModel(), texts = known + picked
-            let examples = try SupervisedData.classification(texts.map(\.text), classes: texts.map(\.label), model, limit: limit)
-            let updates = try train(model, examples, round: number)
+            let texts = known + picked
+            func trained(_ member: Int) throws -> (model: Model, updates: Int) {
+                let model = try makeModel(member)
+                let examples = try SupervisedData.classification(texts.map(\.text), classes: texts.map(\.label), model, limit: limit)
+                return (model, try train(model, examples, key: RandomKey(seed: seed).folding("order").folding(number).folding(member)))
+            }
+            let (model, updates) = try trained(0)
             let counts = model.transformer.configuration.labels.indices.map { label in picked.count { $0.label == label } }
             guard try report(Round(number: number, picked: counts, updates: updates, model: model)), number < rounds else { return model }
             number += 1
-            picked = pick(unlabelled, try Classifier(model).classify(unlabelled.map { ($0.text, $0.pair) }), like: known.map(\.label), count: Int(share * Double(unlabelled.count) * Double(number) / Double(rounds)))
+            var rows = try Classifier(model).classify(unlabelled.map { ($0.text, $0.pair) })
+            for member in 1..<max(1, models) {
+                let others = try Classifier(trained(member).model).classify(unlabelled.map { ($0.text, $0.pair) })
+                rows = zip(rows, others).map { zip($0, $1).map(+) }
+            }
+            picked = pick(unlabelled, rows, like: known.map(\.label), count: Int(share * Double(unlabelled.count) * Double(number) / Double(rounds)))
         }
     }
 
-    private func train(_ model: Model, _ examples: [Example], round: Int) throws -> Int {
+    private func train(_ model: Model, _ examples: [Example], key: RandomKey) throws -> Int {
         let updates = max(leastUpdates, (examples.count * epochs + batch - 1) / batch)
         let trainer = Trainer(model.transformer, objective: NegativeLogLikelihood(), options: trainer, totalSteps: updates)
-        let key = RandomKey(seed: seed).folding("order").folding(round)
         var (epoch, order) = (0, [Int]())
         for _ in 0..<updates {
             while order.count < min(batch, examples.count) {
@@ -77,7 +88,7 @@ public struct SelfLabelling: Sendable, Codable, Equatable {
     /// Of each class the surest, in the shares of the known labels: the model's own shares would drift to one class.
     /// - Parameters:
     ///   - texts: without labels.
-    ///   - rows: the model's log-probability of every class, for each text.
+    ///   - rows: the log-probability of every class for each text, summed over the models.
     ///   - known: labels whose shares count.
     ///   - count: texts in all.
     func pick(_ texts: [LabelledText], _ rows: [[Double]], like known: [Int], count: Int) -> [(text: LabelledText, label: Int)] {

@@ -139,3 +139,25 @@ public struct Example: Codable, Sendable, Equatable {
     /// What the model reads: the last completion token predicts nothing that is trained.
     var inputs: [Int32] { promptTokens + completionTokens.dropLast() }
 }
+
+extension Example {
+    var knownStanding: Standing {
+        guard let standing else { preconditionFailure("an example of a comparison does not say where it stands in it") }
+        return standing
+    }
+}
+
+extension [Example] {
+    /// Consecutive examples of one comparison; one without a standing is alone.
+    var comparisons: [Range<Int>] {
+        var groups: [Range<Int>] = []
+        for index in indices {
+            if let last = groups.last, let comparison = self[index].standing?.comparison, self[last.lowerBound].standing?.comparison == comparison {
+                groups[groups.count - 1] = last.lowerBound..<index + 1
+            } else {
+                groups.append(index..<index + 1)
+            }
+        }
+        return groups
+    }
+}

@@ -24,9 +24,12 @@ public struct TermSum: Sendable {
     public var entropyGradients: [Float]?
     /// ∂sum/∂value, where the term depends on it.
     public var valueGradients: [Float]?
+    /// ∂sum/∂log-sum-exp, where the term depends on it: of a head of classes only.
+    public var normalizerGradients: [Float]?
 
     public init(
-        _ name: String, weight: Double = 1, sum: Double, logProbabilityGradients: [Float], entropyGradients: [Float]? = nil, valueGradients: [Float]? = nil
+        _ name: String, weight: Double = 1, sum: Double, logProbabilityGradients: [Float], entropyGradients: [Float]? = nil, valueGradients: [Float]? = nil,
+        normalizerGradients: [Float]? = nil
     ) {
         self.name = name
         self.weight = weight
@@ -34,6 +37,7 @@ public struct TermSum: Sendable {
         self.logProbabilityGradients = logProbabilityGradients
         self.entropyGradients = entropyGradients
         self.valueGradients = valueGradients
+        self.normalizerGradients = normalizerGradients
     }
 
     /// A number that is shown and not trained, of so many tokens.

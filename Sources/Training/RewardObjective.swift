@@ -9,26 +9,15 @@ public struct RewardObjective: Objective, Codable, Equatable {
 
     public init(_ law: BradleyTerry = BradleyTerry()) { self.law = law }
 
-    /// Consecutive examples of one comparison.
-    public func groups(_ examples: [Example]) -> [Range<Int>] {
-        var groups: [Range<Int>] = []
-        for index in examples.indices {
-            if let last = groups.last, let comparison = examples[index].standing?.comparison, examples[last.lowerBound].standing?.comparison == comparison {
-                groups[groups.count - 1] = last.lowerBound..<index + 1
-            } else {
-                groups.append(index..<index + 1)
-            }
-        }
-        return groups
-    }
+    public func groups(_ examples: [Example]) -> [Range<Int>] { examples.comparisons }
 
     public func counts(_ examples: [Example]) -> [TermCount] {
-        let groups = groups(examples), decided = groups.count { group in group.contains { Self.standing(examples[$0]).score != Self.standing(examples[group.lowerBound]).score } }
+        let groups = groups(examples), decided = groups.count { group in group.contains { examples[$0].knownStanding.score != examples[group.lowerBound].knownStanding.score } }
         return [TermCount("comparison", Double(groups.count))] + ["accuracy", "margin"].map { TermCount($0, Double(decided)) }
     }
 
     public func sums(_ group: ArraySlice<Example>, _ laws: [[RowLaw]]) -> [[TermSum]] {
-        let standings = group.map(Self.standing), rewards = laws.map { Double($0[0].value) }, weight = Double(group.first?.weight ?? 1)
+        let standings = group.map(\.knownStanding), rewards = laws.map { Double($0[0].value) }, weight = Double(group.first?.weight ?? 1)
         precondition(group.count > 1, "a comparison is of two or more examples, not of \(group.count)")
         var (loss, right, ahead, decided, slopes) = (0.0, 0.0, 0.0, 0.0, rewards.map { _ in 0.0 })
         for first in rewards.indices {
@@ -51,10 +40,5 @@ public struct RewardObjective: Objective, Codable, Equatable {
             guard index == 0, decided > 0 else { return [trained] }
             return [trained, .shown("accuracy", right / decided, tokens: 1), .shown("margin", ahead / decided, tokens: 1)]
         }
-    }
-
-    private static func standing(_ example: Example) -> Example.Standing {
-        guard let standing = example.standing else { preconditionFailure("an example of a comparison does not say where it stands in it") }
-        return standing
     }
 }

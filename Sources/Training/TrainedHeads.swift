@@ -3,12 +3,14 @@ import Tensors
 
 /// The loss's gradient by what each row's law says.
 struct RowGradients {
-    var logProbability, entropy, value: [Float]
+    var logProbability, entropy, value, normalizer: [Float]
 
     init(count: Int) {
         logProbability = Array(repeating: 0, count: count)
-        (entropy, value) = (logProbability, logProbability)
+        (entropy, value, normalizer) = (logProbability, logProbability, logProbability)
     }
+
+    var usesNormalizer: Bool { normalizer.contains { $0 != 0 } }
 }
 
 extension Transformer {
@@ -30,7 +32,8 @@ extension Transformer {
     /// - Parameters:
     ///   - critic: gives the rows their values, and learns from the values' gradients.
     ///   - groups: rows whose gradients depend on each other's laws, together all rows.
-    ///   - differentiate: given some of the groups and the laws of their rows, the loss's gradient by each row's log-probability, entropy and value.
+    ///   - differentiate: given some of the groups and the laws of their rows, the loss's gradient by each row's log-probability, entropy and value, and under a head of
+    ///     classes by its log-sum-exp.
     func backward(
         _ examples: ExampleBatch, _ pass: Pass, critic: Critic? = nil, groups: [Range<Int>], _ differentiate: (_ groups: Range<Int>, _ laws: [RowLaw]) -> RowGradients
     ) {
@@ -42,6 +45,7 @@ extension Transformer {
             var slopes: [Float] = []
             let dHidden = head.backward(hidden, targets: examples.targets, groups: groups, into: tape.gradients) { some, laws in
                 let rows = differentiate(some, valued(laws, values.map { Array($0[slopes.count..<slopes.count + laws.count]) }))
+                precondition(!rows.usesNormalizer, "the log-sum-exp of a vocabulary is not trained")
                 slopes += rows.value
                 return (rows.logProbability, rows.entropy)
             }
@@ -55,13 +59,16 @@ extension Transformer {
                 pass.balance?.complete()
                 tape.backward([(logits, backend.tensor(rows.value, shape: logits.shape))])
             } else {
+                // Before the logits become their gradient.
+                let added = rows.usesNormalizer ? normalizerSlopes(logits, laws, rows.normalizer) : nil
                 backend.headBackward(logits, targets: examples.targets, laws: laws, logProbabilityGradients: rows.logProbability, entropyGradients: rows.entropy)
                 pass.balance?.complete()
-                tape.backward([(logits, logits.detached)])
+                tape.backward([(logits, added.map { add(logits.detached, $0) } ?? logits.detached)])
             }
         case .places:
             let logits = classLogits(examples, pass), values = logits.read()
             let rows = placeLaws(values, examples), gradients = differentiate(groups.indices, rows.map(\.law))
+            precondition(!gradients.usesNormalizer, "the log-sum-exp over places is not trained")
             var slopes = [Float](repeating: 0, count: values.count)
             for (index, (law, places)) in rows.enumerated() {
                 for (token, place) in places.enumerated() {
@@ -72,6 +79,13 @@ extension Transformer {
             pass.balance?.complete()
             tape.backward([(logits, backend.tensor(slopes, shape: logits.shape))])
         }
+    }
+
+    /// The loss's gradient by logits, as far as it goes through the log-sum-exp of each row.
+    private func normalizerSlopes(_ logits: Tensor, _ laws: [RowLaw], _ gradients: [Float]) -> Tensor {
+        let width = logits.shape[1]
+        let slopes = logits.read().enumerated().map { index, value in gradients[index / width] * Float(fixedExp(Double(value - laws[index / width].logSumExp))) }
+        return backend.tensor(slopes, shape: logits.shape)
     }
 
     /// What a head of one number says of each row: a reward.

@@ -188,6 +188,7 @@ public final class Trainer {
                             gradients.logProbability[row] += factor * term.logProbabilityGradients[index]
                             if let entropy = term.entropyGradients { gradients.entropy[row] += factor * entropy[index] }
                             if let value = term.valueGradients { gradients.value[row] += factor * value[index] }
+                            if let normalizer = term.normalizerGradients { gradients.normalizer[row] += factor * normalizer[index] }
                         }
                     }
                     all += terms

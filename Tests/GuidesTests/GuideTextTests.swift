@@ -16,7 +16,7 @@ private struct Document {
             return lines.split { $0.hasPrefix("@@") }.map { hunk in hunk.filter { !$0.hasPrefix("+") }.map { String($0.dropFirst()) } }
         }
     }
-    static let verbs: Set<String> = ["learn", "rl", "sft", "prefer", "reward", "self-label", "merge-adapter", "generate", "chat", "eval", "score", "classify", "tag", "answer", "embed", "fill", "template", "convert", "pull", "inspect", "conform", "runs"]
+    static let verbs: Set<String> = ["learn", "rl", "sft", "prefer", "reward", "self-label", "rationales", "merge-adapter", "generate", "chat", "eval", "score", "classify", "tag", "answer", "embed", "fill", "template", "convert", "pull", "inspect", "conform", "runs"]
     static let folder = Places.package.appendingPathComponent("docs")
 
     let name: String
