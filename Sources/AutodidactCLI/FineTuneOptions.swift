@@ -27,7 +27,7 @@ struct FineTuneOptions: ParsableArguments {
     @Option(help: "Examples (or pairs) of one update.")
     var batch: Int = 32
 
-    @Option(name: .customLong("learning-rate"), help: "When left out 5e-5 for all weights, 2e-4 for an adapter and 5e-3 for a soft prompt; of preferences a tenth.")
+    @Option(name: .customLong("learning-rate"), help: "When left out 5e-5 for all weights, 2e-4 for an adapter and 5e-3 for a soft prompt; of preferences a tenth (not of hindsight).")
     var learningRate: Double?
 
     @OptionGroup var update: UpdateOptions
@@ -141,7 +141,7 @@ struct FineTuneOptions: ParsableArguments {
     func train(
         _ model: Model, base: String, stages: [PreparedStage], objective: any Objective = NegativeLogLikelihood(), name: String, finish: () throws -> Void = {}, write: (_ folder: String) throws -> Void = { _ in }
     ) throws {
-        let printer = StagePrinter(stages, model.transformer, unit: objective is PreferenceObjective ? "pairs" : objective is RewardObjective ? "comparisons" : "examples")
+        let printer = StagePrinter(stages, model.transformer, unit: objective is PreferenceObjective ? "pairs" : objective is RewardObjective || objective is RRHF ? "comparisons" : "examples")
         if dryRun { return printer.plan(try FineTuningEstimate(model.transformer, objective: objective, stages: stages.map(\.stage))) }
         if !resume { try makeFolder(partial) }
         defer { removeIfEmpty(partial) }

@@ -20,7 +20,7 @@ struct RL: AsyncParsableCommand {
         abstract: "Let a model learn from rewards by policy gradients: GRPO and its variants, RLOO, REINFORCE, PPO.",
         discussion: """
             The same as learn, with grpo where no recipe is named. A few problems are sampled, judged and trained at a time; the policy is held to the model it began with by \
-            --recipe-option loop.klWeight=… A run is a folder; rl --resume FOLDER goes on where it stopped.
+            --recipe-option loop.klWeight=…, and with loop.referenceDecay=0.99 to an average that follows it. A run is a folder; rl --resume FOLDER goes on where it stopped.
             """)
 
     @OptionGroup var options: LoopRunOptions

@@ -50,8 +50,8 @@ public struct FineTuningStage {
     public func digest() -> String {
         var digests = "\(counts) \(held?.count ?? 0)\n"
         for example in examples(0) + (held ?? []) {
-            let labels = example.labels.map { [$0.places, $0.targets] } ?? []
-            let lists = [example.promptTokens, example.completionTokens, example.trained.map { $0 ? 1 : 0 }, example.segments ?? []] + labels
+            let labels = example.labels.map { [$0.places, $0.targets] } ?? [], score = example.advantage.map { [[Int32(bitPattern: $0.bitPattern)]] } ?? []
+            let lists = [example.promptTokens, example.completionTokens, example.trained.map { $0 ? 1 : 0 }, example.segments ?? []] + labels + score
             digests += sha256(lists.flatMap { [Int32($0.count)] + $0 }.withUnsafeBytes { Data($0) })
         }
         return sha256(Data(digests.utf8))

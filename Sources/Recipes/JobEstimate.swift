@@ -80,7 +80,7 @@ public struct JobEstimate: Sendable {
         let tensors = max(
             memory.bytesToTrain(
                 microBatchTokens: min(options.trainer.microBatchTokens, batchTokens), optimizer: options.trainer.optimizer, startingWeights: true, runner: options.trainer.runner,
-                activations: options.trainer.activations),
+                activations: options.trainer.activations) + (workload.keepsAverage ? memory.weightBytes : 0),
             memory.storedWeightBytes + memory.weightBytes + (options.rolloutPrecision == .float32 ? 0 : memory.weightBytes / 2) + cache * memory.cacheBytesPerToken)
         peakBytes = MemoryPlan.residentBytes(tensors: tensors)
     }

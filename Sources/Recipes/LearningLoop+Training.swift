@@ -19,32 +19,19 @@ extension LearningLoop {
     public func examples(
         from rollouts: [Rollout], _ selector: some Selector, iteration: Int, reference: PolicyVersion? = nil, acrossIterations: Bool = false
     ) throws -> [Example] {
-        try examples(from: rollouts, selector, iteration: iteration, reference: reference, acrossIterations: acrossIterations) { _ in }
+        try examples(from: rollouts, selector, iteration: iteration, reference: reference.map { try decoder(of: $0) }, acrossIterations: acrossIterations) { _ in }
     }
 
     private func examples(
-        from rollouts: [Rollout], _ selector: some Selector, iteration: Int, reference: PolicyVersion?, acrossIterations: Bool = false, completing: (inout [Example]) throws -> Void
+        from rollouts: [Rollout], _ selector: some Selector, iteration: Int, reference: Transformer?, acrossIterations: Bool = false, completing: (inout [Example]) throws -> Void
     ) throws -> [Example] {
         var examples = try rollouts.compactMap { try selector.trainsAsSampled ? sampledExample(of: $0) : example(of: $0) }
-        func compare(_ examples: inout [Example]) throws {
-            guard let policy = reference else { return }
-            let decoder = try decoder(of: policy)
-            // All tokens, also those that are not trained.
-            func scored(_ pairs: [(prompt: [Int32], completion: [Int32])]) -> [[Float]] {
-                decoder.score(pairs.map { Example(promptTokens: $0.prompt, completionTokens: $0.completion) }).map { $0.map(\.logProbability) }
-            }
-            for (index, numbers) in scored(examples.map { ($0.promptTokens, $0.completionTokens) }).enumerated() { examples[index].referenceLogProbabilities = numbers }
-            let mismatched = examples.indices.filter { examples[$0].mismatch != nil }
-            let numbers = scored(mismatched.map { (examples[$0].mismatch!.promptTokens, examples[$0].mismatch!.completionTokens) })
-            for (index, numbers) in zip(mismatched, numbers) { examples[index].mismatch?.referenceLogProbabilities = numbers }
-        }
-        if selector.comparesFirst { try compare(&examples) }
+        if selector.comparesFirst, let reference { examples = examples.compared(with: reference) }
         try completing(&examples)
         let made = Dictionary(examples.map { ($0.rollouts[0], $0) }, uniquingKeysWith: { first, _ in first })
         let groups = acrossIterations ? Dictionary(grouping: rollouts.sorted { $0.key < $1.key }, by: \.key.index).sorted { $0.key < $1.key }.map(\.value) : rollouts.grouped()
-        var selected = selector.examples(from: groups, using: key.folding("select").folding(iteration)) { made[$0.key] }
-        if !selector.comparesFirst { try compare(&selected) }
-        return selected
+        let selected = selector.examples(from: groups, using: key.folding("select").folding(iteration)) { made[$0.key] }
+        return selector.comparesFirst ? selected : reference.map { selected.compared(with: $0) } ?? selected
     }
 
     /// The tokens as they were sampled, to the last, with what the policy said of them.
@@ -212,18 +199,17 @@ extension LearningLoop {
         return result.trainedTokens
     }
 
-    /// Trains a copy of a policy's weights, or an adapter beside the base's. Every training from the same policy starts from the same bits.
+    /// A copy of a policy to be trained: of its weights, or of its adapter beside the base's, which a policy without one gets. Always the same bits for the same policy.
+    private func trainable(_ policy: PolicyVersion) throws -> Transformer {
+        let decoder = try decoder(of: policy)
+        guard let adapter = options.adapter else { return decoder.copy(expanding: true) }
+        return decoder.adapters.isEmpty ? try decoder.adapted(adapter, key: key.folding("adapter")) : decoder.copy()
+    }
+
     private func makeTrainer(from start: PolicyVersion, _ objective: any Objective, steps: Int) throws -> Trainer {
-        let policy = try decoder(of: start)
-        let trained: Transformer, trainerOptions: TrainerOptions
-        if let adapter = options.adapter {
-            trained = policy.adapters.isEmpty ? try policy.adapted(adapter, key: key.folding("adapter")) : policy.copy()
-            var ofAdapter = options.trainer
-            ofAdapter.optimizer.groups += [ParameterGroup(patterns: trained.adapterPatterns), ParameterGroup(patterns: [], learningRateScale: 0)]
-            trainerOptions = ofAdapter
-        } else {
-            (trained, trainerOptions) = (policy.copy(expanding: true), options.trainer)
-        }
+        let trained = try trainable(start)
+        var trainerOptions = options.trainer
+        if options.adapter != nil { trainerOptions.optimizer.groups += [ParameterGroup(patterns: trained.adapterPatterns), ParameterGroup(patterns: [], learningRateScale: 0)] }
         let trainer = Trainer(trained, objective: objective, options: trainerOptions, totalSteps: steps)
         trainer.plugins = makePlugins()
         return trainer
@@ -253,7 +239,8 @@ extension LearningLoop {
         let trainer = try trainer(of: training, after: iteration - 1)
         rounded = nil
         let examples = try journal.examples(place) ?? {
-            let made = try self.examples(from: rollouts, selector, iteration: iteration, reference: training.reference) { examples in
+            let moving = trainer.plugins.lazy.compactMap { $0 as? MovingReference }.first?.average
+            let made = try self.examples(from: rollouts, selector, iteration: iteration, reference: moving ?? training.reference.map { try decoder(of: $0) }) { examples in
                 guard let critic = trainer.critic else { return }
                 for (index, laws) in trainer.decoder.score(examples, critic: critic).enumerated() { examples[index].values = laws.map(\.value) }
             }
@@ -335,6 +322,11 @@ extension LearningLoop {
     private func trainer(of training: OnlineTraining, after iteration: Int) throws -> Trainer {
         if let live = online?.live, live.iteration == iteration { return live.trainer }
         let trainer = try makeTrainer(from: training.start, training.objective, steps: training.iterations.count * training.updates)
+        if let reference = training.reference, training.referenceDecay > 0 {
+            // As a plug-in it is saved with the trainer, and the updates that are taken again after a kill move it again, to the same bits.
+            trainer.plugins.append(MovingReference(try trainable(reference), decay: training.referenceDecay, trains: trainer.optimizer.trains))
+            loaded = nil
+        }
         if training.reference != loaded?.version { loaded = nil }
         var done = training.iterations.lowerBound - 1
         if let saved = try saved(training).savedIteration(phase: training.phase, start: training.start.weightsHash), saved <= iteration {

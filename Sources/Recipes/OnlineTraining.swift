@@ -14,6 +14,8 @@ public struct OnlineTraining: Sendable {
     public var batches = 1
     /// Whose log-probabilities the examples get; nil: none.
     public var reference: PolicyVersion?
+    /// Above 0 the reference follows the policy, and keeps so much of itself in each update.
+    public var referenceDecay = 0.0
     /// Every so many iterations the policy is kept as a checkpoint; 0: only the last one.
     public var keepEvery = 0
 

@@ -15,6 +15,9 @@ public struct PolicyIteration: Sendable, Codable, Equatable {
     public var truncation = Truncation.mask
     /// β: how strongly the policy is held to the reference.
     public var klWeight = 0.0
+    /// How much the reference keeps of itself in an update, the rest becoming the policy's, so that it follows the policy; 0: it stays what the run began with.
+    /// Source: Ramé et al. 2024, arXiv:2406.16768, section 3.1.
+    public var referenceDecay = 0.0
     /// Iterations between measurements on dev; 0: only the last is measured.
     public var measureEvery = 10
     /// Iterations between checkpoints that are kept; 0: only the last is.
@@ -36,7 +39,7 @@ public struct PolicyIteration: Sendable, Codable, Equatable {
     ///   - loop: samples, judges and trains.
     ///   - phase: the training's name.
     ///   - start: what is trained.
-    ///   - reference: whose log-probabilities the examples get; nil: none.
+    ///   - reference: whose log-probabilities the examples get, or with which a moving reference begins; nil: none.
     ///   - objective: what is minimised.
     ///   - selector: makes examples of all turns.
     ///   - earlier: iterations of an earlier training of the run.
@@ -46,7 +49,8 @@ public struct PolicyIteration: Sendable, Codable, Equatable {
     ) async throws -> (policy: PolicyVersion, iteration: Int) {
         let problems = try loop.environment.problems(in: .train)
         var training = OnlineTraining(phase, from: start, objective, iterations: earlier + 1...earlier + iterations)
-        (training.epochs, training.batches, training.keepEvery, training.reference) = (epochs, batches, keepEvery, reference)
+        (training.epochs, training.batches, training.keepEvery) = (epochs, batches, keepEvery)
+        (training.reference, training.referenceDecay) = (reference, referenceDecay)
         var (policy, next, last) = (start, earlier * problemsPerIteration, earlier)
         for n in training.iterations {
             var rollouts: [Rollout] = []
@@ -67,9 +71,11 @@ public struct PolicyIteration: Sendable, Codable, Equatable {
 
     func workload(problems: Int) -> Workload {
         let problems = min(problems, problemsPerIteration)
-        return Workload(
+        var workload = Workload(
             iterations: iterations, problems: problems, samples: samplesPerProblem, cap: samplesPerProblem, training: .steps(iterations * epochs * batches),
             batch: max(1, problems * samplesPerProblem / batches))
+        workload.keepsAverage = referenceDecay > 0
+        return workload
     }
 
     func validate(_ check: (Bool, String, String) throws -> Void) throws {
@@ -78,6 +84,8 @@ public struct PolicyIteration: Sendable, Codable, Equatable {
             "1 to 1000000")
         try check([resamples, measureEvery, keepEvery].allSatisfy((0...1_000_000).contains), "loop's resamples, measureEvery and keepEvery", "0 or more")
         try check(klWeight >= 0 && klWeight.isFinite, "loop.klWeight", "0 or more")
+        try check((0..<1).contains(referenceDecay), "loop.referenceDecay", "0 (the reference stays), or more and below 1")
+        try check(referenceDecay == 0 || klWeight > 0, "loop.referenceDecay", "0 where loop.klWeight is 0: nothing is held to a reference then")
     }
 }
 

@@ -63,6 +63,8 @@ public struct Workload: Sendable {
     public var training: Training
     /// Of one step; nil: the run's batch size.
     public var batch: Int?
+    /// Whether an average of what is trained is kept beside it.
+    public var keepsAverage = false
 
     public init(iterations: Int, problems: Int, samples: Int, cap: Int, training: Training, batch: Int? = nil) {
         self.iterations = iterations

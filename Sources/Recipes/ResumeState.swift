@@ -63,7 +63,11 @@ struct ResumeState {
         optimizer.state = Dictionary(uniqueKeysWithValues: try tensors("optimizer.").map { key, info in
             (key, info.dtype == .u8 ? .bytes(Array(file.bytes(info))) : .floats(try file.floats(info.name)))
         })
-        for plugin in trainer.plugins { for (key, info) in tensors("plugin.\(plugin.name).") { plugin.state[key] = try file.floats(info.name) } }
+        for plugin in trainer.plugins {
+            // At once: a plug-in may hold its values elsewhere.
+            let kept = Dictionary(uniqueKeysWithValues: try tensors("plugin.\(plugin.name).").map { ($0.key, try file.floats($0.info.name)) })
+            if !kept.isEmpty { plugin.state = kept }
+        }
         if let critic = trainer.critic {
             for (key, info) in tensors("critic.") { critic.state[key] = try file.floats(info.name) }
             critic.optimizer.resume(at: step)

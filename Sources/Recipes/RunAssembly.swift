@@ -97,11 +97,18 @@ extension RunPlan {
     /// The worked examples to warm up on.
     public func worked(_ environment: any Tasks.Environment) throws -> [WorkedExample] {
         guard workedExamples > 0 else { return [] }
-        let asked = (environment as? SelfCorrection)?.base ?? environment, base = (asked as? ShuffledAnswers)?.base ?? asked
+        let hindsight = environment as? HindsightPrompts, asked = (environment as? SelfCorrection)?.base ?? hindsight?.base ?? environment, base = (asked as? ShuffledAnswers)?.base ?? asked
         guard let addition = base as? Addition else { return [] }
         // Plain and hinted form follow each other, problem by problem.
-        return try addition.warmUp(count: workedExamples, longest: workedLongest, seed: options.seed).enumerated()
+        let worked = try addition.warmUp(count: workedExamples, longest: workedLongest, seed: options.seed).enumerated()
             .filter { $0.element.mode == .plain || $0.offset / 2 < workedHints }.map(\.element)
+        guard let hindsight else { return worked }
+        // What is shown is good, and asked for as such.
+        return worked.map { example in
+            var example = example
+            if case .text(let prompt) = hindsight.phrases.asking(.text(example.prompt), good: true) { example.prompt = prompt }
+            return example
+        }
     }
 
     /// What the task calls itself.

@@ -62,6 +62,7 @@ extension RunPlan {
         ("options.rolloutPrecision", "f32"), ("options.maximumImportanceWeight", "2"), ("options.trainer.activations", "float32"), ("options.trainer.optimizer.kind", "adamw"),
         ("options.trainer.optimizer.momentum", "0"), ("options.trainer.schedule.floor", "0"), ("options.trainer.schedule.cycles", "1"), ("options.trainer.schedule.power", "1"),
         ("options.trainer.schedule.timescale", "0"), ("options.trainer.schedule.decaySteps", "0"), ("options.trainer.schedule.width", "512"), ("options.tokenBudget", "0"), ("options.testSamples", "0"), ("recipe.star.patience", "0"), ("recipe.rest-em.patience", "0"),
+        ("recipe.grpo.loop.referenceDecay", "0"), ("recipe.rloo.loop.referenceDecay", "0"), ("recipe.ppo.loop.referenceDecay", "0"), ("recipe.score.loop.referenceDecay", "0"),
     ]
 
     private static func completed(_ yaml: String) throws -> String {

@@ -48,7 +48,7 @@ public struct RunPlan: Sendable, Codable, Equatable {
 
 /// One of the recipes that a run may name. Adding one is its file and its place in `all`.
 public struct RecipeChoice: Sendable, Codable, Equatable {
-    public static let all: [any Recipe.Type] = [GoldAnswers.self, STaR.self, ReSTEM.self, BestOfN.self, VSTaR.self, VerdictContrast.self, GRPO.self, RLOO.self, PPO.self, SCoRe.self]
+    public static let all: [any Recipe.Type] = [GoldAnswers.self, STaR.self, ReSTEM.self, BestOfN.self, VSTaR.self, VerdictContrast.self, ChainOfHindsight.self, GRPO.self, RLOO.self, PPO.self, SCoRe.self]
     public static var names: [String] { all.map { $0.name } }
 
     public let chosen: any Recipe

@@ -56,23 +56,27 @@ public enum SupervisedData {
     ///   - isChat: whether prompts go through the model's chat template as a user's message.
     /// - Throws: `FileError` that names the line, `JSONError`.
     public static func preferences(_ path: String, _ model: Model, limit: Int, isChat: Bool) throws -> [Example] {
+        try checkWriting(model)
+        return try JudgedAnswers.read(path, [.pair]).flatMap { line in
+            try line.answers.map { text in
+                try answer(text, to: isChat ? .messages([Message(role: "user", content: line.prompt)]) : .text(line.prompt), model).cut(to: limit).example
+            }
+        }
+    }
+
+    /// Answers are learnt by models that go on with their prompts.
+    static func checkWriting(_ model: Model) throws {
         let c = model.transformer.configuration
         guard c.isCausal, c.purpose == .languageModel, c.encoderLayers == nil else {
             throw FileError(file: model.source ?? "the model", problem: "is of type '\(c.modelType)' and of a class that does not go on with a text", advice: "Choose a generative language model.")
         }
-        return try JSONL.objects(path: path).flatMap { line, object -> [Example] in
-            func refuse(_ problem: String) -> FileError {
-                FileError(file: path, problem: "line \(line) \(problem)", advice: "Write {\"prompt\": …, \"chosen\": …, \"rejected\": …}, all of them texts.")
-            }
-            let fields = try ["prompt", "chosen", "rejected"].map { name in
-                guard let text = object[name]?.string else { throw refuse("has no text '\(name)'") }
-                return text
-            }
-            guard fields[1] != fields[2] else { throw refuse("has the same text as 'chosen' and 'rejected'") }
-            return try fields[1...].map { text in
-                guard isChat else { return try AnswerData.continuation(text, of: fields[0], model).example.cut(to: limit).example }
-                return Example(promptTokens: try model.encode([("user", fields[0])]), completionTokens: model.tokenizer.encode(text) + AnswerData.end(model)).cut(to: limit).example
-            }
+    }
+
+    /// An answer after its prompt, with the token that ends it.
+    static func answer(_ text: String, to prompt: Prompt, _ model: Model) throws -> Example {
+        switch prompt {
+        case .text(let prompt): try AnswerData.continuation(text, of: prompt, model).example
+        case .messages: Example(promptTokens: try model.encode(prompt), completionTokens: model.tokenizer.encode(text) + AnswerData.end(model))
         }
     }
 

@@ -53,20 +53,11 @@ public struct RightAndWrong: Selector, Codable, Equatable {
                 example.advantage = -1
                 guard sparesBeginnings else { return example }
                 // Where nothing is right, nobody knows from where it is wrong.
-                guard !allRight.isEmpty else { return nil }
-                let shared = allRight.map { zip($0.completionTokens, example.completionTokens).prefix { $0 == $1 }.count }.max() ?? 0
-                for index in 0..<min(shared, example.trained.count) { example.trained[index] = false }
-                return example.trainedCount > 0 ? example : nil
+                return allRight.isEmpty ? nil : example.sparing(allRight)
             }
             return right + wrong
         }
-        guard mismatches, examples.count > 1 else { return examples }
-        for (index, example) in examples.enumerated() {
-            guard let step = (1..<examples.count).first(where: { examples[(index + $0) % examples.count].promptTokens != example.promptTokens }) else { continue }
-            // No longer than its own completion, so that it fits into the context.
-            let completion = Array(examples[(index + step) % examples.count].completionTokens.prefix(example.completionTokens.count))
-            examples[index].mismatch = Example.Mismatch(promptTokens: example.promptTokens, completionTokens: completion, referenceLogProbabilities: completion.map { _ in 0 })
-        }
+        if mismatches { examples.addMismatches() }
         return examples
     }
 }

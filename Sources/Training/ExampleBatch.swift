@@ -63,15 +63,24 @@ public struct ExampleBatch: Sendable {
         }
     }
 
+    /// Examples without labels among them are prompts with their completions.
     private init(labelled examples: [Example]) {
-        batch = RaggedBatch(examples.map(\.promptTokens))
+        let read = examples.map { $0.labels == nil ? $0.inputs : $0.promptTokens }
+        batch = RaggedBatch(read)
         sources = nil
-        segments = examples.contains { $0.segments != nil } ? examples.flatMap { $0.segments ?? Array(repeating: 0, count: $0.promptTokens.count) } : nil
+        segments = examples.contains { $0.segments != nil } ? zip(examples, read).flatMap { $0.segments ?? Array(repeating: 0, count: $1.count) } : nil
         var rows: [Int32] = [], targets: [Int32] = []
         ranges = zip(examples, batch.spans).map { example, span in
-            let first = targets.count, labels = example.labels ?? Example.Labels(targets: [])
-            rows += labels.places.map { $0 + Int32(span.start) }
-            targets += labels.targets
+            let first = targets.count
+            if let labels = example.labels {
+                rows += labels.places.map { $0 + Int32(span.start) }
+                targets += labels.targets
+            } else {
+                for (index, token) in example.completionTokens.enumerated() where example.trained[index] {
+                    rows.append(Int32(span.start + example.promptTokens.count - 1 + index))
+                    targets.append(token)
+                }
+            }
             return first..<targets.count
         }
         (self.rows, self.targets) = (rows, targets)

@@ -62,7 +62,8 @@ public struct NegativePreference: Objective, Codable, Equatable {
 /// Answers to one prompt in the order of their rewards: `max(0, pⱼ - pᵢ)` for every pair in which i has the higher reward, with p the mean log-probability of a token, less
 /// the log-probability of the best answer.
 ///
-/// Examples of one prompt lie together, their rewards as advantages. Source: Yuan et al. 2023, arXiv:2304.05302, equations 2 to 4.
+/// Examples of one prompt, or of one comparison where they say of which they are, lie together, their rewards as advantages. Source: Yuan et al. 2023, arXiv:2304.05302,
+/// equations 2 to 4.
 public struct RRHF: Objective, Codable, Equatable {
     /// What the best answer's likelihood counts beside the order.
     public var likelihood: Double
@@ -73,7 +74,7 @@ public struct RRHF: Objective, Codable, Equatable {
         var groups: [Range<Int>] = []
         for index in examples.indices {
             // The same rollout again begins another copy of its group.
-            if let last = groups.last, examples[last.lowerBound].promptTokens == examples[index].promptTokens,
+            if let last = groups.last, Self.areCompared(examples[last.lowerBound], examples[index]),
                 examples[index].rollouts.isEmpty || !examples[last].contains(where: { $0.rollouts == examples[index].rollouts })
             {
                 groups[groups.count - 1] = last.lowerBound..<index + 1
@@ -82,6 +83,12 @@ public struct RRHF: Objective, Codable, Equatable {
             }
         }
         return groups
+    }
+
+    /// Prompts of one comparison may differ, where they were cut for answers of different lengths.
+    private static func areCompared(_ a: Example, _ b: Example) -> Bool {
+        guard let first = a.standing, let second = b.standing else { return a.promptTokens == b.promptTokens }
+        return first.comparison == second.comparison
     }
 
     public func counts(_ examples: [Example]) -> [TermCount] {

@@ -156,6 +156,92 @@ struct PolicyRecipeTests {
     }
 }
 
+@Suite("A reference that follows the policy, in the loop")
+struct MovingReferenceRecipeTests {
+    private func recipe(_ decay: Double, iterations: Int, epochs: Int = 1) -> RLOO {
+        var rloo = RLOO()
+        rloo.loop = iteration(iterations)
+        (rloo.loop.klWeight, rloo.loop.referenceDecay, rloo.loop.epochs, rloo.loop.keepEvery) = (0.05, decay, epochs, 1)
+        return rloo
+    }
+
+    private func place(_ n: Int) -> TrainingKey { TrainingKey(iteration: n, phase: "improve") }
+
+    @Test("examples are compared with the average of the policies before them; without decay with the one that the run began with", arguments: [0, 0.8])
+    func average(decay: Double) async throws {
+        try await withFolder { folder in
+            let journal = MemoryJournal()
+            try await recipe(decay, iterations: 4).run(try makeLoop(folder, journal: journal, verifier: Shortness(), warmUpSteps: 30))
+            func policy(_ training: TrainingKey) throws -> Transformer { try Model(path: "\(folder)/\(training.checkpointPath)", on: try CPUBackend(threads: 2)).transformer }
+            let start = try policy(TrainingKey(iteration: 0, phase: "warm-up")), average = start.copy()
+            var farthest = 0.0
+            for n in 1...4 {
+                let examples = try #require(journal.examples(place(n)))
+                func scored(_ model: Transformer) -> [[Float]] { model.score(examples.map { Example(promptTokens: $0.promptTokens, completionTokens: $0.completionTokens) }).map { $0.map(\.logProbability) } }
+                let recorded = examples.map { $0.referenceLogProbabilities ?? [] }
+                #expect(recorded == scored(decay == 0 ? start : average))
+                farthest = max(farthest, zip(recorded.joined(), scored(start).joined()).map { abs(Double($0) - Double($1)) }.max() ?? 0)
+                // One update an iteration.
+                guard !journal.steps(place(n)).isEmpty else { continue }
+                let trained = try policy(place(n))
+                for parameter in average.parameters.parameters {
+                    let new = trained.parameters.read(try #require(trained.parameters[parameter.name]))
+                    let mixed = zip(average.parameters.read(parameter), new).map { (old: Float, new: Float) in Float(Double(old) + (1 - decay) * (Double(new) - Double(old))) }
+                    mixed.withUnsafeBufferPointer { average.parameters.write($0, to: parameter) }
+                }
+            }
+            #expect(decay == 0 ? farthest == 0 : farthest > 0.01, "\(farthest)")
+        }
+    }
+
+    @Test("stopped or killed anywhere it goes on to the same examples and the same weights, with an adapter too", arguments: [false, true], [false, true])
+    func resumes(killed: Bool, adapted: Bool) async throws {
+        var choices = AdapterChoices()
+        (choices.rank, choices.alpha) = (4, 8)
+        let recipe = recipe(0.8, iterations: 5, epochs: 2), adapter = adapted ? choices : nil
+        let whole = try await withFolder { folder in
+            let journal = MemoryJournal()
+            try await recipe.run(try makeLoop(folder, journal: journal, verifier: Shortness(), warmUpSteps: 30, adapter: adapter))
+            return journal
+        }
+        #expect((1...5).contains { whole.steps(place($0)).count == 2 })
+        try await withFolder { folder in
+            let journal = MemoryJournal(), looks = Mutex(0)
+            // Stopped at several places; where it was killed nothing of the training was saved.
+            for limit in [20, 60, 110, 170, Int.max] {
+                looks.withLock { $0 = 0 }
+                do {
+                    try await recipe.run(try makeLoop(folder, journal: journal, verifier: Shortness(), warmUpSteps: 30, adapter: adapter, isCancelled: { looks.withLock { $0 += 1; return $0 > limit } }))
+                } catch is Interrupted {
+                    if killed { try? FileManager.default.removeItem(atPath: "\(folder)/resume.safetensors") }
+                }
+            }
+            for n in 1...5 { #expect(journal.examples(place(n)) == whole.examples(place(n)), "iteration \(n)") }
+            #expect(journal.checkpoints(place(5)).last?.weightsHash == whole.checkpoints(place(5)).last?.weightsHash)
+        }
+    }
+
+    @Test("what it cannot be is refused: all of itself, and anything where nothing is held to it", arguments: [(1.0, 0.05), (-0.1, 0.05), (0.9, 0)])
+    func refusals(decay: Double, klWeight: Double) throws {
+        var grpo = GRPO()
+        (grpo.loop.referenceDecay, grpo.loop.klWeight) = (decay, klWeight)
+        var refused: [String] = []
+        try grpo.validate { isRight, settings, _ in if !isRight { refused.append(settings) } }
+        #expect(refused == ["loop.referenceDecay"])
+        #expect(!GRPO().workload(problems: 8).keepsAverage && recipe(0.8, iterations: 1).workload(problems: 8).keepsAverage)
+    }
+
+    @Test("runs of before have a reference that stays")
+    func earlier() throws {
+        var plan = try RunPlan.defaults(model: "m", task: "addition", settings: [:], recipe: "grpo")
+        let lines = try plan.yaml().split(separator: "\n").filter { !$0.contains(" referenceDecay:") }
+        #expect(try lines.count == plan.yaml().split(separator: "\n").count - 1)
+        #expect(try RunPlan(yaml: lines.joined(separator: "\n"), file: "old.yaml") == plan)
+        plan = try plan.overridden(byYAML: "recipe: {grpo: {loop: {klWeight: 0.1, referenceDecay: 0.99}}}", file: "new.yaml")
+        #expect((plan.recipe.chosen as? GRPO)?.loop.referenceDecay == 0.99)
+    }
+}
+
 @Suite("A reward that can be gamed")
 struct RewardHackingTests {
     @Test("the policy learns to please it, and the watch says so; where the task itself is the reward it says nothing", arguments: [true, false])

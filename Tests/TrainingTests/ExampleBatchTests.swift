@@ -139,4 +139,20 @@ struct ExampleBatchTests {
         #expect(example.trainedCount == 2 && example.tokenCount == 5)
         #expect(Example(promptTokens: [1], completionTokens: [2, 3]).trained == [true, true])
     }
+
+    @Test("labels at the places before completion tokens are the completion itself, alone and beside examples without labels")
+    func labels() throws {
+        let examples = Tiny.examples(), decoder = try Tiny.decoder()
+        func labelled(_ example: Example) -> Example {
+            let trained = example.completionTokens.indices.filter { example.trained[$0] }
+            return Example(
+                tokens: example.promptTokens + example.completionTokens.dropLast(),
+                labels: .init(places: trained.map { Int32(example.promptTokens.count - 1 + $0) }, targets: trained.map { example.completionTokens[$0] }))
+        }
+        let plain = try gradient(of: decoder, NegativeLogLikelihood(), examples)
+        for some in [examples.map(labelled), examples.enumerated().map { $0 % 2 == 0 ? labelled($1) : $1 }] {
+            let found = try gradient(of: decoder, NegativeLogLikelihood(), some)
+            #expect(found.result.trainedTokens == plain.result.trainedTokens && abs(found.loss - plain.loss) < 1e-9 && deviation(found.values, plain.values) < 1e-5)
+        }
+    }
 }

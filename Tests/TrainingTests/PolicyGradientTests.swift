@@ -1,5 +1,6 @@
 import Architectures
 import Foundation
+import Tasks
 import Tensors
 import Testing
 import Training
@@ -217,6 +218,19 @@ struct VerdictLossTests {
         func sigmoid(_ x: Double) -> Double { 1 / (1 + exp(-x)) }
         let expected = (Double(right) * (1 - sigmoid(-0.2)) + Double(wrong) * (1 - sigmoid(0.2))) / Double(right + wrong)
         #expect(abs(diverged.loss - expected) < 1e-5)
+    }
+
+    @Test("RRHF compares the answers of one comparison, whatever their prompts; another one, or the same again, is a group of its own")
+    func comparisons() {
+        func example(_ prompt: Int32, _ comparison: Int?, _ sample: Int) -> Example {
+            var example = Example(promptTokens: [prompt], completionTokens: [Int32(sample)], advantage: Float(sample), rollouts: [RolloutKey(iteration: 0, phase: "line", index: comparison ?? 0, sample: sample)])
+            example.standing = comparison.map { Example.Standing(comparison: $0, score: Double(sample)) }
+            return example
+        }
+        let once = [example(1, 4, 0), example(2, 4, 1), example(2, 5, 0), example(2, 5, 1), example(2, 5, 2)]
+        #expect(RRHF().groups(once + once.suffix(3)) == [0..<2, 2..<5, 5..<8])
+        // Without, those of one prompt.
+        #expect(RRHF().groups([example(1, nil, 0), example(1, nil, 1), example(2, nil, 0)]) == [0..<2, 2..<3])
     }
 
     @Test("one small step makes right answers likelier and wrong ones less likely", arguments: 0..<4)
