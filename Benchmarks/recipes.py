@@ -110,7 +110,7 @@ def run(name, task, method, seed, learning_rate, measures):
     kept = [c["path"] for c in shown["checkpoints"] if c.get("path")]
     cell = {
         "command": " ".join(command[1:]).replace(work, "WORK").replace(model, "MODEL"), "commit": subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True).stdout.strip(),
-        "plan": json.loads(json.dumps(plan).replace(arguments.data, "DATA")), "seed": seed, "learningRate": learning_rate, "minutes": minutes, "peakGB": usage.ru_maxrss * 1024 / 1e9,
+        "plan": json.loads(json.dumps(plan).replace(arguments.data, "DATA")), "seed": seed, "learningRate": learning_rate, "minutes": minutes, "processorMinutes": (usage.ru_utime + usage.ru_stime) / 60, "peakGB": usage.ru_maxrss * 1024 / 1e9,
         "tokens": metric("run", "tokens"), "dev": metric("dev", "accuracy"), "before": metric("test", "accuracy", last=False), "after": metric("test", "accuracy"),
         "tests": next((m["count"] for m in shown["metrics"] if m["phase"] == "test" and m["name"] == "accuracy"), 0),
     }
@@ -150,7 +150,7 @@ def table():
         return "–" if value is None else form.format(scale * value)
 
     for task in TASKS:
-        print(f"\n| {task} | rate | before | after (95 %) | pass@1 | pass@8 | majority | tokens | minutes | GB | wikitext bits/byte | distinct-2 | self-BLEU | KL to base |")
+        print(f"\n| {task} | rate | before | after (95 %) | pass@1 | pass@8 | majority | tokens | processor minutes | GB | wikitext bits/byte | distinct-2 | self-BLEU | KL to base |")
         print("| --- |" + " --- |" * 13)
         for method in METHODS:
             found = [cell for cell in (result(f"{task}-{method}-{seed}") for seed in [0, 1, 2]) if cell]
@@ -164,7 +164,7 @@ def table():
 
             print(
                 f"| {method} ({len(found)} seeds) | {found[0]['learningRate']:g} | {show(average('before'))} | {100 * mean:.1f} ± {100 * half:.1f} | {show(average('pass@1'))} | {show(average('pass@8'))} | "
-                f"{show(average('majority'))} | {average('tokens'):.0f} | {average('minutes'):.1f} | {average('peakGB'):.2f} | {show(average('bitsPerByte'), '{:.4f}', 1)} | {show(average('distinct2'), '{:.3f}', 1)} | "
+                f"{show(average('majority'))} | {average('tokens'):.0f} | {show(average('processorMinutes'), '{:.1f}', 1)} | {average('peakGB'):.2f} | {show(average('bitsPerByte'), '{:.4f}', 1)} | {show(average('distinct2'), '{:.3f}', 1)} | "
                 f"{show(average('selfBLEU'), '{:.3f}', 1)} | {show(average('klToStart'), '{:.4f}', 1)} |")
         turns = [cell for cell in (result(f"{task}-score-{seed}") for seed in [0, 1, 2]) if cell and "firstTry" in cell]
         if turns:

@@ -32,7 +32,7 @@ public struct GRPO: PolicyRecipe {
 
     public func run(_ learning: isolated LearningLoop) async throws {
         try await loop.run(
-            learning, objective(maxTokens: learning.environment.maxTokens), RelativeRewards(.group(variant == .drGRPO ? .none : .group), truncation: loop.truncation),
+            learning, objective(maxTokens: learning.environment.maxTokens), RelativeRewards(.group(variant == .drGRPO ? .none : .group), truncation: loop.truncation, countsEqualGroups: loop.resamples == 0),
             comparesWithReference: loop.klWeight > 0)
     }
 

@@ -12,7 +12,7 @@ public enum Truncation: String, Sendable, Codable, CaseIterable {
 
 /// Every judged rollout, weighted by its reward relative to others; what the verifier could not judge takes no part.
 ///
-/// A group whose rewards are all equal tells nothing and is left out, where rewards are compared within it.
+/// A group whose rewards are all equal tells nothing and is left out, where rewards are compared within it. The others then weigh what they would weigh beside it.
 /// Sources: Shao et al. 2024, arXiv:2402.03300 (group); Ahmadian et al. 2024, arXiv:2402.14740 (the others of the group); Williams 1992 (all).
 public struct RelativeRewards: Selector, Codable, Equatable {
     /// What a reward is compared with.
@@ -29,9 +29,11 @@ public struct RelativeRewards: Selector, Codable, Equatable {
     /// β of the reward `r - β Σ (log-probability - reference's)`; above 0 examples need the reference's.
     public var klWeight = 0.0
     public var truncation = Truncation.mask
+    /// Whether losses are means over all that was compared, and not over what is left of it: the gradient is then that of the expected reward, however few groups tell something.
+    public var countsEqualGroups = true
 
-    public init(_ baseline: Baseline = .group(.group), klWeight: Double = 0, truncation: Truncation = .mask) {
-        (self.baseline, self.klWeight, self.truncation) = (baseline, klWeight, truncation)
+    public init(_ baseline: Baseline = .group(.group), klWeight: Double = 0, truncation: Truncation = .mask, countsEqualGroups: Bool = true) {
+        (self.baseline, self.klWeight, self.truncation, self.countsEqualGroups) = (baseline, klWeight, truncation, countsEqualGroups)
     }
 
     public var trainsAsSampled: Bool { true }
@@ -51,11 +53,13 @@ public struct RelativeRewards: Selector, Codable, Equatable {
             case .batch: rewards.map { $0.map { $0 - mean } }
             case .none: rewards
             }
-        return zip(judged, advantages).flatMap { group, advantages -> [Example] in
-            if case .group = baseline, advantages.allSatisfy({ $0 == 0 }) { return [] }
-            return zip(group, advantages).map { member, advantage in
+        let comparesWithin = if case .group = baseline { true } else { false }
+        let told = zip(judged, advantages).filter { !comparesWithin || $1.contains { $0 != 0 } }
+        let share = comparesWithin && countsEqualGroups ? Double(told.reduce(0) { $0 + $1.0.count }) / Double(max(1, all.count)) : 1
+        return told.flatMap { group, advantages in
+            zip(group, advantages).map { member, advantage in
                 var example = member.example
-                example.advantage = Float(advantage)
+                example.advantage = Float(share * advantage)
                 return example
             }
         }

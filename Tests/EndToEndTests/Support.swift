@@ -40,6 +40,8 @@ final class Child {
     private(set) var identifier: pid_t = 0
     private let out: String
     private let err: String
+    /// As the system gave it, once it has.
+    private var status: Int32?
 
     init(_ arguments: [String], executable: String = Places.executable, in folder: String, environment extra: [String: String] = [:]) throws {
         // Files, not pipes: nobody has to read while the process runs.
@@ -64,12 +66,22 @@ final class Child {
         guard code == 0 else { throw POSIXError(POSIXErrorCode(rawValue: code) ?? .ENOENT) }
     }
 
-    func signal(_ number: Int32) { kill(identifier, number) }
+    /// Nothing happens where it has ended already.
+    func signal(_ number: Int32) { if status == nil { kill(identifier, number) } }
+
+    var isRunning: Bool {
+        if status == nil {
+            var found: Int32 = 0
+            if waitpid(identifier, &found, WNOHANG) == identifier { status = found }
+        }
+        return status == nil
+    }
 
     /// What it printed; the status is the exit code, or the number of the signal that ended it.
     func wait() -> Finished {
-        var status: Int32 = 0
-        while waitpid(identifier, &status, 0) == -1, errno == EINTR {}
+        var status = self.status ?? 0
+        if self.status == nil { while waitpid(identifier, &status, 0) == -1, errno == EINTR {} }
+        self.status = status
         defer { for path in [out, err] { try? FileManager.default.removeItem(atPath: path) } }
         func text(_ path: String) -> String { String(decoding: FileManager.default.contents(atPath: path) ?? Data(), as: UTF8.self) }
         let signal = status & 0x7f

@@ -71,6 +71,22 @@ struct PolicyRecipeTests {
         }
     }
 
+    @Test("PPO's first update of an iteration finds every token as likely as it was when it was sampled, and the next one does not")
+    func firstUpdate() async throws {
+        try await withFolder { folder in
+            var ppo = PPO()
+            // A weight beyond one part in ten thousand counts as clipped.
+            (ppo.loop, ppo.clip) = (iteration(2), 1e-4)
+            ppo.loop.epochs = 2
+            let journal = MemoryJournal()
+            try await ppo.run(try makeLoop(folder, journal: journal, verifier: Shortness(), warmUpSteps: 60))
+            for n in 1...2 {
+                let clipped = journal.steps(TrainingKey(iteration: n, phase: "improve")).map { $0.result.terms["clipped"] ?? .nan }
+                #expect(clipped.count == 2 && clipped.first == 0 && clipped[1] > 0, "\(clipped)")
+            }
+        }
+    }
+
     @Test("groups of equal rewards train nothing: not one bit changes")
     func withoutSignal() async throws {
         try await withFolder { folder in

@@ -29,3 +29,16 @@ func withFolder<Result>(_ body: (String) async throws -> Result) async throws ->
     defer { try? FileManager.default.removeItem(atPath: path) }
     return try await body(path)
 }
+
+/// A whole completion that was judged, of which nothing is known but its tokens.
+func judgedRollout(_ index: Int, _ sample: Int, prompt: [Int32] = [0], tokens: [Int32], _ outcome: Verdict.Outcome, reward: Double? = nil) -> Rollout {
+    Rollout(
+        key: RolloutKey(iteration: 1, phase: "attempt", index: index, sample: sample), problem: Problem(id: "\(index)", question: ""), mode: .plain, promptTokens: prompt,
+        completionTokens: tokens, finishReason: .stop, text: "", logProbabilities: [], behaviorLogProbabilities: [], temperatures: [], weightsHash: "",
+        judgement: .judged(Verdict(outcome, reward: reward, evidence: "")))
+}
+
+extension Example {
+    /// The example of a rollout as it was sampled.
+    init(_ rollout: Rollout) { self.init(promptTokens: rollout.promptTokens, completionTokens: rollout.completionTokens, rollouts: [rollout.key]) }
+}
