@@ -46,7 +46,7 @@ private enum FlakyProgram {
         test: test.jsonl
         check: external
         program: [sh, ./judge.sh, ./asked.log]
-        time-limit: 0.05
+        time-limit: 0.1
         prompt: "Input:{question}\\nTarget:"
         stops: ["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"]
         max-tokens: 16
@@ -143,11 +143,13 @@ struct KilledJudgingTests {
                     // A machine that is busy elsewhere may be late with any answer, which is another failure, and no verdict either.
                     case (let fate, .failed(let reason)):
                         failed.insert(rollout.key)
-                        #expect(reason.contains("no answer within 0.05 seconds") || (fate == .crash && reason.contains("it ended without an answer")), "\(rollout.key): \(reason)")
+                        #expect(reason.contains("no answer within 0.1 seconds") || (fate == .crash && reason.contains("it ended without an answer")), "\(rollout.key): \(reason)")
                     case (let fate, let judgement): Issue.record("\(rollout.key): \(fate), but \(String(describing: judgement))")
                     }
                 }
-                #expect(failed.count * 12 > total && failed.count * 2 < total && Set(log).isSuperset(of: whole.map { name($0.key)[...] }))
+                #expect(failed.count * 12 > total && failed.count * 2 < total)
+                // A program that was late may not have begun to read.
+                #expect(Set(log).isSuperset(of: whole.filter { !failed.contains($0.key) }.map { name($0.key)[...] }))
                 // Whatever is said of all of them leaves the failed ones out.
                 let (right, judged) = (whole.count - failed.count, total - failed.count)
                 for name in ["accuracy", "reward"] {
