@@ -7,13 +7,13 @@ extension EvaluationPlan.Method: ExpressibleByArgument {}
 extension AnswerOptions.Form: ExpressibleByArgument {}
 extension Split: ExpressibleByArgument {}
 
-struct Eval: AsyncParsableCommand {
+struct Eval: StagedCommand {
     static let configuration = CommandConfiguration(
         abstract: "How good a model is at tasks, recorded so that scores can be compared.",
         discussion: """
             Samples answers to every problem of a part and judges them with the task's own verifier, or compares how likely a problem's options are. With --record an \
-            evaluation that was stopped goes on when it is begun again. --solutions reference judges the problems' own solutions and needs no model; --compare FILE \
-            shows what was recorded.
+            evaluation that was stopped goes on when it is begun again; --resume refuses to begin another by mistake. --solutions reference judges the \
+            problems' own solutions and needs no model; --compare FILE shows what was recorded.
             """)
 
     @Option(help: "A model folder or a GGUF file.")
@@ -62,7 +62,18 @@ struct Eval: AsyncParsableCommand {
     @Flag(help: "One JSON object a task instead of a table.")
     var json = false
 
+    @Option(help: "A YAML file with these options under their names; the command line overrides it.")
+    var config: String?
+
+    @Flag(help: "Go on with an evaluation that --record has begun; an error where there is none of this model, recipe and seed.")
+    var resume = false
+
+    @Flag(name: .customLong("dry-run"), help: "Print what would be measured and recorded, with tokens and time measured on a few problems, and stop.")
+    var dryRun = false
+
     @OptionGroup var engine: EngineOptions
+
+    static let stageOptions: Set<String> = []
 
     enum Solutions: String, ExpressibleByArgument { case reference }
 
@@ -73,6 +84,7 @@ struct Eval: AsyncParsableCommand {
         if samples > 1, method == .likelihood { throw ValidationError("--samples \(samples): options have one likelihood. Leave --samples out.") }
         if method == .reference { throw ValidationError("--method reference: say --solutions reference.") }
         if let k = try ks().first(where: { $0 < 1 || $0 > samples }) { throw ValidationError("--pass-at \(k): must be from 1 to --samples (\(samples)).") }
+        if resume, record == nil { throw ValidationError("--resume: goes on with what a --record FILE holds. Name it.") }
         if compare != nil { return }
         if tasks.isEmpty { throw ValidationError("Name a --task.") }
         if model == nil, solutions == nil { throw ValidationError("Give a --model, or --solutions reference.") }
@@ -96,21 +108,73 @@ struct Eval: AsyncParsableCommand {
             (plan.method, plan.samples, plan.sampling, plan.form, plan.seed) = (solutions == nil ? method : .reference, samples, sampling.options, form, sampling.seed)
             return plan
         }
-        let record = try record.map { try EvaluationRecord(writing: $0) }
+        for plan in plans where plan.method != .likelihood { try await plan.environment.verifier.checkReady() }
+        if resume, let record { _ = try EvaluationRecord(reading: record) }
+        let record = try dryRun ? nil : record.map { try EvaluationRecord(writing: $0) }
         let evaluator = try model.map { path in
             let (threads, adapter, precision) = (engine.threads, adapter, precision.value)
             return try Evaluator(executor: EngineExecutor(), precision: precision) { try openModel(path, adapter: adapter, on: CPUBackend(threads: threads)) }
         }
-        var table = EvaluationTable()
+        var measurements: [Measurement] = []
         for plan in plans {
             let recipe = try await evaluator?.recipe(of: plan) ?? EvaluationRecipe(plan)
             let entry = EvaluationRecord.Entry(
                 model: model ?? "reference solutions", weightsHash: evaluator?.weightsHash ?? "", adapter: adapter, recipe: recipe, taskOptions: options, seed: sampling.seed)
+            measurements.append((plan, entry))
+        }
+        if resume { try checkBegun(measurements.map(\.entry)) }
+        if dryRun {
+            for measurement in measurements { try await describe(measurement, by: evaluator) }
+            return
+        }
+        var table = EvaluationTable()
+        for (plan, entry) in measurements {
             let (summary, work) = try await evaluate(plan, entry, by: evaluator, into: record, stop)
-            if json { try printJSON(Line(task: entry.task, split: entry.split, recipe: recipe.hash, seconds: work.duration / .seconds(1), summary: summary)) }
-            table.add(recipe, summary, work)
+            if json { try printJSON(Line(task: entry.task, split: entry.split, recipe: entry.recipe.hash, seconds: work.duration / .seconds(1), summary: summary)) }
+            table.add(entry.recipe, summary, work)
         }
         if !json { printLine(table.text) }
+    }
+
+    private typealias Measurement = (plan: EvaluationPlan, entry: EvaluationRecord.Entry)
+
+    /// - Throws: `FileError` where none of the evaluations is recorded, with what is otherwise in the likest one that is.
+    private func checkBegun(_ entries: [EvaluationRecord.Entry]) throws {
+        guard let path = record, let first = entries.first else { return }
+        let known = try EvaluationRecord(reading: path)
+        if try entries.contains(where: { try known.find($0) != nil }) { return }
+        let likest = try known.entries().filter { $0.task == first.task }.map { entry -> [String] in
+            let ofWeights = entry.weightsHash == first.weightsHash ? [] : ["weights"], ofSeed = entry.seed == first.seed ? [] : ["seed \(entry.seed) and \(first.seed)"]
+            return ofWeights + ofSeed + entry.recipe.differences(to: first.recipe)
+        }.min { $0.count < $1.count }
+        let differences = likest.map { "; the likest one differs in \($0.joined(separator: ", "))" } ?? ""
+        throw FileError(
+            file: path, problem: "holds no evaluation of \(first.task) with this model, recipe and seed\(differences)",
+            advice: "Repeat the command that began it, or begin another without --resume.")
+    }
+
+    /// What would be measured, recorded and taken.
+    private func describe(_ measurement: Measurement, by evaluator: Evaluator?) async throws {
+        let (plan, entry) = measurement, total = plan.problems.count * plan.samples
+        var judged = 0
+        if let record, FileManager.default.fileExists(atPath: record) {
+            let known = try EvaluationRecord(reading: record)
+            judged = try known.find(entry).map { try known.samples(of: $0.id).count { $0.outcome != nil } } ?? 0
+        }
+        let estimate = judged < total ? try await evaluator?.estimate(plan, missing: total - judged) : nil
+        if json {
+            return printLine(jsonLine([
+                ("task", .string(entry.task)), ("split", .string(entry.split)), ("method", .string(plan.method.rawValue)), ("problems", .integer(Int64(plan.problems.count))),
+                ("samples", .integer(Int64(plan.samples))), ("judged", .integer(Int64(judged))), ("recipe", .string(entry.recipe.hash)), ("record", record.map { .string($0) } ?? .null),
+                ("tokens", estimate.map { .integer(Int64($0.tokens)) } ?? .null), ("seconds", estimate.map { .number($0.seconds) } ?? .null),
+            ]))
+        }
+        let samples = plan.samples == 1 ? "one sample" : "\(plan.samples) samples"
+        printLine("\(entry.task) \(entry.split): \(plan.problems.count) problems, \(samples) of each, by \(plan.method.rawValue); recipe \(entry.recipe.shortHash)")
+        printLine("  model: \(entry.model)\(adapter.map { " + \($0)" } ?? "")" + (entry.weightsHash.isEmpty ? "" : " (weights \(entry.weightsHash.prefix(12)))"))
+        printLine(record.map { "  would be recorded in \($0), where \(judged) of \(total) are judged already" } ?? "  would not be recorded: there is no --record")
+        guard let estimate else { return }
+        printLine("  " + (estimate.tokens > 0 ? "tokens to sample: about \(estimate.tokens), " : "") + String(format: "time: about %.1f minutes", estimate.seconds / 60))
     }
 
     private struct Line: Encodable {

@@ -150,6 +150,7 @@ struct FineTuneOptions: ParsableArguments {
         for (number, prepared) in stages.enumerated() {
             origin["options of stage \(number + 1)"] = String(decoding: try JSONEncoder.stable.encode(prepared.stage.tuning), as: UTF8.self)
             origin["data of stage \(number + 1)"] = prepared.stage.digest()
+            origin["reading of stage \(number + 1)"] = String(decoding: try JSONEncoder.stable.encode(prepared.reading), as: UTF8.self)
         }
         let run = FineTuningRun(model.transformer, objective: objective, stages: stages.map(\.stage), folder: partial, saveEvery: saveEvery, origin: origin)
         let progress: FineTuningProgress

@@ -97,22 +97,24 @@ struct LoopRunOptions: ParsableArguments {
 
     func run(as verb: String, usualRecipe: String? = nil) async throws {
         let stop = StopSignal()
-        let folder: RunFolder
+        let begun: RunFolder?
         let plan: RunPlan
         if let resume {
             try refuseChanges()
-            folder = try RunFolder(opening: resume)
-            plan = try RunPlan(yaml: folder.recipe, file: folder.recipePath)
+            let folder = try RunFolder(opening: resume)
+            (begun, plan) = (folder, try RunPlan(yaml: folder.recipe, file: folder.recipePath))
         } else {
-            plan = try makePlan(usualRecipe)
-            _ = try plan.environments()  // a bad task must not leave a folder behind
-            _ = try plan.trainingVerifier()
+            (begun, plan) = (nil, try makePlan(usualRecipe))
+        }
+        // What cannot work must not leave a folder behind.
+        let environments = try plan.environments(), verifier = try plan.trainingVerifier()
+        if begun == nil {
             try plan.checkModel()
             try plan.checkTask()
-            if dryRun { return try await printPlan(plan) }
-            folder = try RunFolder(creating: output ?? freeName(plan), recipe: try plan.yaml())
         }
-        let environments = try plan.environments()
+        for judge in [environments[0].verifier, verifier].compactMap({ $0 }) { try await judge.checkReady() }
+        if dryRun { return try await printPlan(plan) }
+        let folder = try begun ?? RunFolder(creating: output ?? freeName(plan), recipe: try plan.yaml())
         let printer = ProgressPrinter(json: json)
         let record = try RunRecord(writing: folder)
         record.recordCode(version: AutodidactCommand.configuration.version)
@@ -120,11 +122,12 @@ struct LoopRunOptions: ParsableArguments {
         let worked = try plan.worked(environments[0])
         printer.show(.note(try Self.overview(environments[0])))
         let loop = try LearningLoop(
-            executor: EngineExecutor(), environments: environments, verifier: try plan.trainingVerifier(), watchesReward: plan.verifier.hasPrefix("reward="), options: plan.options, workedExamples: worked, folder: folder.path,
+            executor: EngineExecutor(), environments: environments, verifier: verifier, watchesReward: plan.verifier.hasPrefix("reward="), options: plan.options, workedExamples: worked, folder: folder.path,
             makeModel: { try plan.makeModel(on: CPUBackend(threads: threads)) }, makeJournal: { record }, report: { printer.show($0) },
             isCancelled: { stop.isRequested })
         let (weights, problems) = (await loop.baseVersion(), try plan.dataHash(environments))
         try record.expectOrigin(model: weights, data: problems)
+        try record.expectVerifier(verifier?.settings ?? [:])
         try record.recordModel(hash: weights, name: plan.model ?? "a fresh decoder")
         try record.recordData(hash: problems, name: environments[0].name, order: "as listed; epochs are permuted by the seed")
         do {
@@ -185,12 +188,16 @@ struct LoopRunOptions: ParsableArguments {
             settings[key] = value
         }
         var plan: RunPlan
+        // What the file says, by the names of settings.
+        var written: [String: String] = [:]
         if let config {
             guard let data = FileManager.default.contents(atPath: config) else {
                 throw RecipeFileError(file: config, problem: "cannot be read: no such file, or no permission")
             }
+            let text = String(decoding: data, as: UTF8.self)
+            written = RecipeKeys(yaml: text).values
             plan = try RunPlan.reading(
-                String(decoding: data, as: UTF8.self), file: config, model: model, task: task, recipe: recipe, usualRecipe: usualRecipe, settings: settings)
+                text, file: config, model: model, task: task, recipe: recipe, usualRecipe: usualRecipe, settings: settings)
         } else {
             plan = try RunPlan.defaults(model: model, task: task ?? "addition", settings: settings, recipe: recipe ?? usualRecipe)
         }
@@ -235,16 +242,24 @@ struct LoopRunOptions: ParsableArguments {
             ("epochs", "epochs", epochs.map { "\($0)" }), ("problems", "problemsPerIteration", problems.map { "\($0)" }), ("start-from", "startsFrom", startFrom?.rawValue),
             ("rationalisation", "rationalises", rationalisation.map { "\($0)" }), ("temperature", "sampling.temperature", temperature.map { "\($0)" }),
         ]
+        let chosen = try recipeOptions.map { try setting($0, of: "recipe-option") }
         for (option, key, value) in ofRecipe {
             guard let value else { continue }
             // Policy gradients share settings, which lie together.
-            guard let recipe = try plan.recipe.setting(key, to: value) ?? plan.recipe.setting("loop.\(key)", to: value) else {
+            let changed = try [key, "loop.\(key)"].lazy.compactMap { name in try plan.recipe.setting(name, to: value).map { (name: name, recipe: $0) } }.first
+            guard let (name, recipe) = changed else {
                 let advice = option == "problems" ? " Limit the problems to learn from with --task-option train-count=…" : option == "temperature" ? " Policy gradients sample at temperature 1." : ""
                 throw ValidationError("--\(option) does not go with \(plan.recipe.name), which has no '\(key)'.\(advice)")
             }
+            if let other = chosen.first(where: { $0.key == name }) {
+                throw ValidationError("--\(option) \(value) and --recipe-option \(name)=\(other.value) set the same: give one of them.")
+            }
+            if let config, let own = written["recipe.\(plan.recipe.name).\(name)"], own != value {
+                printError("--\(option) \(value) takes the place of \(name): \(own) in \(config)")
+            }
             plan.recipe = recipe
         }
-        for (key, value) in try recipeOptions.map({ try setting($0, of: "recipe-option") }) {
+        for (key, value) in chosen {
             guard let recipe = try plan.recipe.setting(key, to: value) else {
                 let names = try plan.recipe.settings(), nearest = nearestName(to: key, in: names).map { "did you mean '\($0)'?" } ?? "it has \(names.joined(separator: ", "))."
                 throw ValidationError("--recipe-option \(key): \(plan.recipe.name) has no such setting; \(nearest)")

@@ -124,6 +124,9 @@ struct Prefer: StagedCommand {
 
     static let stageOptions = FineTuneOptions.ofStage.union(["chat"])
 
+    /// How a stage's files are read.
+    private var reading: [String: String] { ["max-tokens": "\(tuning.maxTokens)", "chat": "\(chat)"] }
+
     func run() async throws {
         try tuning.checkOutput()
         let base = try Model(path: model, on: try engine.backend()), model = try tuning.prepared(base, hasNewHead: false)
@@ -140,7 +143,7 @@ struct Prefer: StagedCommand {
         let paths = try tuning.files().map(\.path), objective = objective, files = try read(paths, model), all = files.flatMap(\.self)
         let held = try tuning.eval.map { try read([$0], model)[0] }, described = zip(paths, files).map { PreparedStage.File(path: $0, examples: $1) }
         let stage = FineTuningStage(try tuning.tuning(model, rateShare: 0.1), counts: files.map { objective.groups($0).count }, examples: { _ in all }, held: held)
-        return PreparedStage(name: name, stage: stage, files: described) { [preference, microBatchTokens = tuning.microBatchTokens] in
+        return PreparedStage(name: name, stage: stage, files: described, reading: reading) { [preference, microBatchTokens = tuning.microBatchTokens] in
             held.map { held in
                 if let preference { return "\(PairScore(held, under: model.transformer, loss: preference, microBatchTokens: microBatchTokens))" }
                 return "\(AnswerScore(held, under: model.transformer, microBatchTokens: microBatchTokens))"
@@ -200,7 +203,7 @@ struct Prefer: StagedCommand {
             defer { rest = rest.dropFirst(chains.count) }
             return PreparedStage.File(path: path, examples: Array(rest.prefix(chains.count)))
         }
-        return PreparedStage(name: name, stage: stage, files: described) { [microBatchTokens = tuning.microBatchTokens] in
+        return PreparedStage(name: name, stage: stage, files: described, reading: reading) { [microBatchTokens = tuning.microBatchTokens] in
             asked.map { "\(AnswerScore($0, under: model.transformer, microBatchTokens: microBatchTokens))" }
         }
     }

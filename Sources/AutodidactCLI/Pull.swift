@@ -5,15 +5,25 @@ import Synchronization
 
 struct Pull: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        abstract: "Fetch a model from a hub into the cache that other programs share.",
+        abstract: "Fetch a model from a hub into the cache that other programs share, or a task's published data.",
         discussion: """
             Prints the folder, or the file, to give to --model. Files go where huggingface_hub keeps its own (HF_HUB_CACHE, else HF_HOME/hub, else \
             ~/.cache/huggingface/hub), so that neither fetches what the other has. An interrupted pull goes on where it stopped. \
-            Private models need a token in HF_TOKEN; with HF_HUB_OFFLINE=1 only the cache is used.
+            Private models need a token in HF_TOKEN; with HF_HUB_OFFLINE=1 only the cache is used. \
+            With --data the files that a task by name lacks are fetched from where they are published, converted, and compared with the SHA-256 of those that the task was tested with.
             """)
 
     @Argument(help: "ORG/NAME for what a model needs, or ORG/NAME:FILE for one file, such as a .gguf.")
-    var model: String
+    var model: String?
+
+    @Option(help: "A task by name, such as gsm8k, whose data is fetched instead of a model.")
+    var data: String?
+
+    @Option(name: .customLong("data-dir"), help: "The folder for data; AUTODIDACT_DATA, else data, when left out.")
+    var dataDir: String?
+
+    @Option(help: "Of --data: the SHA-256 of a published file, as it comes, that is taken although its content is another than the one that the task was tested with; may be given several times.")
+    var sha256: [String] = []
 
     @Option(help: "A branch, a tag or a commit.")
     var revision = "main"
@@ -24,13 +34,26 @@ struct Pull: AsyncParsableCommand {
     @Option(help: "A pattern of files to leave out; may be given several times.")
     var exclude: [String] = []
 
-    @Option(help: "Where the hub answers; HF_ENDPOINT or https://huggingface.co when left out.")
+    @Option(help: "Where the hub answers; HF_ENDPOINT or https://huggingface.co when left out, and https://github.com for --data.")
     var endpoint: String?
 
     @Flag(help: "One JSON object for each file, and one for the path.")
     var json = false
 
+    func validate() throws {
+        guard (model == nil) != (data == nil) else { throw ValidationError("Name a model, or with --data a task.") }
+        if data == nil, dataDir != nil || !sha256.isEmpty { throw ValidationError("--data-dir and --sha256 belong to --data.") }
+        if data != nil, revision != "main" || !include.isEmpty || !exclude.isEmpty { throw ValidationError("--revision, --include and --exclude belong to a model.") }
+        if let text = sha256.first(where: { $0.count != 64 || !$0.allSatisfy(\.isHexDigit) }) { throw ValidationError("--sha256 \(text): must be 64 hexadecimal digits.") }
+    }
+
     func run() async throws {
+        if let data {
+            let here = URL(fileURLWithPath: FileManager.default.currentDirectoryPath, isDirectory: true)
+            let folder = dataDir.map { URL(fileURLWithPath: $0, isDirectory: true) } ?? DataFile.usualFolder(in: here)
+            return try await DataPull(task: data, folder: folder, endpoint: endpoint, accepted: Set(sha256.map { $0.lowercased() }), json: json).run()
+        }
+        guard let model else { return }
         let reference = try ModelReference(model)
         guard reference.file == nil || (include.isEmpty && exclude.isEmpty) else { throw ValidationError("--include and --exclude choose among files, but '\(model)' names one.") }
         var options = try HubOptions()

@@ -30,8 +30,23 @@ struct ResultTable {
             rows.append([part, "\(iteration)"] + categories.map { percent(value(iteration, part, "accuracy", $0)) } + [percent(mean)] + found)
         }
         let widths = rows[0].indices.map { column in rows.map { $0[column].count }.max() ?? 0 }
-        text = "held-out accuracy in %, and training samples \(isControl ? "that the control accepted" : "that were right")\n" + rows.map { row in
+        let table = "held-out accuracy in %, and training samples \(isControl ? "that the control accepted" : "that were right")\n" + rows.map { row in
             zip(row, widths).map { String(repeating: " ", count: $1 - $0.count) + $0 }.joined(separator: "  ")
         }.joined(separator: "\n")
+        text = ([table] + Self.candidates(metrics)).joined(separator: "\n")
+    }
+
+    /// How well a trained verifier chooses among several candidates, in the intervals of so many problems.
+    private static func candidates(_ metrics: [MetricRecord]) -> [String] {
+        func figure(_ name: String) -> MetricRecord? { metrics.last { $0.phase == "candidates" && $0.name == name } }
+        guard let verified = figure("verified") else { return [] }
+        let parts = [("the verifier's choice", "verified"), ("the majority's", "majority"), ("a candidate on average", "average"), ("any of them", "anyRight")].compactMap { words, name in
+            figure(name).flatMap { metric in
+                // The average is no share of problems.
+                let interval = name == "average" ? nil : ProportionInterval(successes: metric.value * Double(metric.count), count: metric.count)
+                return "\(words) \(interval.map(EvaluationTable.interval) ?? String(percent: metric.value))"
+            }
+        }
+        return ["right among the candidates of \(verified.count) test problems: \(parts.joined(separator: ", "))"]
     }
 }

@@ -63,7 +63,7 @@ struct Reward: StagedCommand {
             return RewardReport(RewardScore(parts.held, rewards: parts.held.map { ranked in ranked.answers.map { _ in rewards.removeFirst() } }, prefersLonger: prefersLonger))
         }
         let stage = FineTuningStage(try tuning.tuning(reward.model), counts: parts.trained.map(\.count), examples: { _ in examples }, held: tuning.eval == nil ? nil : held)
-        let prepared = PreparedStage(name: name, stage: stage, files: files) {
+        let prepared = PreparedStage(name: name, stage: stage, files: files, reading: ["max-tokens": "\(tuning.maxTokens)"]) {
             report().accuracy.map { "\(String(percent: $0.value)) of \(parts.held.reduce(0) { $0 + $1.decided.count }) held-out pairs told apart" }
         }
         return (prepared, examples, report)

@@ -121,8 +121,14 @@ struct RunsCommand: AsyncParsableCommand {
             for key in try record.completePhases() where iteration.map({ $0 == key.iteration }) ?? true && phase.map({ $0 == key.phase }) ?? true {
                 let rollouts = try record.rollouts(iteration: key.iteration, phase: key.phase)
                 let stride = limit > 0 ? max(1, (rollouts.count + limit - 1) / limit) : 1
-                let lostBefore = lost
-                for rollout in rollouts.enumerated().filter({ $0.offset % stride == 0 }).map(\.element) {
+                let lostBefore = lost, chosen = rollouts.enumerated().filter { $0.offset % stride == 0 }.map(\.element)
+                printError("iteration \(key.iteration) \(key.phase): replaying \(chosen.count) of \(rollouts.count) rollouts")
+                var last = ContinuousClock.now
+                for (place, rollout) in chosen.enumerated() {
+                    if .now - last > .seconds(10) {
+                        printError("iteration \(key.iteration) \(key.phase): \(place) of \(chosen.count) replayed, \(differing) differ")
+                        last = .now
+                    }
                     let sampling = plan.recipe.chosen.recordedSampling(of: key.phase)
                     let completion: Completion, scores: [Float], exact: [Float]
                     do {

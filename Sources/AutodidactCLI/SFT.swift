@@ -89,7 +89,11 @@ struct SFT: StagedCommand {
         let stage = FineTuningStage(
             try tuning.tuning(model), counts: sources.map(\.count), examples: { epoch in sources.flatMap { $0.make(epoch) } }, held: heldExamples?.make(0))
         let described = zip(files, sources).map { PreparedStage.File(path: $0.path, format: $1.format, examples: $1.make(0)) }
-        return PreparedStage(name: name, stage: stage, files: described) { try held.flatMap { try measure(model, $0, labels) } }
+        let reading = [
+            "max-tokens": "\(tuning.maxTokens)", "format": format.joined(separator: ","), "train-prompts": "\(trainPrompts)", "last-turn-only": "\(lastTurnOnly)", "skip-too-long": "\(skipTooLong)",
+            "text-field": data.textField, "pair-field": data.pairField ?? "", "label-field": data.labelField, "labels": data.labels ?? "",
+        ]
+        return PreparedStage(name: name, stage: stage, files: described, reading: reading) { try held.flatMap { try measure(model, $0, labels) } }
     }
 
     private var trainsHead: Bool { (asking.method ?? .head) == .head }

@@ -2,12 +2,15 @@ import ArgumentParser
 import Autodidact
 
 struct Score: AsyncParsableCommand {
-    static let configuration = CommandConfiguration(abstract: "Log-likelihood, perplexity and bits per byte of texts.",
-        discussion: "Of a masked model the pseudo-log-likelihood: of each token with that token masked, summed.")
+    static let configuration = CommandConfiguration(abstract: "Log-likelihood, perplexity and bits per byte of texts; or rewards of answers.",
+        discussion: """
+            Of a masked model the pseudo-log-likelihood: of each token with that token masked, summed. Of a model that 'autodidact reward' has trained the reward of each \
+            {"prompt", "answer"}.
+            """)
 
     @OptionGroup var opening: ModelOptions
 
-    @Option(help: "A JSONL file with one {\"text\"} a line; - is standard input.")
+    @Option(help: "A JSONL file with one {\"text\"} a line, or for a reward model one {\"prompt\", \"answer\"}; - is standard input.")
     var input: String
 
     @Flag(help: "One JSON object a line.")
@@ -17,7 +20,16 @@ struct Score: AsyncParsableCommand {
         func refusal(_ line: Int, _ problem: String, _ advice: String) -> FileError { FileError(file: input == "-" ? "standard input" : input, problem: "line \(line) \(problem)", advice: advice) }
         // The texts are checked before the model is loaded: that takes longer.
         var texts: [(line: Int, text: String)] = []
-        for (line, object) in try JSONL.objects(path: input) {
+        let lines = try JSONL.objects(path: input)
+        if lines[0].object["text"] == nil, lines[0].object["prompt"] != nil {
+            return try printRewards(lines.map { line, object in
+                guard let prompt = object["prompt"]?.string, let answer = object["answer"]?.string else {
+                    throw refusal(line, "has no strings \"prompt\" and \"answer\"", "Write {\"prompt\": \"…\", \"answer\": \"…\"} on every line.")
+                }
+                return (line, prompt, answer)
+            })
+        }
+        for (line, object) in lines {
             guard let text = object["text"]?.string else { throw refusal(line, "has no string \"text\"", "Write {\"text\": \"…\"} on every line.") }
             texts.append((line, text))
         }
@@ -45,6 +57,12 @@ struct Score: AsyncParsableCommand {
                 func number(_ value: Double?) -> String { value.map { ($0 * 1e4).rounded() / 1e4 }.map { "\($0)" } ?? "–" }
                 printLine("line \(line): \(likelihood.tokens) tokens, \(c.isCausal ? "" : "pseudo-")log-likelihood \(number(likelihood.logLikelihood)), perplexity \(number(likelihood.perplexity)), \(number(likelihood.bitsPerByte)) bits per byte")
             }
+        }
+    }
+    private func printRewards(_ answers: [(line: Int, prompt: String, text: String)]) throws {
+        let reward = try RewardModel(opening.open(), form: RewardModel.Form.read(from: opening.adapter ?? opening.model))
+        for ((line, _, _), value) in zip(answers, reward.rewards(try answers.map { try reward.example(prompt: $0.prompt, answer: $0.text) })) {
+            printLine(json ? jsonLine([("line", .integer(Int64(line))), ("reward", .number(value))]) : "line \(line): reward \(String(format: "%.4f", value))")
         }
     }
 }

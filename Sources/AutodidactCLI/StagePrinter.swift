@@ -13,6 +13,8 @@ struct PreparedStage {
     let name: String
     let stage: FineTuningStage
     let files: [File]
+    /// Options that decide what is made of the files, by name.
+    let reading: [String: String]
     /// What is said of a measurement beside its loss.
     var measure: () throws -> String? = { nil }
 }

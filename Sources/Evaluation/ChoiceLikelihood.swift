@@ -27,7 +27,7 @@ public final class ChoiceLikelihood {
         (self.model, self.microBatchTokens) = (model, microBatchTokens)
     }
 
-    /// - Parameter questions: each with options that stand apart from the prompt by one space; where the prompt ends in white space, by that.
+    /// - Parameter questions: each with options that stand apart from the prompt by one space; where the prompt ends in white space, by that. Either counts with the option.
     /// - Returns: a score for each option of each question.
     /// - Throws: `FileError` for a question that is longer than the model's context, `SamplingError.notFinite`, and what encoding throws.
     public func scores(_ questions: [(prompt: Prompt, options: [String])]) throws -> [[ChoiceScore]] {
@@ -50,9 +50,8 @@ public final class ChoiceLikelihood {
 
     private func example(_ prompt: Prompt, _ option: String) throws -> Example {
         let context = try model.text(of: prompt)
-        // Spaces at the end belong to the option: tokenizers write them together with the word behind.
-        let own = String(context.reversed().drop { $0 == " " }.reversed()), spaces = context.dropFirst(own.count)
-        let border = spaces.isEmpty ? context.last?.isWhitespace == true ? "" : " " : String(spaces)
+        // White space at the end belongs to the option: tokenizers write spaces together with the word behind. Line ends too, as in lm-evaluation-harness.
+        let own = String(context.reversed().drop(while: \.isWhitespace).reversed()), border = own == context ? " " : String(context.dropFirst(own.count))
         var isText = false
         if case .text = prompt { isText = true }
         let limit = model.transformer.configuration.maxPositionEmbeddings

@@ -66,6 +66,25 @@ public actor Evaluator {
         }
     }
 
+    /// What a measurement will take on this machine.
+    public struct Estimate: Sendable {
+        /// Of completions; 0 where options are compared.
+        public var tokens: Int
+        public var seconds: Double
+    }
+
+    /// Computes and judges as many problems as decode together, from all over the list, and keeps nothing of it.
+    /// - Parameters:
+    ///   - plan: what will be measured.
+    ///   - missing: samples that are not there yet.
+    /// - Throws: as `run`.
+    public func estimate(_ plan: EvaluationPlan, missing: Int) async throws -> Estimate {
+        var probe = try EvaluationPlan(plan.environment, split: plan.split, limit: min(plan.problems.count, max(1, maxSequences / plan.samples)))
+        (probe.method, probe.samples, probe.sampling, probe.form, probe.seed) = (plan.method, plan.samples, plan.sampling, plan.form, plan.seed)
+        let began = ContinuousClock.now, work = try await run(probe, record: { _ in }), share = Double(missing) / Double(max(1, work.samples))
+        return Estimate(tokens: Int(Double(work.tokens) * share), seconds: (ContinuousClock.now - began) / .seconds(1) * share)
+    }
+
     // MARK: Generation
 
     /// What is put to the model in one turn, and which samples of the problem answer it.

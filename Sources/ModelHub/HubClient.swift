@@ -146,11 +146,8 @@ public struct HubClient: Sendable {
     private func failure(_ head: HTTPHead, _ repository: String, file: String?) -> any Error {
         let isOfHub = head.url.host == endpoint.host && head.url.port == endpoint.port
         let code = head["x-error-code"]
+        if let interruption = Interruption(head) { return interruption }
         switch head.status {
-        case 408, 429, 500...599:
-            return Interruption(
-                problem: head.status == 429 ? "the server has too many requests (status 429)" : "the server answers with status \(head.status)",
-                retryAfter: retryAfter(head["retry-after"]))
         case 401 where isOfHub, 403 where isOfHub:
             return HubError.accessDenied(repository: repository, endpoint: options.endpoint, sentToken: options.token != nil, isGated: code == "GatedRepo", message: head.message)
         case 404 where isOfHub:

@@ -27,6 +27,15 @@ struct Interruption: Error {
     var retryAfter: Duration?
 }
 
+extension Interruption {
+    /// What a status says of a server that is busy or broken for the moment; nil for another status.
+    init?(_ head: HTTPHead) {
+        guard [408, 429].contains(head.status) || (500...599).contains(head.status) else { return nil }
+        let problem = head.status == 429 ? "the server has too many requests (status 429)" : "the server answers with status \(head.status)"
+        self.init(problem: problem, retryAfter: ModelHub.retryAfter(head["retry-after"]))
+    }
+}
+
 extension RetryPolicy {
     /// Repeats `body` while it throws `Interruption`.
     /// - Parameters:

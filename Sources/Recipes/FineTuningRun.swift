@@ -58,9 +58,28 @@ public struct FineTuningRun {
         let before: [String: String] = try decoded(begun, of: originPath)
         let changed = Set(before.keys).union(origin.keys).filter { before[$0] != origin[$0] }.sorted()
         guard changed.isEmpty else {
-            throw FileError(file: folder, problem: "was begun with other \(changed.joined(separator: ", "))", advice: "Go on with the same command as then, or remove the folder and begin anew.")
+            let named = changed.map { Self.difference($0, before[$0] ?? "", origin[$0] ?? "") }
+            throw FileError(file: folder, problem: "was begun with other \(named.joined(separator: ", "))", advice: "Go on with the same command as then, or remove the folder and begin anew.")
         }
         return try saved.metadata().map { try decoded(Data(($0["progress"] ?? "").utf8), of: saved.path) }
+    }
+
+    /// What changed, with the options by name where both values hold several.
+    private static func difference(_ name: String, _ before: String, _ now: String) -> String {
+        let then = settings(before), now = settings(now)
+        let options = Set(then.keys).union(now.keys).sorted().filter { then[$0] != now[$0] }.map { "\($0) was \(then[$0] ?? "not given") and is \(now[$0] ?? "not given")" }
+        return options.isEmpty ? name : "\(name) (\(options.joined(separator: "; ")))"
+    }
+
+    /// The settings of a JSON object, under their own names as options are spelt: 'learning-rate', and of a choice the name of what is chosen: 'optimizer'. None of another text.
+    private static func settings(_ text: String) -> [String: String] {
+        func leaves(_ value: JSON, _ path: [String]) -> [(String, String)] {
+            if let object = value.object { return object.members.flatMap { leaves($0.value, path + [$0.key]) } }
+            guard let last = path.last else { return [] }
+            let name = ["kind", "shape"].contains(last) && path.count > 1 ? path[path.count - 2] : last
+            return [(name.replacing(/[A-Z]/) { "-\($0.0.lowercased())" }, value.string ?? value.text())]
+        }
+        return (try? JSON.parse(text, source: "settings")).map { Dictionary(leaves($0, []), uniquingKeysWith: { "\($0), \($1)" }) } ?? [:]
     }
 
     private func save(_ trainer: Trainer, _ progress: FineTuningProgress) throws {

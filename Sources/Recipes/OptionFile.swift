@@ -17,17 +17,17 @@ public struct OptionFile: Sendable {
     ///   - text: YAML.
     ///   - file: its name, for errors.
     ///   - options: the command's, without dashes.
-    ///   - ofStage: those that a stage may set.
+    ///   - ofStage: those that a stage may set; where there are none, there are no stages.
     /// - Throws: `RecipeFileError` for a key that is no option, with the nearest one, and for values of the wrong kind.
     public init(_ text: String, file: String, options: [String: Kind], ofStage: Set<String>) throws {
         func refuse(_ node: Node, _ problem: String) -> RecipeFileError { RecipeFileError(file: file, problem: "line \(node.mark?.line ?? 1): \(problem)") }
         func read(_ mapping: Node.Mapping, known: Set<String>, apart: String, place: String) throws -> [Setting] {
             try mapping.compactMap { key, value in
                 let name = key.string ?? ""
-                if name == apart { return nil }
+                if name == apart, !ofStage.isEmpty { return nil }
                 guard known.contains(name), let kind = options[name] else {
                     if options[name] != nil { throw refuse(key, "'\(name)' cannot change between stages; set it above them") }
-                    let nearest = nearestName(to: name, in: known.union([apart])).map { "; did you mean '\($0)'?" } ?? "; known: \(known.sorted().joined(separator: ", "))"
+                    let nearest = nearestName(to: name, in: ofStage.isEmpty ? known : known.union([apart])).map { "; did you mean '\($0)'?" } ?? "; known: \(known.sorted().joined(separator: ", "))"
                     throw refuse(key, "unknown setting '\(place)\(name)'\(nearest)")
                 }
                 let values = if case .sequence(let items) = value { items.map(\.scalar?.string) } else { [value.scalar?.string] }
@@ -51,7 +51,7 @@ public struct OptionFile: Sendable {
         }
         kinds = options
         settings = try read(root.mapping ?? [:], known: Set(options.keys), apart: "stages", place: "")
-        guard let list = root["stages"] else {
+        guard !ofStage.isEmpty, let list = root["stages"] else {
             stages = []
             return
         }

@@ -1,3 +1,4 @@
+import Architectures
 import Evaluation
 import Foundation
 import Tasks
@@ -12,7 +13,11 @@ public struct RewardVerifier: Verifier {
     public let threshold: Double
     /// Of a completion that was cut off by its length.
     public let cutOffReward: Double
+    /// SHA-256 of what gives the rewards: the weights, those of an adapter among them, and how the model is asked.
+    public let modelHash: String
     private let scorer: RewardScorer
+
+    public var settings: [String: String] { ["model": modelHash, "threshold": "\(threshold)", "reward when cut off": "\(cutOffReward)"] }
 
     /// - Parameters:
     ///   - threshold: a completion is right above it.
@@ -21,6 +26,7 @@ public struct RewardVerifier: Verifier {
     public init(threshold: Double = 0, cutOffReward: Double = -3, makeModel: @Sendable () throws -> sending RewardModel) throws {
         (self.threshold, self.cutOffReward) = (threshold, cutOffReward)
         scorer = try RewardScorer(makeModel)
+        modelHash = scorer.modelHash
     }
 
     /// - Parameters:
@@ -53,8 +59,13 @@ private actor RewardScorer {
     private let executor = EngineExecutor()
     nonisolated var unownedExecutor: UnownedSerialExecutor { executor.asUnownedSerialExecutor() }
     private let model: RewardModel
+    nonisolated let modelHash: String
 
-    init(_ makeModel: @Sendable () throws -> sending RewardModel) throws { model = try makeModel() }
+    init(_ makeModel: @Sendable () throws -> sending RewardModel) throws {
+        let made = try makeModel()
+        modelHash = sha256(Data((made.model.transformer.contentHash() + String(decoding: try JSONEncoder.stable.encode(made.form), as: UTF8.self)).utf8))
+        model = made
+    }
 
     /// What one rollout has that the model cannot read fails it alone.
     func rewards(_ rollouts: [Rollout]) -> [Result<Double, any Error>] {

@@ -84,7 +84,7 @@ extension RunPlan {
         _ text: String, file: String, model: String?, task: String?, recipe: String?, usualRecipe: String? = nil, settings: [String: String]
     ) throws -> RunPlan {
         let given = (try? Yams.compose(yaml: text)) ?? nil
-        let (named, ofFile) = (given?["recipe"]?.mapping?.keys.first?.string, given?["task"]?.string)
+        let (named, ofFile) = (given.flatMap { recipeAsMapping($0)["recipe"]?.mapping?.keys.first?.string }, given?["task"]?.string)
         let (otherRecipe, otherTask) = (recipe != nil && named != nil && recipe != named, task != nil && ofFile != nil && task != ofFile)
         let written = otherTask ? [:] : Dictionary(
             (given?["taskSettings"]?.mapping ?? [:]).compactMap { pair in pair.key.string.flatMap { key in pair.value.string.map { (key, $0) } } }, uniquingKeysWith: { $1 })
@@ -152,7 +152,7 @@ extension RunPlan {
             guard let node = try Yams.compose(yaml: text), node.mapping != nil else {
                 throw RecipeFileError(file: file, problem: "holds no settings. Write 'task: addition', for example.")
             }
-            given = node
+            given = Self.recipeAsMapping(node)
         } catch let error as YamlError {
             throw RecipeFileError(file: file, problem: "is not YAML: \(error)")
         }
@@ -163,6 +163,19 @@ extension RunPlan {
         if let shape = trainer?["schedule"]?["shape"]?.string.flatMap({ Schedule.Shape(rawValue: $0) }) { plan.options.trainer.schedule = options.trainer.schedule.with(shape) }
         let merged = try Self.merged(Self.node(of: plan), given, path: "", file: file)
         return try RunPlan(yaml: Yams.serialize(node: merged), file: file)
+    }
+
+    /// 'recipe: grpo' says the same as 'recipe: {grpo: {}}', and so does a name with nothing behind its colon.
+    private static func recipeAsMapping(_ node: Node) -> Node {
+        guard case .mapping(var settings) = node, let place = settings.firstIndex(where: { $0.key.string == "recipe" }) else { return node }
+        let (key, recipe) = settings[place]
+        let none = Node.mapping(Node.Mapping([]))
+        switch recipe {
+        case .scalar: settings[key] = .mapping(Node.Mapping([(recipe, none)]))
+        case .mapping(let choices) where choices.count == 1 && choices.values.first?.null != nil: settings[key] = .mapping(Node.Mapping(choices.map { ($0.key, none) }))
+        case .mapping, .sequence, .alias: break
+        }
+        return .mapping(settings)
     }
 
     /// Settings whose keys are the user's: any key goes.
@@ -200,6 +213,8 @@ extension RunPlan {
         case "options.trainer.runner": BlockRunner.allCases.map(\.rawValue)
         case "options.trainer.optimizer.kind": OptimizerOptions.Kind.allCases.map(\.rawValue)
         case "options.trainer.schedule.shape": Schedule.Shape.allCases.map(\.rawValue)
+        case let setting where setting.hasPrefix("recipe."):
+            setting.split(separator: ".").dropFirst().first.flatMap { RecipeChoice(named: String($0)) }?.values(of: setting.split(separator: ".").dropFirst(2).joined(separator: "."))
         default: nil
         }
     }
@@ -217,6 +232,26 @@ extension RunPlan {
 }
 
 extension RecipeChoice {
+    /// What a setting is, under its name in recipe.yaml; nil where there is none of this name.
+    private func value(of key: String) -> Any? {
+        key.split(separator: ".").reduce(chosen as Any?) { value, name in value.flatMap { Mirror(reflecting: $0).children.first { $0.label == String(name) }?.value } }
+    }
+
+    /// What a setting may be that has one of a few names.
+    fileprivate func values(of key: String) -> [String]? {
+        func names<Choice: CaseIterable>(_: Choice.Type) -> [String] { Choice.allCases.compactMap { ($0 as? any RawRepresentable)?.rawValue as? String } }
+        guard let value = value(of: key), let choice = type(of: value) as? any CaseIterable.Type else { return nil }
+        return names(choice)
+    }
+
+    private func kind(of key: String) -> String {
+        switch value(of: key) {
+        case is Bool: "true or false"
+        case is Int: "a whole number"
+        default: "a number"
+        }
+    }
+
     /// The names of all settings, as `setting` takes them.
     public func settings() throws -> [String] {
         func names(_ node: Node, _ prefix: String) -> [String] {
@@ -238,7 +273,8 @@ extension RecipeChoice {
         }
         func decoded<R: Recipe>(like _: R, _ node: Node) throws -> any Recipe {
             do { return try YAMLDecoder().decode(R.self, from: Yams.serialize(node: node)) } catch is DecodingError {
-                throw RecipeFileError(file: "recipe \(name)", problem: "'\(key)' cannot be '\(value)'. Its values are in the recipe's description: README.md, and docs of the recipe's type.")
+                let allowed = values(of: key).map { "one of \($0.joined(separator: ", "))" } ?? "\(kind(of: key)), as \(self.value(of: key).map { "\($0)" } ?? "") is"
+                throw RecipeFileError(file: "recipe \(name)", problem: "'\(key)' cannot be '\(value)'; it must be \(allowed).")
             }
         }
         return try changed(RunPlan.node(of: chosen), key.split(separator: ".")[...]).map { RecipeChoice(try decoded(like: chosen, $0)) }

@@ -135,8 +135,12 @@ public final class EvaluationRecord: Sendable {
                     ])
             }
         }
-        let identity: [(any DatabaseValueConvertible)?] = [entry.weightsHash, entry.recipe.hash, "\(entry.seed)"]
-        return try entries(where: "weightsHash = ? AND recipeHash = ? AND seed = ?", identity)[0]
+        return try find(entry)!
+    }
+
+    /// The evaluation with the same weights, recipe and seed; nil where there is none.
+    public func find(_ entry: Entry) throws -> Entry? {
+        try entries(where: "weightsHash = ? AND recipeHash = ? AND seed = ?", [entry.weightsHash, entry.recipe.hash, "\(entry.seed)"]).first
     }
 
     /// In the order in which they were begun.

@@ -29,6 +29,22 @@ extension RunRecord {
         }
     }
 
+    /// Refuses to go on with a verifier that judges otherwise than the one that the run began with.
+    /// - Parameter settings: of the verifier of what trains, such as the hash of a reward model; none where the recipe says it all.
+    /// - Throws: `FileError` that names the first that changed.
+    public func expectVerifier(_ settings: [String: String]) throws {
+        guard let known = try rows("facts", "SELECT value FROM facts WHERE name = 'verifier'", as: { try $0.json([String: String].self, "value") }).first else {
+            if settings.isEmpty { return }
+            return try write { db in try db.run("INSERT INTO facts (name, value) VALUES ('verifier', ?)", [Stored.json(settings)]) }
+        }
+        guard let changed = Set(known.keys).union(settings.keys).sorted().first(where: { known[$0] != settings[$0] }) else { return }
+        let (then, now) = (known[changed] ?? "none", settings[changed] ?? "none")
+        func short(_ text: String) -> String { text.count > 24 ? "\(text.prefix(12))…" : text }
+        throw FileError(
+            file: folderPath, problem: "the verifier's \(changed) changed since the run began (\(short(then)) then, \(short(now)) now)",
+            advice: "Put the original back, or start a new run.")
+    }
+
     /// The code that runs now; checkpoints recorded from here on name it.
     public func recordCode(version: String) { codeVersion.withLock { $0 = version } }
 

@@ -18,7 +18,7 @@ public struct DataFile: Sendable, Equatable {
     public var source: String { "https://github.com/\(repository)" }
 
     /// Where to get it, and what it must hold, in words.
-    var origin: String {
+    public var origin: String {
         "It is made from \(path) of \(source) (commit \(commit)), one JSON object a line with \(fields). The file of \(bytes) bytes that this task "
             + "was tested with has the SHA-256 \(sha256)."
     }
@@ -28,11 +28,13 @@ extension TaskFile {
     /// The folder of published files: `data-dir`, else the environment variable AUTODIDACT_DATA, else `data`.
     /// - Throws: `TaskError.missingData` for the first of the files that is not in it.
     func dataFolder(with files: [DataFile], for task: String) throws -> URL {
-        let published = ProcessInfo.processInfo.environment["AUTODIDACT_DATA"].map { URL(fileURLWithPath: $0, isDirectory: true) }
-        let folder = try path("data-dir") ?? published ?? self.folder.appendingPathComponent("data", isDirectory: true)
+        let folder = try path("data-dir") ?? DataFile.usualFolder(in: self.folder)
         for file in files {
             let path = folder.appendingPathComponent(file.name).path
-            guard FileManager.default.fileExists(atPath: path) else { throw TaskError.missingData(path: path, task: task, origin: file.origin) }
+            guard FileManager.default.fileExists(atPath: path) else {
+                let command = file.isConvertible ? " 'autodidact pull --data \(task)' fetches and converts it." : ""
+                throw TaskError.missingData(path: path, task: task, origin: file.origin + command)
+            }
         }
         return folder
     }

@@ -32,12 +32,16 @@ public protocol Verifier: Sendable {
     var name: String { get }
     /// What decides its verdicts besides the problems; two verifiers with one name and equal settings judge alike. Empty unless it says otherwise.
     var settings: [String: String] { get }
+    /// Finds out once, before a run, whether it can do its work on this machine. Does nothing unless it says otherwise.
+    /// - Throws: what is missing, and how to get it.
+    func checkReady() async throws
     /// - Returns: one judgement per rollout, in order.
     func judge(_ rollouts: [Rollout]) async -> [Judgement]
 }
 
 extension Verifier {
     public var settings: [String: String] { [:] }
+    public func checkReady() async throws {}
 }
 
 /// A verifier that finds one answer in a completion, so that completions can vote.

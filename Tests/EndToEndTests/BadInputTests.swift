@@ -33,9 +33,84 @@ struct BadInputTests {
             try expectRefusal(["learn", "--task", "jsonl", "--model", "broken.gguf", "--task-option", "data=empty.jsonl"], saying: ["empty.jsonl"], in: folder)
             try expectRefusal(["learn", "--resume", "nowhere"], saying: ["nowhere"], in: folder)
             try expectRefusal(["learn", "--threads", "0"], saying: ["threads"], in: folder)
-            try expectRefusal(["learn", "--learning-rate", "-1"], saying: ["learning-rate"], in: folder)
             try expectRefusal(["generate", "--model", "x", "--prompt", "x", "--top-p", "1.5"], saying: ["top-p", "1.5"], in: folder)
             try expectRefusal(["runs", "show", "nowhere"], saying: ["nowhere"], in: folder)
+        }
+    }
+
+    @Test("a negative number is a number, and its option says what it may be", arguments: [
+        (["learn", "--learning-rate", "-1"], "--learning-rate -1.0: must be above 0"), (["rl", "--samples", "-2", "--model", "x"], "--samples -2: must be 1 or more"),
+        (["learn", "--task-option", "digits=1", "--seed", "-1"], "-1"), (["eval", "--task", "addition", "--model", "x", "--limit", "-3"], "--limit -3: must be 1 or more"),
+        (["generate", "--model", "x", "--prompt", "x", "--temperature", "-0.5"], "temperature"), (["sft", "--model", "x", "--objective", "causal", "--input", "x", "--output", "y", "--learning-rate", "-1e-3"], "--learning-rate -0.001"),
+        (["prefer", "--model", "x", "--input", "x", "--output", "y", "--beta", "-1"], "--beta -1.0"), (["reward", "--model", "x", "--input", "x", "--output", "y", "--centring", "-inf"], "--centring -inf"),
+        (["self-label", "--model", "x", "--input", "x", "--unlabelled", "x", "--output", "y", "--share", "-1"], "--share -1.0"),
+    ])
+    func negative(arguments: [String], message: String) throws {
+        try Places.withFolder { folder in
+            try expectRefusal(arguments, saying: [message], in: folder)
+            #expect(!(try autodidact(arguments, in: folder).error.contains("Missing value")))
+        }
+    }
+
+    @Test("files without records are refused by every verb that learns or measures, and nothing is written", .enabled(if: Places.exists(Places.smolLM) && Places.exists(Places.miniLM), "no models: run scripts/setup.sh models"))
+    func empty() throws {
+        try Places.withFolder { folder in
+            _ = FileManager.default.createFile(atPath: "\(folder)/empty.jsonl", contents: Data())
+            try "\n  \n".write(toFile: "\(folder)/blank.jsonl", atomically: true, encoding: .utf8)
+            try "{\"text\": \"a\", \"label\": \"x\"}\n{\"text\": \"b\", \"label\": \"y\"}\n".write(toFile: "\(folder)/texts.jsonl", atomically: true, encoding: .utf8)
+            try "{\"prompt\": \"a\", \"chosen\": \"b\", \"rejected\": \"c\"}\n".write(toFile: "\(folder)/pairs.jsonl", atomically: true, encoding: .utf8)
+            let before = try FileManager.default.contentsOfDirectory(atPath: folder).sorted()
+            for file in ["empty.jsonl", "blank.jsonl"] {
+                for arguments in [
+                    ["rl", "--model", Places.smolLM, "--task", "jsonl", "--task-option", "data=\(file)"],
+                    ["eval", "--model", Places.smolLM, "--task", "jsonl", "--task-option", "data=\(file)", "--record", "out"],
+                    ["reward", "--model", Places.miniLM, "--input", file, "--output", "out"], ["reward", "--model", Places.miniLM, "--input", "pairs.jsonl", "--eval", file, "--output", "out"],
+                    ["self-label", "--model", Places.miniLM, "--input", file, "--unlabelled", "texts.jsonl", "--output", "out"],
+                    ["self-label", "--model", Places.miniLM, "--input", "texts.jsonl", "--unlabelled", file, "--output", "out"],
+                    ["prefer", "--model", Places.smolLM, "--input", file, "--output", "out"], ["prefer", "--model", Places.smolLM, "--input", "pairs.jsonl", "--eval", file, "--output", "out"],
+                ] {
+                    try expectRefusal(arguments, saying: [file, "holds no"], in: folder)
+                    #expect(try FileManager.default.contentsOfDirectory(atPath: folder).sorted() == before, "\(arguments)")
+                }
+            }
+        }
+    }
+
+    @Test("two options for one setting, and values that a setting cannot have, are refused with what there is")
+    func settings() throws {
+        try Places.withFolder { folder in
+            try "recipe: {rest-em: {samplesPerProblem: 5}}\n".write(toFile: "\(folder)/five.yaml", atomically: true, encoding: .utf8)
+            let small = ["--task-option", "digits=1", "--task-option", "train-count=8"]
+            try expectRefusal(["learn", "--recipe", "rest-em", "--samples", "3", "--recipe-option", "samplesPerProblem=5"], saying: ["--samples 3 and --recipe-option samplesPerProblem=5"], in: folder)
+            try expectRefusal(["learn", "--recipe", "grpo", "--samples", "3", "--recipe-option", "loop.samplesPerProblem=5"], saying: ["--samples 3 and --recipe-option loop.samplesPerProblem=5"], in: folder)
+            try expectRefusal(["learn", "--recipe", "grpo", "--recipe-option", "variant=foo"], saying: ["'foo'", "one of grpo, dapo, dr-grpo, gspo, cispo"], in: folder)
+            // The command line overrides a file, and says so.
+            let over = try autodidact(["learn", "--config", "five.yaml", "--samples", "3", "--dry-run"] + small, in: folder)
+            #expect(over.status == 0 && over.error.contains("--samples 3 takes the place of samplesPerProblem: 5 in five.yaml") && over.output.contains("samplesPerProblem: 3"), "\(over.error)")
+            let same = try autodidact(["learn", "--config", "five.yaml", "--samples", "5", "--dry-run"] + small, in: folder)
+            #expect(same.status == 0 && same.error.isEmpty, "\(same.error)")
+        }
+    }
+
+    @Test(
+        "without bubblewrap a run of generated code does not begin, and says how to get it",
+        .enabled(if: Places.exists("/usr/bin/bwrap") && Places.exists("\(Places.data)/mbpp.jsonl"), "needs bubblewrap to hide it, and mbpp.jsonl in the folder named by AUTODIDACT_DATA"))
+    func sandbox() throws {
+        try Places.withFolder { folder in
+            _ = FileManager.default.createFile(atPath: "\(folder)/nothing", contents: Data())
+            func hidden(_ hides: Bool, _ arguments: [String]) throws -> Finished {
+                let bind = hides ? ["--ro-bind", "\(folder)/nothing", "/usr/bin/bwrap"] : []
+                return try Child(["--bind", "/", "/", "--dev-bind", "/dev", "/dev"] + bind + ["--", Places.executable] + arguments, executable: "/usr/bin/bwrap", in: folder).wait()
+            }
+            // Bubblewrap may be forbidden here.
+            guard try hidden(false, ["--version"]).status == 0 else { return }
+            let mbpp = ["--task", "mbpp", "--task-option", "data-dir=\(Places.data)"]
+            for arguments in [["eval", "--solutions", "reference", "--limit", "2"] + mbpp, ["learn", "--model", Places.smolLM, "--output", "run"] + mbpp, ["learn", "--model", Places.smolLM, "--dry-run"] + mbpp]
+            where arguments[0] == "eval" || Places.exists(Places.smolLM) {
+                let refused = try hidden(true, arguments)
+                #expect(refused.status == 1 && refused.error.contains("/usr/bin/bwrap is missing") && refused.error.contains("apt-get install -y bubblewrap"), "\(refused.error)")
+                #expect(!Places.exists("\(folder)/run") && !Places.exists("\(folder)/runs"))
+            }
         }
     }
 

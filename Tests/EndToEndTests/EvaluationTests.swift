@@ -36,6 +36,43 @@ struct EvaluationEndToEndTests {
         }
     }
 
+    @Test("options stand in a file; a dry run says what would be done and does nothing, and --resume goes on with nothing else")
+    func file() throws {
+        try Places.withFolder { folder in
+            try """
+                model: \(Places.smolLM)
+                task: [addition]
+                task-option: [form=direct, digits=1, max-tokens=6, few-shot=3]
+                limit: 5
+                samples: 2
+                temperature: 0.7
+                pass-at: [1, 2]
+
+                """.write(toFile: "\(folder)/sums.yaml", atomically: true, encoding: .utf8)
+            let command = ["eval", "--config", "sums.yaml", "--record", "evals.sqlite"]
+            let plan = try line(autodidact(command + ["--dry-run", "--json"], in: folder))
+            #expect(plan["problems"] == 5 && plan["samples"] == 2 && plan["judged"] == 0 && plan["record"] == "evals.sqlite")
+            #expect(try #require(plan["tokens"]?.double) > 0 && #require(plan["seconds"]?.double) > 0 && !Places.exists("\(folder)/evals.sqlite"))
+            let words = try autodidact(command + ["--dry-run"], in: folder)
+            #expect(words.output.contains("addition test: 5 problems, 2 samples of each, by generate; recipe \(try #require(plan["recipe"]?.string).prefix(12))") && words.output.contains("tokens to sample"), "\(words.output)\(words.error)")
+            let early = try autodidact(command + ["--resume"], in: folder)
+            #expect(early.status == 1 && early.error.contains("evals.sqlite: there is no record") && !Places.exists("\(folder)/evals.sqlite"), "\(early.error)")
+            #expect(try autodidact(["eval", "--config", "sums.yaml", "--resume"], in: folder).error.contains("--resume: goes on with what a --record"))
+
+            let whole = try line(autodidact(command + ["--json"], in: folder))
+            #expect(whole["recipe"] == plan["recipe"] && whole["summary"]?["samples"] == 10)
+            #expect(try line(autodidact(command + ["--resume", "--json"], in: folder))["summary"] == whole["summary"])
+            #expect(try line(autodidact(command + ["--dry-run", "--json"], in: folder))["judged"] == 10)
+            let other = try autodidact(command + ["--resume", "--temperature", "0.9", "--seed", "4"], in: folder)
+            #expect(other.status == 1 && other.error.contains("holds no evaluation of addition") && other.error.contains("seed 0 and 4, temperature 0.7 and 0.9"), "\(other.error)")
+            #expect(try EvaluationRecord(reading: "\(folder)/evals.sqlite").entries().count == 1)
+
+            try "tasks: addition\nstages: []\n".write(toFile: "\(folder)/bad.yaml", atomically: true, encoding: .utf8)
+            let refused = try autodidact(["eval", "--config", "bad.yaml"], in: folder)
+            #expect(refused.status == 1 && refused.error.contains("bad.yaml: line 1: unknown setting 'tasks'; did you mean 'task'?"), "\(refused.error)")
+        }
+    }
+
     @Test("likelihood tells plain sentiments apart, in any order of labels")
     func likelihood() throws {
         try Places.withFolder { folder in

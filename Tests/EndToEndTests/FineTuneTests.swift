@@ -155,7 +155,9 @@ struct FineTuneTests {
             let again = try autodidact(killed, in: folder)
             #expect(again.status == 1 && again.error.contains("killed.partial: holds a training that is not finished") && again.error.contains("--resume"), "\(again.error)")
             let other = try autodidact(killed + ["--resume", "--seed", "1"], in: folder)
-            #expect(other.status == 1 && other.error.contains("was begun with other"), "\(other.error)")
+            #expect(other.status == 1 && other.error.contains("seed was 0 and is 1") && !other.error.contains("max-tokens"), "\(other.error)")
+            let shorter = try autodidact(killed + ["--resume", "--max-tokens", "200", "--rank", "3"], in: folder)
+            #expect(shorter.status == 1 && shorter.error.contains("max-tokens was 256 and is 200") && shorter.error.contains("rank was 2 and is 3"), "\(shorter.error)")
             var kills = 1
             while result.status == SIGKILL, kills < 20 {
                 result = try autodidact(killed + ["--resume", "--threads", "\(1 + kills % 2)"], in: folder, environment: ["AUTODIDACT_FAULT": "after a save of fine-tuning"])

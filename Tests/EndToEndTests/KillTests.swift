@@ -145,6 +145,7 @@ struct KillTests {
             #expect(try JSON.parse(shown.output, source: "show")["state"]?.string == "finished")
             let replay = try autodidact(["runs", "replay", "run", "--limit", "0"], in: folder)
             #expect(replay.status == 0 && replay.output.contains(" 0 differ"), "\(replay.output)\(replay.error)")
+            #expect(replay.error.contains(/iteration 1 attempt: replaying ([0-9]+) of \1 rollouts/), "\(replay.error)")
 
             let missing = try FileManager.default.contentsOfDirectory(atPath: "\(folder)/run/checkpoints").sorted()[0]
             try FileManager.default.removeItem(atPath: "\(folder)/run/checkpoints/\(missing)")

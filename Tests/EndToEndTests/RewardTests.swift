@@ -45,6 +45,41 @@ struct RewardTests {
         }
     }
 
+    @Test("a reward model's rewards are printed as its verifier gives them, and a run that it judges does not go on with another one")
+    func judges() async throws {
+        let folder = FileManager.default.temporaryDirectory.appendingPathComponent("autodidact-\(UUID().uuidString)").path
+        try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
+        defer { try? FileManager.default.removeItem(atPath: folder) }
+        for name in ["base", "reward"] { try FileManager.default.createDirectory(atPath: "\(folder)/\(name)", withIntermediateDirectories: true) }
+        var shape = FreshDecoder()
+        (shape.hiddenSize, shape.intermediateSize, shape.layers, shape.heads, shape.context) = (32, 48, 2, 2, 128)
+        try Model.forAddition(shape, key: RandomKey(seed: 5), on: CPUBackend(threads: 1)).save(to: "\(folder)/base")
+        func writeReward(seed: UInt64) throws {
+            let reward = try RewardModel(Model(path: "\(folder)/base", as: RewardModel.task(key: RandomKey(seed: seed)), on: CPUBackend(threads: 1)), form: RewardModel.Form(isChat: false, maxTokens: 64))
+            try reward.model.save(to: "\(folder)/reward")
+            try reward.form.write(to: "\(folder)/reward")
+        }
+        try writeReward(seed: 6)
+        let answers = [("1 + 2", "3"), ("1 + 2", "4"), ("5 + 2", "7")]
+        try answers.map { "{\"prompt\": \"\($0)\", \"answer\": \"\($1)\"}\n" }.joined().write(toFile: "\(folder)/answers.jsonl", atomically: true, encoding: .utf8)
+        let scored = try autodidact(["score", "--model", "reward", "--input", "answers.jsonl", "--json"], in: folder)
+        let printed = try scored.output.split(separator: "\n").map { try JSON.parse(String($0), source: "score")["reward"]?.double }
+        let reward = try RewardModel(path: "\(folder)/reward", on: CPUBackend(threads: 1)), expected = reward.rewards(try answers.map { try reward.example(prompt: $0, answer: $1) })
+        #expect(scored.status == 0 && printed == expected && Set(expected).count == 3, "\(scored.error)")
+        let refused = try autodidact(["score", "--model", "base", "--input", "answers.jsonl"], in: folder)
+        #expect(refused.status == 1 && refused.error.contains("has no head of one number"), "\(refused.error)")
+
+        try "task: addition\ntaskSettings: {digits: 1, train-count: 8, dev-per-length: 4, test-per-length: 4, max-tokens: 8}\nrecipe: {rest-em: {iterations: 1, samplesPerProblem: 2, epochs: 1}}\n"
+            .write(toFile: "\(folder)/small.yaml", atomically: true, encoding: .utf8)
+        let learn = try autodidact(["learn", "--config", "small.yaml", "--model", "base", "--verifier", "reward=reward", "--output", "run"], in: folder)
+        #expect(learn.status == 0, "\(learn.error)")
+        let again = try autodidact(["learn", "--resume", "run"], in: folder)
+        #expect(again.status == 0, "\(again.error)")
+        try writeReward(seed: 7)
+        let other = try autodidact(["learn", "--resume", "run"], in: folder)
+        #expect(other.status == 1 && other.error.contains("the verifier's model changed since the run began"), "\(other.error)")
+    }
+
     @Test("lines that are no comparisons are refused with their number, and nothing is left")
     func refusals() throws {
         try Places.withFolder { folder in

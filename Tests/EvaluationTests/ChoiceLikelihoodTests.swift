@@ -38,7 +38,7 @@ struct ChoiceLikelihoodTests {
 
     /// A fresh decoder over symbols of which the longest that fits is taken: "a b" is one token, so that an option " b" behind "a" reaches over the border.
     private func model(context: Int = 64) throws -> Model {
-        let tokenizer = try Tokenizer.symbols(["Answer", ":", " ", "a", "b", "c", " a", " b", " c", "a b", "Q"], special: ["<eos>"])
+        let tokenizer = try Tokenizer.symbols(["Answer", ":", " ", "a", "b", "c", " a", " b", " c", "a b", "Q", "\n"], special: ["<eos>"])
         let configuration = TransformerConfiguration(
             modelType: "llama", vocabularySize: 16, hiddenSize: 32, intermediateSize: 64, numHiddenLayers: 2, numAttentionHeads: 2, maxPositionEmbeddings: context,
             rope: RotaryScaling(base: 10_000), tieWordEmbeddings: true)
@@ -61,11 +61,13 @@ struct ChoiceLikelihoodTests {
         #expect(abs(score[1].unconditional - logLikelihood(model, try model.encode("Answer: c"), from: 2)) < 1e-5)
     }
 
-    @Test("spaces at the end of a context move to the option; a token that reaches over the border is the option's")
+    @Test("white space at the end of a context moves to the option; a token that reaches over the border is the option's")
     func border() throws {
         let model = try model()
         let plain = try ChoiceLikelihood(model).scores([(.text("Q:"), ["b", "c"])]), spaced = try ChoiceLikelihood(model).scores([(.text("Q: "), ["b", "c"])])
         #expect(plain == spaced)
+        let ended = try ChoiceLikelihood(model).scores([(.text("Q:\n"), ["b", "c"])])[0]
+        #expect(abs(ended[1].logLikelihood - logLikelihood(model, try model.encode("Q:\nc"), from: 2)) < 1e-5 && ended[1].tokens == 2)
         // "Qa" and " b" are written Q, "a b": the context's "a" stands in no token of its own.
         let crossing = try ChoiceLikelihood(model).scores([(.text("Qa"), ["b", "c"])])[0]
         let whole = try model.encode("Qa b")

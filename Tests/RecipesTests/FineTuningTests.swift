@@ -56,6 +56,12 @@ struct OptionFileTests {
         let error = #expect(throws: RecipeFileError.self) { try file(text) }
         #expect(error.map { "\($0)" }?.contains(message) == true, "\(String(describing: error))")
     }
+
+    @Test("a command without stages has no setting of that name")
+    func withoutStages() {
+        let error = #expect(throws: RecipeFileError.self) { try OptionFile("stages:\n  - {limit: 3}\n", file: "a.yaml", options: ["limit": .value], ofStage: []) }
+        #expect(error.map { "\($0)" }?.contains("line 1: unknown setting 'stages'") == true, "\(String(describing: error))")
+    }
 }
 
 @Suite("Fine-tuning in stages")
@@ -128,6 +134,24 @@ struct FineTuningTests {
             #expect(throws: Interrupted.self) { _ = try run(try model(), stages(), folder, origin: ["model": "a", "data": "b"]).run(isCancelled: { true }) }
             let error = #expect(throws: FileError.self) { _ = try run(try model(), stages(), folder, origin: ["model": "a", "data": "c"]).run(isResuming: true) }
             #expect(error?.problem == "was begun with other data")
+        }
+    }
+
+    @Test("of options that changed, each is named with what it was and is")
+    func changedOptions() async throws {
+        try await withFolder { folder in
+            func origin(_ change: (inout FineTuning) -> Void) throws -> [String: String] {
+                ["options of stage 1": String(decoding: try JSONEncoder().encode(tuning(change)), as: UTF8.self), "data of stage 1": "123"]
+            }
+            #expect(throws: Interrupted.self) { _ = try run(try model(), stages(), folder, origin: origin { _ in }).run(isCancelled: { true }) }
+            let error = #expect(throws: FileError.self) {
+                _ = try run(try model(), stages(), folder, origin: origin { ($0.seed, $0.patience, $0.trainer.optimizer.learningRate) = (9, 4, 0.5) }).run(isResuming: true)
+            }
+            let seed = tuning { _ in }.seed, rate = tuning { _ in }.trainer.optimizer.learningRate
+            let expected = "was begun with other options of stage 1 (learning-rate was \(rate) and is 0.5; patience was not given and is 4; seed was \(seed) and is 9)"
+            #expect(error?.problem == expected, "\(String(describing: error))")
+            let kind = #expect(throws: FileError.self) { _ = try run(try model(), stages(), folder, origin: origin { $0.trainer.optimizer.kind = .lion }).run(isResuming: true) }
+            #expect(kind?.problem == "was begun with other options of stage 1 (optimizer was adamw and is lion)")
         }
     }
 

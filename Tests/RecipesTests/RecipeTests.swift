@@ -614,6 +614,28 @@ struct RecipeFileTests {
         #expect(throws: RecipeFileError.self) { try rest.setting("cap", to: "many") }
     }
 
+    @Test("a recipe is named by its name alone, or with its settings")
+    func named() throws {
+        let standard = try plan("recipe:\n  grpo: {}\n")
+        for text in ["recipe: grpo\n", "recipe:\n  grpo:\n", "recipe: {grpo: null}\n"] { #expect(try plan(text) == standard, "\(text)") }
+        #expect(standard.recipe == RecipeChoice(GRPO()))
+        #expect(try plan("recipe: grpo\n", recipe: "rest-em").recipe == RecipeChoice(ReSTEM()))
+        let error = #expect(throws: RecipeFileError.self) { try plan("schema: 1\nrecipe: gpro\n") }
+        #expect(error?.description.contains("line 2: unknown recipe 'gpro'; known:") == true && error?.description.contains("grpo") == true, "\(String(describing: error))")
+    }
+
+    @Test("a setting that has one of a few names says them, another one its kind", arguments: [
+        ("grpo", "variant", "one of grpo, dapo, dr-grpo, gspo, cispo"), ("grpo", "loop.truncation", "one of \(Truncation.allCases.map(\.rawValue).joined(separator: ", "))"),
+        ("rest-em", "startsFrom", "one of base, previous"), ("rest-em", "cap", "a whole number, as "), ("rest-em", "rationalises", "true or false, as "), ("grpo", "clipLow", "a number, as 0.0 is"),
+    ])
+    func kinds(recipe: String, key: String, allowed: String) throws {
+        let choice = try #require(RecipeChoice(named: recipe)), error = #expect(throws: RecipeFileError.self) { try choice.setting(key, to: "foo") }
+        #expect(error?.description.contains("'\(key)' cannot be 'foo'; it must be \(allowed)") == true, "\(String(describing: error))")
+        guard allowed.hasPrefix("one of") else { return }
+        let settings = key.split(separator: ".").reversed().reduce("foo") { "{\($1): \($0)}" }, inFile = #expect(throws: RecipeFileError.self) { try plan("recipe: {\(recipe): \(settings)}\n") }
+        #expect(inFile?.description.contains("'recipe.\(recipe).\(key)': must be \(allowed)") == true, "\(String(describing: inFile))")
+    }
+
     @Test("a task file's content becomes the plan's; what is given beside it counts before it")
     func taskFile() throws {
         let folder = FileManager.default.temporaryDirectory.appendingPathComponent(UUID().uuidString)

@@ -17,6 +17,9 @@ struct RewardVerifierTests {
             @Sendable func open() throws -> sending RewardModel {
                 try RewardModel(Model(path: "\(folder)/checkpoints", as: RewardModel.task(key: RandomKey(seed: 6)), on: CPUBackend(threads: 1)))
             }
+            let other = try RewardVerifier { try RewardModel(Model(path: "\(folder)/checkpoints", as: RewardModel.task(key: RandomKey(seed: 7)), on: CPUBackend(threads: 1))) }
+            let cut = try RewardVerifier { try RewardModel(open().model, form: RewardModel.Form(isChat: false, maxTokens: 9)) }, again = try RewardVerifier(makeModel: open)
+            #expect(try again.settings == RewardVerifier(makeModel: open).settings && Set([again, other, cut].map(\.modelHash)).count == 3)
             let loop = try makeLoop(folder, journal: MemoryJournal(), verifier: try RewardVerifier(makeModel: open))
             let problems = try await loop.environment.problems(in: .train), policy = try await loop.start()
             let rollouts = try await loop.sample(Array(problems.prefix(12)), samples: 2, from: policy, iteration: 1, phase: "attempt", SamplingOptions(temperature: 1))

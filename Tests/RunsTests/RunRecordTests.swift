@@ -320,4 +320,19 @@ struct RunRecordTests {
             #expect(runs[2].state.description.hasPrefix("unreadable"))
         }
     }
+
+    @Test("a run goes on only with a verifier that judges as the one it began with; one without settings leaves no trace")
+    func verifier() throws {
+        try withRecord { record in
+            let before = try record.digest()
+            try record.expectVerifier([:])
+            #expect(try record.digest() == before)
+            let settings = ["model": String(repeating: "a", count: 64), "threshold": "0.0"]
+            try record.expectVerifier(settings)
+            try record.expectVerifier(settings)
+            let weights = runError { try record.expectVerifier(settings.merging(["model": String(repeating: "b", count: 64)]) { $1 }) }
+            #expect(weights.contains("the verifier's model changed since the run began (aaaaaaaaaaaa… then, bbbbbbbbbbbb… now)"), "\(weights)")
+            #expect(runError { try record.expectVerifier([:]) }.contains("none now"))
+        }
+    }
 }

@@ -98,4 +98,23 @@ struct WeightedVerifierTests {
         #expect(loose.outcome == .wrong && loose.reward == 0.8)
         #expect(try await verdict(mixture, problem, "#### 18", finish: .length).outcome == .cutOff)
     }
+
+    /// Cannot judge here.
+    private struct Missing: Verifier {
+        let name = "missing"
+        func checkReady() async throws { throw SandboxError.missing(program: "/usr/bin/nothing", package: "nothing") }
+        func judge(_ rollouts: [Rollout]) async -> [Judgement] { rollouts.map { _ in .failed(reason: "missing") } }
+    }
+
+    @Test("a verifier that cannot work here is found before it judges, also inside of others")
+    func readiness() async throws {
+        for weight in [1, 0] as [Double] {
+            let mixture = try WeightedVerifier([.init("a", weight: 1, Fixed(.right)), .init("b", weight: weight, Missing())])
+            await #expect(throws: SandboxError.missing(program: "/usr/bin/nothing", package: "nothing")) { try await mixture.checkReady() }
+        }
+        await #expect(throws: SandboxError.self) { try await TimedVerifier(Missing(), timeLimit: .seconds(1)).checkReady() }
+        try await WeightedVerifier([.init("a", weight: 1, Fixed(.wrong))]).checkReady()
+        let error = await #expect(throws: (any Error).self) { try await CodeVerifier(interpreter: "/usr/bin/no-python").checkReady() }
+        #expect("\(try #require(error))".contains("sandbox"))
+    }
 }

@@ -42,6 +42,12 @@ public struct CodeVerifier: Verifier {
         ]
     }
 
+    /// - Throws: `SandboxError` where no sandbox can be had, or there is no interpreter.
+    public func checkReady() async throws {
+        try await Sandbox.check()
+        guard FileManager.default.isExecutableFile(atPath: interpreter) else { throw SandboxError.notStarted(program: interpreter, reason: "there is no such program") }
+    }
+
     public func judge(_ rollouts: [Rollout]) async -> [Judgement] {
         await withTaskGroup(of: (Int, Judgement).self) { group in
             for (index, rollout) in rollouts.enumerated() { group.addTask { (index, await judge(rollout)) } }

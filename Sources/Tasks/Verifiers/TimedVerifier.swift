@@ -22,6 +22,9 @@ public struct TimedVerifier: Verifier {
         self.concurrency = concurrency
     }
 
+    /// - Throws: what `base` throws.
+    public func checkReady() async throws { try await base.checkReady() }
+
     public func judge(_ rollouts: [Rollout]) async -> [Judgement] {
         await withTaskGroup(of: (Int, Judgement).self) { group in
             var judgements = [Judgement](repeating: .failed(reason: "not judged"), count: rollouts.count)

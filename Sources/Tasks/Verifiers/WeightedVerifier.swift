@@ -43,6 +43,9 @@ public struct WeightedVerifier: Verifier {
         })
     }
 
+    /// - Throws: what a part throws.
+    public func checkReady() async throws { for part in parts { try await part.verifier.checkReady() } }
+
     public func judge(_ rollouts: [Rollout]) async -> [Judgement] {
         var judgements: [[Judgement]] = []
         for part in parts { judgements.append(await part.verifier.judge(rollouts)) }
