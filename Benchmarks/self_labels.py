@@ -34,7 +34,7 @@ def run(seed):
         with open(f"{work}/{name}.jsonl", "w") as file:
             file.writelines(json.dumps(row) + "\n" for row in rows)
     command = [executable, "self-label", "--model", model, "--input", f"{work}/known.jsonl", "--unlabelled", f"{work}/rest.jsonl", "--eval", f"{arguments.data}/sst2_dev.jsonl",
-               "--text-field", "sentence", "--seed", str(seed), "--output", f"{work}/out"]
+               "--text-field", "sentence", "--rounds", "3", "--seed", str(seed), "--output", f"{work}/out"]
     start = time.time()
     output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     rounds = [int(right) / int(of) for right, of in re.findall(r"(\d+) of (\d+) labels met", output)]
