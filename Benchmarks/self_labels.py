@@ -10,6 +10,7 @@ import json
 import os
 import random
 import re
+import shutil
 import statistics
 import subprocess
 import tempfile
@@ -38,6 +39,7 @@ def run(seed):
     start = time.time()
     output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     rounds = [int(right) / int(of) for right, of in re.findall(r"(\d+) of (\d+) labels met", output)]
+    shutil.rmtree(work)
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True).stdout.strip()
     shown = " ".join(command).replace(work, "WORK").replace(model, "MINILM").replace(arguments.data, "DATA").replace(executable, "autodidact")
     return {"command": shown, "commit": commit, "rounds": rounds, "seconds": time.time() - start}

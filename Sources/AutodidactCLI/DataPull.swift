@@ -44,7 +44,7 @@ struct DataPull {
             throw FileError(
                 file: address,
                 problem: "came with \(published.count) bytes and the SHA-256 \(hash); made into \(file.name) it has the SHA-256 \(found), but the file that \(task) was tested with has \(file.sha256)",
-                advice: "Nothing was written. Find out what changed; if it is right, take it with: autodidact pull --data \(task) --sha256 \(hash)")
+                advice: "Nothing was written. Find out what changed; if it is right, take it with: autodidact pull --data \(task) --data-dir \(folder.path) --sha256 \(hash)")
         }
         if found != file.sha256 { printError("warning: \(file.name) is not the file that \(task) was tested with; it was taken because of --sha256") }
         // Where it cannot be made, the file cannot either, and that says why.

@@ -141,6 +141,11 @@ struct FineTuneOptions: ParsableArguments {
     func train(
         _ model: Model, base: String, stages: [PreparedStage], objective: any Objective = NegativeLogLikelihood(), name: String, finish: () throws -> Void = {}, write: (_ folder: String) throws -> Void = { _ in }
     ) throws {
+        for prepared in stages {
+            for (file, (count, share)) in zip(prepared.files, zip(prepared.stage.counts, prepared.stage.mixture.shares)) where count == 0 && share > 0 {
+                throw FileError(file: file.path, problem: "has a share of the epoch, but nothing that could be trained", advice: "Leave it out, or allow longer answers with --max-tokens.")
+            }
+        }
         let printer = StagePrinter(stages, model.transformer, unit: objective is PreferenceObjective ? "pairs" : objective is RewardObjective || objective is RRHF ? "comparisons" : "examples")
         if dryRun { return printer.plan(try FineTuningEstimate(model.transformer, objective: objective, stages: stages.map(\.stage))) }
         if !resume { try makeFolder(partial) }

@@ -64,6 +64,7 @@ struct Rationales: AsyncParsableCommand {
     func validate() throws {
         for (name, value) in [("rounds", rounds), ("epochs", epochs), ("batch", batch), ("max-tokens", maxTokens)] where value < 1 { throw ValidationError("--\(name) \(value): must be 1 or more.") }
         if softRounds < 0 { throw ValidationError("--soft-rounds \(softRounds): must be 0 or more.") }
+        if weights == .hard, input != nil, softRounds >= rounds { throw ValidationError("--soft-rounds \(softRounds): leaves none of \(rounds) rounds to --weights hard.") }
         if !(learningRate > 0 && learningRate.isFinite) { throw ValidationError("--learning-rate \(learningRate): must be above 0.") }
         if (input == nil) != (output == nil) { throw ValidationError("--input is trained and --output is written: give both, or neither with --eval.") }
         if input == nil, eval == nil { throw ValidationError("--eval: must name questions where nothing is trained.") }
@@ -94,14 +95,15 @@ struct Rationales: AsyncParsableCommand {
             printLine("degenerate: no question has two rationales to choose from, so every weight is 1. This trains on the labels as they are given, or with --weights hard "
                 + "on those that are met already, which only sharpens what the model can tell; it is no self-improvement.")
         }
-        let stop = StopSignal()
+        try makeFolder(output)
+        defer { removeIfEmpty(output) }
+        let stop = StopSignal(abandon: { removeIfEmpty(output) })
         let result = try selection.run(questions, classes: classes, makeModel: base.copy) { round in
             var line = "round \(round.number): " + (round.number == 0 ? "as it begins" : "\(round.trained) of \(questions.count) questions trained, \(round.updates) updates") + "; \(round.score)"
             if let held { line += "; --eval: \(RationaleScore(try round.model.laws(held.questions), labels: held.classes))" }
             printLine(line)
             return !stop.isRequested
         }
-        try makeFolder(output)
         try result.save(to: output)
         printLine("wrote \(output)\(stop.isRequested ? ", stopped early" : "")")
         if stop.isRequested { throw ExitCode(130) }

@@ -74,7 +74,9 @@ struct SelfLabel: AsyncParsableCommand {
         let backend = try engine.backend()
         var labelling = SelfLabelling(trainer: TrainerOptions(optimizer: OptimizerOptions(learningRate: learningRate, weightDecay: 0.01), schedule: Schedule(.linear, warmupSteps: 10)))
         (labelling.rounds, labelling.share, labelling.models, labelling.epochs, labelling.batch, labelling.seed) = (rounds, share, models, epochs, batch, seed)
-        let stop = StopSignal()
+        try makeFolder(output)
+        defer { removeIfEmpty(output) }
+        let stop = StopSignal(abandon: { [output] in removeIfEmpty(output) })
         let result = try labelling.run(
             Array(zip(texts, classes)), unlabelled: others, limit: maxTokens,
             makeModel: { member in
@@ -93,7 +95,6 @@ struct SelfLabel: AsyncParsableCommand {
                 printLine(line)
                 return !stop.isRequested
             })
-        try makeFolder(output)
         try result.save(to: output)
         printLine("wrote \(output)\(stop.isRequested ? ", stopped early" : "")")
         if stop.isRequested { throw ExitCode(130) }

@@ -29,6 +29,7 @@ public struct EvaluationRecipe: Codable, Sendable, Equatable {
             if prompts.contains(where: { if case .messages = $0 { true } else { false } }) { parts["chat template"] = sha256(Data((chatTemplate ?? "").utf8)) }
         }
         if plan.method == .likelihood {
+            parts["white space after a prompt"] = "of the option"
             parts["options"] = "\(plan.form.rawValue), \(try Self.hash(problems.map { environment.options(of: $0, as: plan.form)?.texts ?? [] }))"
         } else {
             parts["verifier"] = verifier.name

@@ -40,6 +40,9 @@ public struct ChainOfHindsight: Recipe {
         for n in 1...last {
             let rollouts = try await loop.sample(
                 problems.window(n, of: problemsPerIteration), samples: samplesPerProblem, from: policy, iteration: n, phase: "attempt", sampling).lastTurns()
+            guard rollouts.allSatisfy({ $0.key.turn == 0 }) else {
+                throw RecipeFileError(file: task.name, problem: "has several turns, of which chains of hindsight show one. Choose a task of one turn, or another recipe.")
+            }
             policy = try await loop.train(on: chains(loop, task, rollouts, forgetting, iteration: n), NegativeLogLikelihood(), from: policy, iteration: n, epochs: epochs)
             try await loop.evaluate(policy, iteration: n)
             last = n

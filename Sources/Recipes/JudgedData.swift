@@ -24,7 +24,7 @@ public struct JudgedData {
     /// For KTO: right answers with the advantage 1 and wrong ones with -1, from {"prompt", "completion", "label"} and from pairs.
     ///
     /// Each has another prompt's completion beside its prompt, for KTO to compare with, where the file has another prompt. The weights of all right ones have the sum of those of
-    /// all wrong ones, which are multiplied by `wrongWeight` then. Source: Ethayarajh et al. 2024, arXiv:2402.01306, which asks for sums in a ratio of 1 to 4/3.
+    /// all wrong ones, which are multiplied by `wrongWeight` then. Files count as they are, whatever share of an epoch they get. Source: Ethayarajh et al. 2024, arXiv:2402.01306, which asks for sums in a ratio of 1 to 4/3.
     /// - Returns: the examples of each file, without a reference's log-probabilities.
     /// - Throws: `FileError` that names the line, also where all files hold one kind only; `JSONError`.
     public func desirability(wrongWeight: Double = 1) throws -> [[Example]] {
@@ -61,11 +61,11 @@ public struct JudgedData {
     /// - Throws: as `rankings`.
     public func chains(_ phrases: HindsightPhrases) throws -> (chains: [[HindsightChain]], tied: Int) {
         let (files, tied) = try decided([.pair, .scores])
-        let chains = try files.map { lines in
+        let chains = try zip(paths, files).map { path, lines in
             try lines.map { line in
                 let order = line.scores.indices.sorted { (line.scores[$1], $0) < (line.scores[$0], $1) }
                 func answer(_ place: Int, good: Bool) throws -> Example { try SupervisedData.answer(line.answers[place], to: phrases.asking(prompt(line), good: good), model) }
-                return try HindsightChain(prompt(line), better: answer(order[0], good: true), worse: answer(order[order.count - 1], good: false), phrases, model)
+                return try line.named(in: path) { try HindsightChain(prompt(line), better: answer(order[0], good: true), worse: answer(order[order.count - 1], good: false), phrases, model) }
             }
         }
         return (chains, tied)
@@ -95,17 +95,26 @@ public struct JudgedData {
     /// Every answer of every line, with the score as its advantage; lines with several are comparisons, counted through all files.
     private func answers(_ files: [[JudgedAnswers]]) throws -> [[(prompt: String, example: Example)]] {
         var comparison = 0
-        return try files.map { lines in
+        return try zip(paths, files).map { path, lines in
             try lines.flatMap { line in
                 defer { comparison += 1 }
                 return try line.answers.indices.map { place in
-                    var example = try SupervisedData.answer(line.answers[place], to: prompt(line), model).cut(to: limit).example
+                    var example = try line.named(in: path) { try SupervisedData.answer(line.answers[place], to: prompt(line), model).cut(to: limit).example }
                     example.advantage = Float(line.scores[place])
                     if line.answers.count > 1 { example.standing = Example.Standing(comparison: comparison, score: line.scores[place]) }
                     example.rollouts = [RolloutKey(iteration: 0, phase: "line", index: comparison, sample: place)]
                     return (line.prompt, example)
                 }
             }
+        }
+    }
+}
+
+extension JudgedAnswers {
+    /// What is wrong with a line's texts is said of the line.
+    func named<Result>(in path: String, _ make: () throws -> Result) throws -> Result {
+        do { return try make() } catch let error as FileError {
+            throw FileError(file: path, problem: "line \(line): \(error.file) \(error.problem)", advice: error.advice)
         }
     }
 }

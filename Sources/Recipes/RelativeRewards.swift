@@ -29,7 +29,7 @@ public struct RelativeRewards: Selector, Codable, Equatable {
     /// β of the reward `r - β Σ (log-probability - reference's)`; above 0 examples need the reference's.
     public var klWeight = 0.0
     public var truncation = Truncation.mask
-    /// Whether losses are means over all that was compared, and not over what is left of it: the gradient is then that of the expected reward, however few groups tell something.
+    /// Whether losses are means over all completions that were compared, and not over what is left of it: the gradient is then that of the expected reward, however few groups tell something.
     public var countsEqualGroups = true
 
     public init(_ baseline: Baseline = .group(.group), klWeight: Double = 0, truncation: Truncation = .mask, countsEqualGroups: Bool = true) {

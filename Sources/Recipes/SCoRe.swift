@@ -52,13 +52,14 @@ public struct SCoRe: PolicyRecipe {
     public func validate(_ check: (Bool, String, String) throws -> Void) throws {
         try loop.validate(check)
         try check(loop.iterations > 1 && loop.samplesPerProblem > 1, "loop.iterations and samplesPerProblem", "2 or more")
+        try check(loop.referenceDecay == 0, "loop.referenceDecay", "0: both stages are held to what the run began with")
         try check([firstAnswerWeight, progressBonus].allSatisfy { $0 >= 0 && $0.isFinite }, "firstAnswerWeight and progressBonus", "0 or more")
         try check(!instruction.isEmpty, "instruction", "a text")
     }
 }
 
 /// Two turns of each sample, each with its own reward alone (a discount of 0), less the divergence from the reference; compared with the same turn of the problem's
-/// other samples.
+/// other samples. What then has no advantage is left out, and the others weigh what they would weigh beside it.
 public struct TwoTurnRewards: Selector, Codable, Equatable {
     /// nil: both answers are rewarded. Otherwise only second ones, and this is β₂ of the first ones' divergence.
     public var firstAnswerWeight: Double?
@@ -79,7 +80,7 @@ public struct TwoTurnRewards: Selector, Codable, Equatable {
     }
 
     public func examples(from groups: [[Rollout]], using key: RandomKey, _ make: (Rollout) -> Example?) -> [Example] {
-        groups.flatMap { group -> [Example] in
+        let compared = groups.flatMap { group -> [Example] in
             let turns = Dictionary(grouping: group, by: \.key.sample).sorted { $0.key < $1.key }.map(\.value)
             // Samples whose second turn is missing or not to be judged take no part, nor do their first turns.
             let pairs = turns.compactMap { turns -> [(example: Example, reward: Double)]? in
@@ -89,13 +90,18 @@ public struct TwoTurnRewards: Selector, Codable, Equatable {
             }
             return [0, 1].flatMap { turn -> [Example] in
                 let advantages = groupAdvantages([pairs.map { $0[turn].reward }], dividedBy: .leaveOneOut)[0]
-                return zip(pairs, advantages).compactMap { pair, advantage in
-                    guard advantage != 0 else { return nil }
+                return zip(pairs, advantages).map { pair, advantage in
                     var example = pair[turn].example
                     example.advantage = Float(advantage)
                     return example
                 }
             }
+        }
+        let told = compared.filter { $0.advantage != 0 }, share = Float(told.count) / Float(max(1, compared.count))
+        return told.map { example in
+            var example = example
+            example.advantage! *= share
+            return example
         }
     }
 }

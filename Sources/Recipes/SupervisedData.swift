@@ -59,7 +59,7 @@ public enum SupervisedData {
         try checkWriting(model)
         return try JudgedAnswers.read(path, [.pair]).flatMap { line in
             try line.answers.map { text in
-                try answer(text, to: isChat ? .messages([Message(role: "user", content: line.prompt)]) : .text(line.prompt), model).cut(to: limit).example
+                try line.named(in: path) { try answer(text, to: isChat ? .messages([Message(role: "user", content: line.prompt)]) : .text(line.prompt), model).cut(to: limit).example }
             }
         }
     }

@@ -101,6 +101,11 @@ private struct PublishedRecord {
         return number
     }
 
+    func decimal(_ field: String) throws -> Double {
+        guard let number = object[field]?.double else { throw refuse(field, "number") }
+        return number
+    }
+
     func list(_ field: String) throws -> [JSON] {
         guard let list = object[field]?.array, !list.isEmpty else { throw refuse(field, "list") }
         return list
@@ -177,7 +182,8 @@ private struct Conversion: Sendable {
     }
 
     static let csqa = Conversion(.lines) { record, _ in
-        let question = try record.record("question"), choices = try question.list("choices").map { choice in choice["text"] ?? .null }
+        let question = try record.record("question"), choices = try question.list("choices").compactMap { $0["text"]?.string }.map(JSON.string)
+        guard try choices.count == question.list("choices").count else { throw TaskError.badRecord(file: record.file, line: record.number, reason: "record \(record.number) has a choice without a 'text'.") }
         return [
             ("id", .string(try record.text("id"))), ("question", .string(try question.trimmed("stem"))), ("choices", .array(choices)), ("answer", .string(try record.text("answerKey"))),
             ("concept", .string(try question.text("question_concept"))),
@@ -185,7 +191,7 @@ private struct Conversion: Sendable {
     }
 
     static let strategyqa = Conversion(.under(["examples"])) { record, index in
-        let scores = try record.record("target_scores"), yes = try scores.json("Yes").double ?? 0, no = try scores.json("No").double ?? 0
+        let scores = try record.record("target_scores"), yes = try scores.decimal("Yes"), no = try scores.decimal("No")
         let rationale = try record.text("target").trimmingPrefix(/(Yes|No)\.\s*/).trimmingCharacters(in: .whitespacesAndNewlines)
         return [("id", .string("strategyqa-\(index)")), ("question", .string(try record.text("input"))), ("answer", .string(yes > no ? "yes" : "no")), ("rationale", .string(rationale))]
     }

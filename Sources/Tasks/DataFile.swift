@@ -32,7 +32,7 @@ extension TaskFile {
         for file in files {
             let path = folder.appendingPathComponent(file.name).path
             guard FileManager.default.fileExists(atPath: path) else {
-                let command = file.isConvertible ? " 'autodidact pull --data \(task)' fetches and converts it." : ""
+                let command = file.isConvertible ? " 'autodidact pull --data \(task) --data-dir \(folder.path)' fetches and converts it." : ""
                 throw TaskError.missingData(path: path, task: task, origin: file.origin + command)
             }
         }

@@ -19,12 +19,14 @@ enum GzipProgram {
         process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
         process.arguments = ["gzip", "-dc", archive.path]
         (process.standardOutput, process.standardError) = (output, FileHandle.nullDevice)
-        do { try process.run() } catch { throw refuse("is a gzip archive, and the program gzip could not be started (\(error))", "Install gzip.") }
+        do { try process.run() } catch { throw refuse("is a gzip archive, and the program gzip could not be started (\(error))", "Check the system.") }
         var unpacked = Data()
         while unpacked.count <= limit, let piece = try output.fileHandleForReading.read(upToCount: 1 << 20), !piece.isEmpty { unpacked += piece }
         if unpacked.count > limit { process.terminate() }
         process.waitUntilExit()
         guard unpacked.count <= limit else { throw refuse("unpacks to more than \(limit) bytes", "Take the file from where it is published.") }
+        // Of env, where there is no such program.
+        guard process.terminationStatus != 127 else { throw refuse("is a gzip archive, and there is no program gzip", "Install gzip.") }
         guard process.terminationStatus == 0 else { throw refuse("is a damaged gzip archive", "Fetch it again.") }
         return unpacked
     }

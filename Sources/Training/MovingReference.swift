@@ -3,7 +3,7 @@ import Tensors
 
 /// A reference that follows the policy: after every update `average = decay · average + (1 - decay) · weights`.
 ///
-/// A policy that is held to it is held back from haste, not from going far. Only what is trained is averaged: beside an adapter the base stays shared. It takes the memory
+/// A policy that is held to it is held back from haste, not from going far. Only what is trained is averaged: beside an adapter that is each of its factors, and the base stays shared. It takes the memory
 /// of what is trained once more, and the same on disk in a save. Source: Ramé et al. 2024, arXiv:2406.16768, section 3.1.
 public final class MovingReference: StepPlugin {
     public let name = "moving-reference"

@@ -88,9 +88,12 @@ struct SelfCorrectionTests {
         }
     }
 
+    /// As the loss weighs them, which is a mean over what is left of the turns.
     private func advantages(_ selector: TwoTurnRewards, _ outcomes: [(Bool, Bool)]) -> [[Float]] {
-        let examples = examples(selector, outcomes)
-        return [0, 1].map { turn in outcomes.indices.map { sample in examples.first { $0.rollouts[0].turn == turn && $0.rollouts[0].sample == sample }?.advantage ?? 0 } }
+        let examples = examples(selector, outcomes), turns = Float(2 * outcomes.count), left = Float(examples.count)
+        return [0, 1].map { turn in
+            outcomes.indices.map { sample in examples.first { $0.rollouts[0].turn == turn && $0.rollouts[0].sample == sample }.map { $0.advantage! * turns / left } ?? 0 }
+        }
     }
 
     @Test("what an answer earns: making a wrong one right 1 + α, keeping a right one 1, breaking one -α, and nothing for wrong twice")

@@ -104,6 +104,6 @@ struct DataFileConversionTests {
         func error(_ task: String) -> String {
             do { return "\(try TaskRegistry.builtIn.environment(named: task, settings: ["data-dir": folder]))" } catch { return "\(error)" }
         }
-        #expect(error("svamp").contains("'autodidact pull --data svamp'") && error("mbpp").contains("'autodidact pull --data mbpp'") && !error("sst2").contains("autodidact pull"))
+        #expect(error("svamp").contains("'autodidact pull --data svamp --data-dir \(folder)'") && error("mbpp").contains("'autodidact pull --data mbpp --data-dir \(folder)'") && !error("sst2").contains("autodidact pull"))
     }
 }
