@@ -1,3 +1,4 @@
+import ArgumentParser
 import Autodidact
 import Foundation
 
@@ -14,10 +15,13 @@ struct DataPull {
     /// Of a published file; the largest has 5 MB.
     private static let limit = 64 << 20
 
-    /// - Throws: `TaskError` for a task without published files, `FileError` for content that nobody vouches for and for a file that must be made by hand, `HubError`.
+    /// - Throws: `ValidationError` for a task without published files, `FileError` for content that nobody vouches for and for a file that must be made by hand, `HubError`.
     func run() async throws {
         let known = TaskRegistry.builtIn.kinds.map(\.name).filter { DataFile.files(of: $0) != nil }
-        guard let files = DataFile.files(of: task) else { throw TaskError.unknownTask(name: task, known: known, nearest: nearestName(to: task, in: known)) }
+        guard let files = DataFile.files(of: task) else {
+            let nearest = nearestName(to: task, in: known).map { "; did you mean '\($0)'?" } ?? "."
+            throw ValidationError("--data \(task): is no task with published data\(nearest) There are \(known.joined(separator: ", ")).")
+        }
         for file in files {
             let path = folder.appendingPathComponent(file.name).path, isThere = FileManager.default.fileExists(atPath: path)
             if !isThere, !file.isConvertible { continue }

@@ -20,11 +20,7 @@ struct Rationales: AsyncParsableCommand {
     @Option(help: "A JSONL file of questions with rationales and labels.")
     var input: String?
 
-    @Option(help: "A JSONL file of the same kind, measured after every round and never trained.")
-    var eval: String?
-
-    @Option(help: "The folder to write.")
-    var output: String?
+    @OptionGroup var options: RoundOptions
 
     @Option(help: "The classes in their order, separated by commas; those of --input when left out.")
     var labels: String?
@@ -38,23 +34,8 @@ struct Rationales: AsyncParsableCommand {
     @Option(name: .customLong("soft-rounds"), help: "Rounds with soft weights before hard ones: the answers of a new head are guesses.")
     var softRounds: Int = 2
 
-    @Option(help: "Times that rationales are weighed and the model is trained.")
-    var rounds: Int = 5
-
-    @Option(help: "Passes over the questions in a round.")
-    var epochs: Int = 3
-
     @Option(help: "Questions of one update, each with all its rationales.")
     var batch: Int = 8
-
-    @Option(name: .customLong("learning-rate"), help: "The highest learning rate.")
-    var learningRate: Double = 5e-5
-
-    @Option(name: .customLong("max-tokens"), help: "Of a question with a rationale; longer ones are cut.")
-    var maxTokens: Int = 128
-
-    @Option(help: "The same seed gives the same model.")
-    var seed: UInt64 = 0
 
     @Flag(help: "Without --input: only how many labels are met.")
     var summary = false
@@ -62,51 +43,46 @@ struct Rationales: AsyncParsableCommand {
     @OptionGroup var engine: EngineOptions
 
     func validate() throws {
-        for (name, value) in [("rounds", rounds), ("epochs", epochs), ("batch", batch), ("max-tokens", maxTokens)] where value < 1 { throw ValidationError("--\(name) \(value): must be 1 or more.") }
+        if batch < 1 { throw ValidationError("--batch \(batch): must be 1 or more.") }
         if softRounds < 0 { throw ValidationError("--soft-rounds \(softRounds): must be 0 or more.") }
-        if weights == .hard, input != nil, softRounds >= rounds { throw ValidationError("--soft-rounds \(softRounds): leaves none of \(rounds) rounds to --weights hard.") }
-        if !(learningRate > 0 && learningRate.isFinite) { throw ValidationError("--learning-rate \(learningRate): must be above 0.") }
-        if (input == nil) != (output == nil) { throw ValidationError("--input is trained and --output is written: give both, or neither with --eval.") }
-        if input == nil, eval == nil { throw ValidationError("--eval: must name questions where nothing is trained.") }
+        if weights == .hard, input != nil, softRounds >= options.rounds { throw ValidationError("--soft-rounds \(softRounds): leaves none of \(options.rounds) rounds to --weights hard.") }
+        if (input == nil) != (options.output == nil) { throw ValidationError("--input is trained and --output is written: give both, or neither with --eval.") }
+        if input == nil, options.eval == nil { throw ValidationError("--eval: must name questions where nothing is trained.") }
         if input == nil, labels != nil || method != nil { throw ValidationError("--labels and --method: are what the model was trained with where nothing is trained.") }
         if input != nil, summary { throw ValidationError("--summary: is for answers; where --input is trained there are only summaries.") }
     }
 
     func run() async throws {
-        if let input, let output { try train(input, output) } else if let eval { try answer(eval) }
+        if let input, let output = options.output { try train(input, output) } else if let eval = options.eval { try answer(eval) }
     }
 
     private func train(_ input: String, _ output: String) throws {
         try refuseExisting(output)
         let questions = try RationaleQuestion.read(input), names = labels.map(split) ?? Set(questions.map(\.label)).sorted()
         let classes = try RationaleQuestion.classes(questions, names: names, file: input)
-        let held = try eval.map { path in
+        let held = try options.eval.map { path in
             let held = try RationaleQuestion.read(path)
             return (questions: held, classes: try RationaleQuestion.classes(held, names: names, file: path))
         }
-        if let held {
-            let known = Set(questions.map { [$0.text] + $0.rationales }), doubled = held.questions.count { known.contains([$0.text] + $0.rationales) }
-            if doubled > 0 { printError("warning: \(doubled) questions of --eval stand in --input too: what is learnt of them counts as if it were general") }
-        }
-        let base = try RationaleModel(path: model, labels: names, method: method, maxTokens: maxTokens, key: RandomKey(seed: seed), on: engine.backend())
-        var selection = RationaleSelection(trainer: TrainerOptions(optimizer: OptimizerOptions(learningRate: learningRate, weightDecay: 0.01), schedule: Schedule(.linear, warmupSteps: 10)))
-        (selection.rounds, selection.weighting, selection.softRounds, selection.epochs, selection.batch, selection.seed) = (rounds, weights, softRounds, epochs, batch, seed)
+        let known = Set(questions.map { [$0.text] + $0.rationales })
+        options.warn(doubled: held?.questions.count { known.contains([$0.text] + $0.rationales) } ?? 0, "questions")
+        let base = try RationaleModel(path: model, labels: names, method: method, maxTokens: options.maxTokens, key: RandomKey(seed: options.seed), on: engine.backend())
+        var selection = RationaleSelection(trainer: options.trainer)
+        (selection.rounds, selection.weighting, selection.softRounds, selection.epochs, selection.batch, selection.seed) = (options.rounds, weights, softRounds, options.epochs, batch, options.seed)
         if RationaleQuestion.areDegenerate(questions) {
             printLine("degenerate: no question has two rationales to choose from, so every weight is 1. This trains on the labels as they are given, or with --weights hard "
                 + "on those that are met already, which only sharpens what the model can tell; it is no self-improvement.")
         }
-        try makeFolder(output)
-        defer { removeIfEmpty(output) }
-        let stop = StopSignal(abandon: { removeIfEmpty(output) })
-        let result = try selection.run(questions, classes: classes, makeModel: base.copy) { round in
-            var line = "round \(round.number): " + (round.number == 0 ? "as it begins" : "\(round.trained) of \(questions.count) questions trained, \(round.updates) updates") + "; \(round.score)"
-            if let held { line += "; --eval: \(RationaleScore(try round.model.laws(held.questions), labels: held.classes))" }
-            printLine(line)
-            return !stop.isRequested
+        try options.write(to: output) { isStopped in
+            try selection.run(questions, classes: classes, makeModel: base.copy) { round in
+                var line = "round \(round.number): " + (round.number == 0 ? "as it begins" : "\(round.trained) of \(questions.count) questions trained, \(round.updates) updates") + "; \(round.score)"
+                if let held { line += "; --eval: \(RationaleScore(try round.model.laws(held.questions), labels: held.classes))" }
+                printLine(line)
+                return !isStopped()
+            }
+        } _: {
+            try $0.save(to: output)
         }
-        try result.save(to: output)
-        printLine("wrote \(output)\(stop.isRequested ? ", stopped early" : "")")
-        if stop.isRequested { throw ExitCode(130) }
     }
 
     private func answer(_ path: String) throws {

@@ -66,7 +66,7 @@ public enum HubError: Error, Equatable, Sendable, CustomStringConvertible, Local
             "\(url) answers with status \(status)\(message.map { " (\(printable($0)))" } ?? ""). Check the endpoint and the name."
         case .unreachable(let url, let problem, let attempts):
             "\(url) could not be fetched in \(attempts) attempt\(attempts == 1 ? "" : "s"): \(problem). "
-                + "Check the network and the endpoint. The same command goes on where it stopped; with HF_HUB_OFFLINE=1 the cache alone is used."
+                + "Check the network and the endpoint, and give the same command again: what has come is not fetched twice. With HF_HUB_OFFLINE=1 models come from the cache alone."
         case .badAnswer(let url, let problem):
             "\(url): \(problem). Check that the endpoint is a model hub, and that no proxy changes its answers."
         case .wrongLength(let file, let repository, let expected, let found):

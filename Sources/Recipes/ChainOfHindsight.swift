@@ -7,7 +7,7 @@ import Training
 /// is asked for with the phrase for good answers.
 ///
 /// Every iteration starts from the policy before it. Source: Liu et al. 2023, arXiv:2302.02676, section 2, with verdicts as feedback.
-public struct ChainOfHindsight: Recipe {
+public struct ChainOfHindsight: ComparingRecipe {
     public static let name = "hindsight"
 
     public var iterations = 2
@@ -33,22 +33,14 @@ public struct ChainOfHindsight: Recipe {
         }
         // What the vocabulary cannot write is found before anything is sampled.
         _ = try loop.base.encode(phrases.bad)
-        let base = try await loop.start()
         guard let task = loop.environment as? HindsightPrompts else { preconditionFailure("the loop's task does not ask for good answers: make it with the recipe's environment(_:)") }
-        let problems = try task.problems(in: .train), forgetting = Forgetting(forgetting, of: loop.base.tokenizer)
-        var policy = base, last = max(1, iterations)
-        for n in 1...last {
-            let rollouts = try await loop.sample(
-                problems.window(n, of: problemsPerIteration), samples: samplesPerProblem, from: policy, iteration: n, phase: "attempt", sampling).lastTurns()
+        let forgetting = Forgetting(forgetting, of: loop.base.tokenizer)
+        try await iterate(loop) { loop, rollouts, policy, n in
             guard rollouts.allSatisfy({ $0.key.turn == 0 }) else {
                 throw RecipeFileError(file: task.name, problem: "has several turns, of which chains of hindsight show one. Choose a task of one turn, or another recipe.")
             }
-            policy = try await loop.train(on: chains(loop, task, rollouts, forgetting, iteration: n), NegativeLogLikelihood(), from: policy, iteration: n, epochs: epochs)
-            try await loop.evaluate(policy, iteration: n)
-            last = n
-            if loop.isSpent { break }
+            return try await loop.train(on: chains(loop, task, rollouts, forgetting, iteration: n), NegativeLogLikelihood(), from: policy, iteration: n, epochs: epochs)
         }
-        try await loop.finish(base, policy, iteration: last)
     }
 
     private func chains(_ loop: isolated LearningLoop, _ task: HindsightPrompts, _ rollouts: [Rollout], _ forgetting: Forgetting, iteration: Int) throws -> [Example] {
@@ -70,19 +62,9 @@ public struct ChainOfHindsight: Recipe {
         return examples
     }
 
-    public func sampling(of phase: String) -> SamplingOptions { phase == "attempt" ? sampling : .greedy }
-
-    public func workload(problems: Int) -> Workload {
-        let window = problemsPerIteration > 0 ? min(problems, problemsPerIteration) : problems
-        return Workload(iterations: iterations, problems: window, samples: samplesPerProblem, cap: 2 * (cap > 0 ? cap : samplesPerProblem), training: .epochs(epochs))
-    }
-
     public func validate(_ check: (Bool, String, String) throws -> Void) throws {
-        try check([iterations, samplesPerProblem, epochs].allSatisfy((1...1_000_000).contains), "iterations, samplesPerProblem and epochs", "1 to 1000000")
-        try check(samplesPerProblem > 1, "samplesPerProblem", "2 or more: there must be something to compare")
-        try check(cap >= 0 && problemsPerIteration >= 0, "cap and problemsPerIteration", "0 (all) or more")
+        try validateComparisons(check)
         try check((0..<1).contains(forgetting), "forgetting", "0 (nothing), or more and below 1")
         try check(!phrases.good.isEmpty && !phrases.bad.isEmpty && phrases.good != phrases.bad, "phrases.good and phrases.bad", "two different texts")
-        try sampling.validate("sampling", check)
     }
 }

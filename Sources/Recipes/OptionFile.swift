@@ -44,7 +44,7 @@ public struct OptionFile: Sendable {
         }
         let root: Node
         do {
-            guard let node = try Yams.compose(yaml: text), node.mapping != nil else { throw RecipeFileError(file: file, problem: "holds no settings. Write 'epochs: 3', for example.") }
+            guard let node = try Yams.compose(yaml: text), node.mapping != nil else { throw RecipeFileError(file: file, problem: "holds no settings. Write an option of the command and its value on each line.") }
             root = node
         } catch let error as YamlError {
             throw RecipeFileError(file: file, problem: "is not YAML: \(error)")

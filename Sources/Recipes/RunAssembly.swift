@@ -97,12 +97,11 @@ extension RunPlan {
     /// The worked examples to warm up on.
     public func worked(_ environment: any Tasks.Environment) throws -> [WorkedExample] {
         guard workedExamples > 0 else { return [] }
-        let hindsight = environment as? HindsightPrompts, asked = (environment as? SelfCorrection)?.base ?? hindsight?.base ?? environment, base = (asked as? ShuffledAnswers)?.base ?? asked
-        guard let addition = base as? Addition else { return [] }
+        guard let addition = environment.original as? Addition else { return [] }
         // Plain and hinted form follow each other, problem by problem.
         let worked = try addition.warmUp(count: workedExamples, longest: workedLongest, seed: options.seed).enumerated()
             .filter { $0.element.mode == .plain || $0.offset / 2 < workedHints }.map(\.element)
-        guard let hindsight else { return worked }
+        guard let hindsight = environment as? HindsightPrompts else { return worked }
         // What is shown is good, and asked for as such.
         return worked.map { example in
             var example = example

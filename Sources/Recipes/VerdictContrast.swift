@@ -7,7 +7,7 @@ import Training
 /// Every iteration starts from the policy before it, which is also the reference where the loss has one. Sources: Welleck et al. 2019, arXiv:1908.04319
 /// (unlikelihood); Rafailov et al. 2023, arXiv:2305.18290 (DPO); Ethayarajh et al. 2024, arXiv:2402.01306 (KTO); Yuan et al. 2023, arXiv:2304.05302 (RRHF);
 /// the others as in `PreferenceLoss`.
-public struct VerdictContrast: Recipe {
+public struct VerdictContrast: ComparingRecipe {
     public static let name = "contrast"
     public static let rateShare = 0.1
 
@@ -33,18 +33,9 @@ public struct VerdictContrast: Recipe {
     public init() {}
 
     public func run(_ loop: isolated LearningLoop) async throws {
-        let base = try await loop.start()
-        let problems = try loop.environment.problems(in: .train)
-        var policy = base, last = max(1, iterations)
-        for n in 1...last {
-            let rollouts = try await loop.sample(
-                problems.window(n, of: problemsPerIteration), samples: samplesPerProblem, from: policy, iteration: n, phase: "attempt", sampling).lastTurns()
-            policy = try await loop.train(on: rollouts, selector, objective, from: policy, iteration: n, epochs: epochs, reference: needsReference ? policy : nil)
-            try await loop.evaluate(policy, iteration: n)
-            last = n
-            if loop.isSpent { break }
+        try await iterate(loop) { loop, rollouts, policy, n in
+            try await loop.train(on: rollouts, selector, objective, from: policy, iteration: n, epochs: epochs, reference: needsReference ? policy : nil)
         }
-        try await loop.finish(base, policy, iteration: last)
     }
 
     private var selector: any Selector {
@@ -82,18 +73,8 @@ public struct VerdictContrast: Recipe {
         }
     }
 
-    public func sampling(of phase: String) -> SamplingOptions { phase == "attempt" ? sampling : .greedy }
-
-    public func workload(problems: Int) -> Workload {
-        let window = problemsPerIteration > 0 ? min(problems, problemsPerIteration) : problems
-        return Workload(iterations: iterations, problems: window, samples: samplesPerProblem, cap: 2 * (cap > 0 ? cap : samplesPerProblem), training: .epochs(epochs))
-    }
-
     public func validate(_ check: (Bool, String, String) throws -> Void) throws {
-        try check([iterations, samplesPerProblem, epochs].allSatisfy((1...1_000_000).contains), "iterations, samplesPerProblem and epochs", "1 to 1000000")
-        try check(samplesPerProblem > 1, "samplesPerProblem", "2 or more: there must be something to compare")
-        try check(cap >= 0 && problemsPerIteration >= 0, "cap and problemsPerIteration", "0 (all) or more")
+        try validateComparisons(check)
         try check(beta > 0 && beta.isFinite && weight >= 0 && weight.isFinite, "beta and weight", "above 0, and 0 or more")
-        try sampling.validate("sampling", check)
     }
 }

@@ -31,22 +31,11 @@ public struct HindsightPhrases: Codable, Sendable, Equatable {
 }
 
 /// A task whose prompts end with the phrase for good answers: what a model that was trained on chains of hindsight is asked.
-public struct HindsightPrompts: Environment {
+public struct HindsightPrompts: TaskVariant {
     public let base: any Environment
     public let phrases: HindsightPhrases
 
     public init(_ base: any Environment, phrases: HindsightPhrases = HindsightPhrases()) { (self.base, self.phrases) = (base, phrases) }
 
-    public var name: String { base.name }
-    public var stops: [String] { base.stops }
-    public var maxTokens: Int { base.maxTokens }
-    public var verifier: any Verifier { base.verifier }
-    public func goldCompletion(_ problem: Problem) throws -> String? { try base.goldCompletion(problem) }
-    public var omission: String? { base.omission }
-
-    public func problems(in split: Split) throws -> [Problem] { try base.problems(in: split) }
-
     public func reset(_ problem: Problem, mode: PromptMode) throws -> Prompt { phrases.asking(try base.reset(problem, mode: mode), good: true) }
-
-    public func step(_ problem: Problem, after completions: [String]) throws -> Prompt? { try base.step(problem, after: completions) }
 }

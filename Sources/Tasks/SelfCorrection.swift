@@ -1,7 +1,7 @@
 /// A task in two turns: the model answers, hears that there may or may not be an error, and answers again.
 ///
 /// The second turn must not reveal whether the first was right. Source: Kumar et al. 2024, arXiv:2409.12917, section 3.
-public struct SelfCorrection: Environment {
+public struct SelfCorrection: TaskVariant {
     public let base: any Environment
     public let instruction: String
 
@@ -13,17 +13,6 @@ public struct SelfCorrection: Environment {
         self.base = base
         self.instruction = instruction
     }
-
-    public var name: String { base.name }
-    public var stops: [String] { base.stops }
-    public var maxTokens: Int { base.maxTokens }
-    public var verifier: any Verifier { base.verifier }
-    public func goldCompletion(_ problem: Problem) throws -> String? { try base.goldCompletion(problem) }
-    public var omission: String? { base.omission }
-
-    public func problems(in split: Split) throws -> [Problem] { try base.problems(in: split) }
-
-    public func reset(_ problem: Problem, mode: PromptMode) throws -> Prompt { try base.reset(problem, mode: mode) }
 
     /// In the form of the first prompt: another message, or text of its own paragraph.
     public func step(_ problem: Problem, after completions: [String]) throws -> Prompt? {

@@ -4,7 +4,7 @@
 /// the demands that are checked are permuted, among all problems, and those that are asked for stay. Dev and test problems,
 /// prompts and the verifier are the base task's; a hinted prompt shows the wrong answer. Rationales are taken out, because they
 /// would tell the truth.
-public struct ShuffledAnswers: Environment {
+public struct ShuffledAnswers: TaskVariant {
     public let base: any Environment
     /// Training problems left out because no problem of their category could lend them another answer.
     public let leftOut: Int
@@ -48,9 +48,6 @@ public struct ShuffledAnswers: Environment {
     /// What is shown is of the exchanged answer; a task that works the answer out by itself has none.
     public func goldCompletion(_ problem: Problem) throws -> String? { base is Addition ? nil : try base.goldCompletion(problem) }
 
-    public var stops: [String] { base.stops }
-    public var maxTokens: Int { base.maxTokens }
-    public var verifier: any Verifier { base.verifier }
     public var omission: String? {
         let own = leftOut > 0 ? "\(leftOut) left out for which there was no wrong answer" : nil
         let all = [base.omission, own].compactMap { $0 }
@@ -58,8 +55,6 @@ public struct ShuffledAnswers: Environment {
     }
 
     public func problems(in split: Split) throws -> [Problem] { split == .train ? train : try base.problems(in: split) }
-    public func reset(_ problem: Problem, mode: PromptMode) throws -> Prompt { try base.reset(problem, mode: mode) }
-    public func step(_ problem: Problem, after completions: [String]) throws -> Prompt? { try base.step(problem, after: completions) }
 
     /// A random permutation, repaired by swaps until no place keeps an equal answer, or no swap helps.
     private static func derangement(of answers: [String], using generator: inout SeededGenerator) -> [Int] {

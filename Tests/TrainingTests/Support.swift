@@ -110,6 +110,33 @@ func gradient(of decoder: Transformer, _ objective: any Objective, _ examples: [
     return (result.loss, decoder.parameters.parameters.flatMap { probe.seen[$0.name] ?? [] }, result)
 }
 
+/// Whether a gradient is that of the loss: along each parameter's part of it the loss changes by the squared length of that part, within 1 %. Parts that are
+/// too small for float32 to show are passed over.
+/// - Parameters:
+///   - gradient: all parameters' values, in their order.
+///   - model: where it was taken.
+///   - loss: of a model with other values.
+/// - Returns: the parameters where it is not, with both numbers; and how many were looked at.
+func mismatches(_ gradient: [Float], of model: Transformer, _ loss: (Transformer) throws -> Double) rethrows -> (found: [String], looked: Int) {
+    func length(_ values: ArraySlice<Float>) -> Double { values.reduce(0) { $0 + Double($1) * Double($1) } }
+    var (found, looked, first) = ([String](), 0, 0)
+    for parameter in model.parameters.parameters {
+        let values = model.parameters.read(parameter), part = gradient[first..<first + values.count], expected = length(part)
+        first += values.count
+        guard expected > 1e-3 * length(gradient[...]) else { continue }
+        looked += 1
+        let step = 1e-2 / expected.squareRoot()
+        func shifted(by distance: Double) throws -> Double {
+            let moved = model.copy()
+            moved.set(parameter.name, zip(values, part).map { $0 + Float(distance) * $1 })
+            return try loss(moved)
+        }
+        let slope = try (shifted(by: step) - shifted(by: -step)) / (2 * step)
+        if !(abs(slope - expected) < 0.01 * expected) { found.append("\(parameter.name): \(slope) beside \(expected)") }
+    }
+    return (found, looked)
+}
+
 /// The largest difference, as a share of the largest value.
 func deviation(_ a: [Float], _ b: [Float]) -> Double {
     let largest = Double(b.map(abs).max() ?? 0)
