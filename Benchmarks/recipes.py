@@ -4,7 +4,7 @@
 
 DATA holds alpaca.jsonl and wikitext2_valid.txt. A cell is one run of `autodidact learn`; one that stands in Benchmarks/results/recipes/ is not run again without
 --again. A cell takes at most about a quarter of an hour, and an interrupted one is begun anew. First each class of methods chooses its learning rate on dev, by one
-method of the class with seed 0; then every method runs with three seeds on `instructions` and with one on `addition`. --minutes begins no cell after so long.
+method of the class with seed 0; then every method runs with three seeds on `instructions` and with one on `addition`. --minutes begins no cell after so long. The table ends what it prints, and docs/recipes.svg is drawn from it; --table does nothing else.
 """
 import argparse
 import json
@@ -55,6 +55,10 @@ TASKS = {
 def result(name):
     path = f"{folder}/{name}.json"
     return json.load(open(path)) if os.path.exists(path) else None
+
+
+def results(task, method):
+    return [cell for cell in (result(f"{task}-{method}-{seed}") for seed in [0, 1, 2]) if cell]
 
 
 def rate(kind):
@@ -154,7 +158,7 @@ def table():
         print(f"\n| {task} | rate | before | after (95 %) | pass@1 | pass@8 | majority | tokens | processor minutes | GB | wikitext bits/byte | distinct-2 | self-BLEU | KL to base |")
         print("| --- |" + " --- |" * 13)
         for method in METHODS:
-            found = [cell for cell in (result(f"{task}-{method}-{seed}") for seed in [0, 1, 2]) if cell]
+            found = results(task, method)
             if not found:
                 continue
             mean, half = interval(found)
@@ -167,13 +171,45 @@ def table():
                 f"| {method} ({len(found)} seeds) | {found[0]['learningRate']:g} | {show(average('before'))} | {100 * mean:.1f} ± {100 * half:.1f} | {show(average('pass@1'))} | {show(average('pass@8'))} | "
                 f"{show(average('majority'))} | {average('tokens'):.0f} | {show(average('processorMinutes'), '{:.1f}', 1)} | {average('peakGB'):.2f} | {show(average('bitsPerByte'), '{:.4f}', 1)} | {show(average('distinct2'), '{:.3f}', 1)} | "
                 f"{show(average('selfBLEU'), '{:.3f}', 1)} | {show(average('klToStart'), '{:.4f}', 1)} |")
-        turns = [cell for cell in (result(f"{task}-score-{seed}") for seed in [0, 1, 2]) if cell and "firstTry" in cell]
+        turns = results(task, "score")
         if turns:
             print("\nSCoRe on test: " + ", ".join(f"{key} {100 * statistics.mean(cell[key] for cell in turns):.1f} %" for key in ["firstTry", "lastTry", "wrongToRight", "rightToWrong"]))
 
 
+def draw():
+    """docs/recipes.svg: a row a method, its accuracy with the interval, and that of the base as a line."""
+    width, row, left = 300, 22, 110
+    body = []
+    for panel, task in enumerate(TASKS):
+        x0, shown = left + panel * (width + 40), [(method, found) for method in METHODS if (found := results(task, method))]
+        if not shown:
+            return
+        means = [interval(found) for _, found in shown]
+        high = max(mean + half for mean, half in means) * 1.05
+
+        def x(value):
+            return x0 + width * max(0, value) / high
+
+        bottom = 34 + row * len(shown)
+        body.append(f'<text x="{x0}" y="16" font-weight="bold">{task}: right of the held-out problems, in %</text>')
+        for tick in range(0, int(100 * high) + 1, 5 if high < 0.3 else 10):
+            body.append(f'<line x1="{x(tick / 100):.1f}" y1="26" x2="{x(tick / 100):.1f}" y2="{bottom}" stroke="#ddd"/><text x="{x(tick / 100):.1f}" y="{bottom + 14}" text-anchor="middle">{tick}</text>')
+        for place, ((method, _), (mean, half)) in enumerate(zip(shown, means)):
+            y = 40 + row * place
+            colour = "#888" if method == "base" else "#c33" if method == "gold" else "#06c"
+            if method == "base":
+                body.append(f'<line x1="{x(mean):.1f}" y1="26" x2="{x(mean):.1f}" y2="{bottom}" stroke="#888" stroke-dasharray="3 3"/>')
+            if panel == 0:
+                body.append(f'<text x="{left - 10}" y="{y + 4}" text-anchor="end">{method}</text>')
+            body.append(f'<line x1="{x(mean - half):.1f}" y1="{y}" x2="{x(mean + half):.1f}" y2="{y}" stroke="{colour}" stroke-width="2"/><circle cx="{x(mean):.1f}" cy="{y}" r="4" fill="{colour}"/>')
+    size = f'width="{left + len(TASKS) * (width + 40)}" height="{60 + row * len(METHODS)}"'
+    text = "\n".join(body)
+    open("docs/recipes.svg", "w").write(f'<svg xmlns="http://www.w3.org/2000/svg" {size} font-family="sans-serif" font-size="11">\n<rect width="100%" height="100%" fill="white"/>\n{text}\n</svg>\n')
+
+
 if arguments.table:
     table()
+    draw()
 else:
     for name, task, method, seed, learning_rate, measures in cells():
         if arguments.only not in name or (result(name) and not arguments.again):
@@ -184,3 +220,4 @@ else:
             break
         run(name, task, method, seed, learning_rate, measures)
     table()
+    draw()

@@ -16,9 +16,10 @@ final class StopSignal: Sendable {
             let source = DispatchSource.makeSignalSource(signal: number, queue: .global())
             source.setEventHandler { [self] in
                 if requested.exchange(true, ordering: .sequentiallyConsistent) || atOnce {
-                    DurableFile.discardUnfinished()
-                    if !finished.load(ordering: .sequentiallyConsistent) { abandon() }
-                    exit(130)
+                    DurableFile.discardUnfinished {
+                        if !finished.load(ordering: .sequentiallyConsistent) { abandon() }
+                        exit(130)
+                    }
                 }
                 printError("\nstopping after the current step; once more to stop at once")
             }

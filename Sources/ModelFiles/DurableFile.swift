@@ -17,23 +17,33 @@ public final class DurableFile {
     private var descriptor: Int32
     /// Finished, or given up.
     private var isOver = false
-    /// Temporary files that have not got their names.
+    /// Temporary files that have not got their names. Files begin and get their names while it is held.
     private static let unfinished = Mutex<Set<String>>([])
 
     /// - Throws: `FileError` when the system refuses, as do the other methods.
     public init(_ path: String) throws {
         self.path = path
         temporary = path + ".tmp"
-        descriptor = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o644)
-        guard descriptor >= 0 else {
-            isOver = true
-            throw FileError(file: path, cannotBe: "created", errno: errno)
+        let (opened, code) = Self.unfinished.withLock { [temporary] files in
+            let opened = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o644), code = errno
+            if opened >= 0 { files.insert(temporary) }
+            return (opened, code)
         }
-        Self.unfinished.withLock { _ = $0.insert(temporary) }
+        descriptor = opened
+        guard opened >= 0 else {
+            isOver = true
+            throw FileError(file: path, cannotBe: "created", errno: code)
+        }
     }
 
-    /// Removes the temporary files of all writers, for a process that ends at once and writes no more.
-    public static func discardUnfinished() { unfinished.withLock { for path in $0 { unlink(path) } } }
+    /// Removes the temporary files of all writers and ends the process. Writers in other threads wait for ever: none makes a file between the
+    /// two, or fails for want of its own.
+    public static func discardUnfinished(then end: () -> Never) -> Never {
+        unfinished.withLock { files in
+            for path in files { unlink(path) }
+            end()
+        }
+    }
 
     deinit { discard() }
 
@@ -50,9 +60,13 @@ public final class DurableFile {
         let closed = close(descriptor)
         descriptor = -1
         guard closed == 0 else { throw failure("closed") }
-        guard rename(temporary, path) == 0 else { throw failure("given its name") }
+        let code = Self.unfinished.withLock { [temporary, path] files in
+            guard rename(temporary, path) == 0 else { return errno }
+            files.remove(temporary)
+            return 0
+        }
+        guard code == 0 else { throw failure("given its name", code) }
         isOver = true
-        Self.unfinished.withLock { _ = $0.remove(temporary) }
         syncFolder(parentFolder(of: path))
     }
 
@@ -66,8 +80,7 @@ public final class DurableFile {
         Self.unfinished.withLock { _ = $0.remove(temporary) }
     }
 
-    private func failure(_ what: String) -> FileError {
-        let code = errno
+    private func failure(_ what: String, _ code: Int32 = errno) -> FileError {
         discard()
         return FileError(file: path, cannotBe: what, errno: code)
     }

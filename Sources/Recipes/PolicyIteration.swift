@@ -62,9 +62,10 @@ public struct PolicyIteration: Sendable, Codable, Equatable {
                 if rollouts.lastTurns().grouped().count(where: { Set($0.compactMap(truncation.reward)).count > 1 }) >= count { break }
             }
             policy = try loop.advance(training, iteration: n, on: rollouts, selector)
-            if n == training.iterations.upperBound || (measureEvery > 0 && n % measureEvery == 0) { try await loop.evaluate(policy, iteration: n) }
             last = n
-            if loop.isSpent { break }
+            let isLast = n == training.iterations.upperBound || loop.isSpent
+            if isLast || (measureEvery > 0 && n % measureEvery == 0) { try await loop.evaluate(policy, iteration: n) }
+            if isLast { break }
         }
         return (try loop.conclude(policy), last)
     }

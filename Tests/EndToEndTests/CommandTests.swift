@@ -62,7 +62,7 @@ struct CommandTests {
                 python.signal(SIGKILL)
                 _ = python.wait()
             }
-            for _ in 0..<500 where !Places.exists("\(folder)/port") { Thread.sleep(forTimeInterval: 0.02) }
+            python.wait(for: "\(folder)/port")
             let endpoint = "http://127.0.0.1:\(try String(contentsOfFile: "\(folder)/port", encoding: .utf8))"
             func pull(_ task: String = "coin-flip", _ arguments: [String] = []) throws -> Finished {
                 try autodidact(["pull", "--data", task, "--data-dir", "data", "--endpoint", endpoint] + arguments, in: folder, environment: ["no_proxy": "127.0.0.1"])

@@ -168,7 +168,7 @@ struct FineTuneTests {
 
             let child = try Child(["sft", "--config", "two.yaml", "--output", "stopped"], in: folder)
             // It has begun, and is far from its end.
-            for _ in 0..<3000 where !Places.exists("\(folder)/stopped.partial/origin.json") { Thread.sleep(forTimeInterval: 0.02) }
+            child.wait(for: "\(folder)/stopped.partial/origin.json")
             child.signal(SIGINT)
             let stopped = child.wait()
             #expect(stopped.status == 130 && stopped.error.contains("--resume") && !Places.exists("\(folder)/stopped"), "\(stopped.error)")

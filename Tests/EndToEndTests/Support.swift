@@ -77,6 +77,9 @@ final class Child {
         return status == nil
     }
 
+    /// Returns once the path exists, however slow the machine is, or the process has ended.
+    func wait(for path: String) { while isRunning, !Places.exists(path) { Thread.sleep(forTimeInterval: 0.02) } }
+
     /// What it printed; the status is the exit code, or the number of the signal that ended it.
     func wait() -> Finished {
         var status = self.status ?? 0

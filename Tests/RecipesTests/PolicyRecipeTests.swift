@@ -87,6 +87,20 @@ struct PolicyRecipeTests {
         }
     }
 
+    @Test("a budget of tokens ends the run, and what it ends with is measured", arguments: [7, 0])
+    func budget(index: Int) async throws {
+        let recipe = recipes(12)[index]
+        try await withFolder { folder in
+            let journal = MemoryJournal(), budget = 2000
+            try await recipe.run(try makeLoop(folder, journal: journal, verifier: Shortness(), warmUpSteps: 30, tokenBudget: budget))
+            let last = try #require((1...12).last { !journal.rollouts(iteration: $0, phase: "attempt").isEmpty })
+            #expect((2..<12).contains(last))
+            func value(_ phase: String, _ name: String) -> Double? { journal.metrics().last { $0.iteration == last && $0.phase == phase && $0.name == name }?.value }
+            #expect(value("dev", "accuracy") != nil && value("test", "accuracy") != nil)
+            #expect(try #require(value("run", "tokens")) >= Double(budget))
+        }
+    }
+
     @Test("groups of equal rewards train nothing: not one bit changes")
     func withoutSignal() async throws {
         try await withFolder { folder in

@@ -8,12 +8,12 @@ import Training
 /// A loop over two-digit sums with a decoder so small that it trains in a second.
 func makeLoop(
     _ folder: String, journal: some Journal & Sendable, prompts: [any Tasks.Environment] = [], verifier: (any Verifier)? = nil, warmUpSteps: Int = 150, precision: Precision = .float32, adapter: AdapterChoices? = nil, saveEvery: Int = 1000,
-    optimizer: OptimizerOptions = OptimizerOptions(learningRate: 4e-3), intermediateSize: Int = 64, isCancelled: @escaping @Sendable () -> Bool = { false }, plugins: @escaping @Sendable () -> [any StepPlugin] = { [] }
+    optimizer: OptimizerOptions = OptimizerOptions(learningRate: 4e-3), tokenBudget: Int = 0, intermediateSize: Int = 64, isCancelled: @escaping @Sendable () -> Bool = { false }, plugins: @escaping @Sendable () -> [any StepPlugin] = { [] }
 ) throws -> LearningLoop {
     let addition = try Addition(digits: 1...2, seed: 1, trainCount: 40, devPerLength: 5, testPerLength: 10)
     let options = LoopOptions(
         seed: 3, trainer: TrainerOptions(optimizer: optimizer), batchSize: 8, maxSequences: 16, rolloutPrecision: precision, saveEvery: saveEvery, warmUpSteps: warmUpSteps,
-        adapter: adapter)
+        tokenBudget: tokenBudget, adapter: adapter)
     var shape = FreshDecoder()
     (shape.hiddenSize, shape.intermediateSize, shape.layers, shape.heads, shape.context) = (32, intermediateSize, 2, 2, 128)
     let fixed = shape
