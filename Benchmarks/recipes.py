@@ -111,15 +111,16 @@ def run(name, task, method, seed, learning_rate, measures):
     minutes = (time.time() - start) / 60
     shown = json.loads(subprocess.run([executable, "runs", "show", f"{work}/run", "--json"], capture_output=True, text=True, check=True).stdout)
 
-    def metric(phase, metric_name, last=True):
-        values = [m["value"] for m in shown["metrics"] if m["phase"] == phase and m["name"] == metric_name and not m["category"]]
-        return (values[-1] if last else values[0]) if values else None
+    outcome = max(m["iteration"] for m in shown["metrics"] if m["phase"] == "test")
 
-    kept = [c["path"] for c in shown["checkpoints"] if c.get("path")]
+    def metric(phase, metric_name, iteration=outcome):
+        return next((m["value"] for m in shown["metrics"] if (m["phase"], m["name"], m["iteration"], m["category"]) == (phase, metric_name, iteration, "")), None)
+
+    kept = [c["path"] for c in shown["checkpoints"] if c.get("path") and os.path.basename(c["path"]).startswith(f"{outcome:04d}-")]
     cell = {
         "command": " ".join(command[1:]).replace(work, "WORK").replace(model, "MODEL"), "commit": subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True).stdout.strip(),
         "plan": json.loads(json.dumps(plan).replace(arguments.data, "DATA")), "seed": seed, "learningRate": learning_rate, "minutes": minutes, "processorMinutes": (usage.ru_utime + usage.ru_stime) / 60, "peakGB": usage.ru_maxrss * 1024 / 1e9,
-        "tokens": metric("run", "tokens"), "dev": metric("dev", "accuracy"), "before": metric("test", "accuracy", last=False), "after": metric("test", "accuracy"),
+        "tokens": metric("run", "tokens"), "dev": metric("dev", "accuracy"), "before": metric("test", "accuracy", 0), "after": metric("test", "accuracy"),
         "tests": next((m["count"] for m in shown["metrics"] if m["phase"] == "test" and m["name"] == "accuracy"), 0),
     }
     cell.update({key: metric("spread", key) for key in ["pass@1", "pass@8", "majority", "distinct2", "selfBLEU", "klToStart"]})

@@ -5,7 +5,7 @@ extension AdapterChoices.Kind: ExpressibleByArgument {}
 
 /// What is trained beside a model.
 struct AdapterOptions: ParsableArguments {
-    @Option(help: "lora, bottleneck or soft-prompt; lora when only --rank is given, and all weights are trained without either.")
+    @Option(help: "lora, bottleneck or soft-prompt (not in learn and rl); lora when only --rank is given, and all weights are trained without either.")
     var adapter: AdapterChoices.Kind?
 
     @Option(help: "Rank of a LoRA adapter, width of bottlenecks, or vectors of a soft prompt; 8 when left out.")

@@ -64,7 +64,8 @@ struct Reward: StagedCommand {
         }
         let stage = FineTuningStage(try tuning.tuning(reward.model), counts: parts.trained.map(\.count), examples: { _ in examples }, held: tuning.eval == nil ? nil : held)
         let prepared = PreparedStage(name: name, stage: stage, files: files, reading: ["max-tokens": "\(tuning.maxTokens)"]) {
-            report().accuracy.map { "\(String(percent: $0.value)) of \(parts.held.reduce(0) { $0 + $1.decided.count }) held-out pairs told apart" }
+            let score = report().score
+            return score.count > 0 ? "\(String(percent: score.right / Double(score.count))) of \(score.count) held-out pairs told apart" : nil
         }
         return (prepared, examples, report)
     }

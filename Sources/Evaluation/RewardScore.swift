@@ -12,10 +12,12 @@ public struct RewardScore: Sendable, Equatable {
         public var predicted: Double, right: Double
     }
 
-    /// Pairs that are no ties; those of one prompt are not independent, so that intervals from this count are too narrow where prompts have many.
+    /// Pairs that are no ties; those of one comparison are no independent cases.
     public let count: Int
     /// Pairs in which the better answer has the higher reward, and in which it has the length that was preferred in training; equal ones count half.
     public let right: Double, rightByLength: Double
+    /// Of each comparison that has such pairs, the shares of them that `right` and `rightByLength` count.
+    public let shares: [Double], sharesByLength: [Double]
     public let prefersLonger: Bool
     /// Of the rewards of all answers with their lengths in characters.
     public let lengthCorrelation: Double
@@ -30,10 +32,14 @@ public struct RewardScore: Sendable, Equatable {
     ///   - prefersLonger: what `prefersLonger` says of the answers that were trained.
     public init(_ held: [RankedAnswers], rewards: [[Double]], prefersLonger: Bool) {
         precondition(held.count == rewards.count && zip(held, rewards).allSatisfy { $0.answers.count == $1.count }, "a reward belongs to each answer")
-        let differences = zip(held, rewards).flatMap { ranked, rewards in ranked.decided.map { rewards[$0.better] - rewards[$0.worse] } }
+        let byComparison = zip(held, rewards).map { ranked, rewards in ranked.decided.map { rewards[$0.better] - rewards[$0.worse] } }
+        let differences = byComparison.flatMap { $0 }
         count = differences.count
-        right = differences.reduce(0) { $0 + Self.share($1) }
-        rightByLength = Self.longer(held).reduce(0) { $0 + Self.share(prefersLonger ? $1 : -$1) }
+        right = Self.sum(differences)
+        shares = Self.shares(byComparison)
+        let longer = Self.longer(held).map { $0.map { prefersLonger ? $0 : -$0 } }
+        rightByLength = Self.sum(longer.flatMap { $0 })
+        sharesByLength = Self.shares(longer)
         self.prefersLonger = prefersLonger
         lengthCorrelation = Correlation.linear(rewards.flatMap { $0 }, held.flatMap { $0.answers.map { Double($0.unicodeScalars.count) } })
         let pairs = differences.map { (probability: 1 / (1 + fixedExp(-abs($0))), right: Self.share($0)) }
@@ -48,15 +54,19 @@ public struct RewardScore: Sendable, Equatable {
     }
 
     /// Whether of two answers the longer one is the better one more often.
-    public static func prefersLonger(_ trained: [RankedAnswers]) -> Bool { longer(trained).reduce(0) { $0 + share($1) - 0.5 } >= 0 }
+    public static func prefersLonger(_ trained: [RankedAnswers]) -> Bool { longer(trained).flatMap { $0 }.reduce(0) { $0 + share($1) - 0.5 } >= 0 }
 
-    /// By how much the better answer is longer.
-    private static func longer(_ all: [RankedAnswers]) -> [Double] {
-        all.flatMap { ranked in
+    /// By how much the better answer is longer, of each pair of each comparison.
+    private static func longer(_ all: [RankedAnswers]) -> [[Double]] {
+        all.map { ranked in
             let lengths = ranked.answers.map { Double($0.unicodeScalars.count) }
             return ranked.decided.map { lengths[$0.better] - lengths[$0.worse] }
         }
     }
+
+    private static func sum(_ differences: [Double]) -> Double { differences.reduce(0) { $0 + share($1) } }
+
+    private static func shares(_ differences: [[Double]]) -> [Double] { differences.filter { !$0.isEmpty }.map { sum($0) / Double($0.count) } }
 
     private static func share(_ difference: Double) -> Double { difference > 0 ? 1 : difference == 0 ? 0.5 : 0 }
 }

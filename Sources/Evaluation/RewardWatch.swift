@@ -7,13 +7,15 @@ public struct RewardWatch: Sendable, Codable, Equatable {
 
     /// What both say of one iteration's rollouts.
     public struct Iteration: Sendable, Codable, Equatable {
+        /// As the recipe counts; not every iteration is measured.
+        public var number: Int
         public var rewards: [Double]
         /// Of the same rollouts, in their order: 1 for right and 0 for wrong, or any number that is higher for better ones.
         public var heldOut: [Double]
 
-        public init(rewards: [Double], heldOut: [Double]) {
+        public init(number: Int, rewards: [Double], heldOut: [Double]) {
             precondition(rewards.count == heldOut.count && !rewards.isEmpty, "\(rewards.count) rewards beside \(heldOut.count) other verdicts")
-            (self.rewards, self.heldOut) = (rewards, heldOut)
+            (self.number, self.rewards, self.heldOut) = (number, rewards, heldOut)
         }
 
         public var metrics: [String: Double] {
@@ -35,8 +37,8 @@ public struct RewardWatch: Sendable, Codable, Equatable {
         guard isAbove(last.rewards, before.rewards), isAbove(before.heldOut, last.heldOut) else { return nil }
         func pair(_ a: [Double], _ b: [Double]) -> String { "from \(Self.number(Self.mean(a))) to \(Self.number(Self.mean(b)))" }
         func agreement(_ iteration: Iteration) -> Double { iteration.metrics[Self.agreementMetric] ?? 0 }
-        return "the reward rose \(pair(before.rewards, last.rewards)) since iteration \(best), while the verifier that nothing is trained on fell \(pair(before.heldOut, last.heldOut)) "
-            + "(rank correlation of the two \(pair([agreement(before)], [agreement(last)]))): the model learns to please the reward. Stop at iteration \(best), or hold the model closer to its reference"
+        return "the reward rose \(pair(before.rewards, last.rewards)) since iteration \(before.number), while the verifier that nothing is trained on fell \(pair(before.heldOut, last.heldOut)) "
+            + "(rank correlation of the two \(pair([agreement(before)], [agreement(last)]))): the model learns to please the reward. Stop at iteration \(before.number), or hold the model closer to its reference"
     }
 
     private func isAbove(_ a: [Double], _ b: [Double]) -> Bool {

@@ -18,6 +18,7 @@ public struct JobEstimate: Sendable {
     /// Samples and judges a few problems and takes three steps on a copy of the model; nothing of it is kept.
     ///
     /// The shares of right answers are taken to grow evenly from what the model can do now to everything.
+    /// What only learning shows is left out: that patience ends a run, and further problems of policy gradients, which can take `resamples` times as many completions again.
     public init(_ plan: RunPlan, on backend: any Backend) async throws {
         let environments = try plan.environments()
         let environment = environments[0]
@@ -34,27 +35,6 @@ public struct JobEstimate: Sendable {
         let workload = plan.recipe.chosen.workload(problems: problems.count)
 
         let probe = try await Probe(plan, environment, model, problems: problems, worked: worked, workload: workload)
-        // Growing from the probe's share, over the iterations.
-        let grown = (0..<workload.iterations).map { Double($0) / Double(workload.iterations) }
-        let choosing = environments.count > 1 ? environments.count * dev : 0
-        var sequences = [(training: 0.0, measured: Double(choosing + dev + test), grown: 0.0), (0, Double(test), 1)]
-        sequences += grown.map { (Double(workload.problems * workload.samples) * (plan.recipe.chosen.rationalises ? 1.5 - 0.5 * $0 : 1), Double(dev), $0) }
-        for (training, measured, grown) in sequences {
-            let length = probe.length + (probe.rightLength - probe.length) * grown
-            sampledTokens += Int((training + measured) * length)
-            seconds += (training * probe.secondsPerSequence + measured * probe.secondsPerMeasured) * (length / probe.length)
-        }
-
-        var steps = options.warmUpSteps
-        switch workload.training {
-        case .steps(let count): steps += count
-        case .epochs(let epochs):
-            let limit = min(Double(workload.cap), probe.distinctShare * Double(workload.samples))
-            for share in grown {
-                let selected = Double(workload.problems) * (probe.selectedPerProblem + (limit - probe.selectedPerProblem) * share)
-                steps += (Int(selected + Double(worked.count)) * epochs + options.batchSize - 1) / options.batchSize
-            }
-        }
         let trained: Transformer
         var trainerOptions = options.trainer
         if let adapter = options.adapter {
@@ -69,8 +49,47 @@ public struct JobEstimate: Sendable {
         let clock = ContinuousClock()
         let began = clock.now
         for _ in 0..<2 { _ = try trainer.step(probe.examples) }
-        seconds += (clock.now - began) / .seconds(2) * Double(steps)
-        let batchTokens = probed.computedTokens
+        let secondsPerStep = (clock.now - began) / .seconds(2), batchTokens = probed.computedTokens
+
+        // As the loop counts them: what is sampled to train on, and the trained tokens without their prompts.
+        let budget = options.tokenBudget > 0 ? Double(options.tokenBudget) : .infinity
+        var (spent, steps) = (0.0, 0)
+        func train(_ planned: Int) {
+            // Every training takes its first step.
+            let taken = min(Double(planned), max(1, ((budget - spent) / Double(probed.trainedTokens)).rounded(.up)))
+            spent += taken * Double(probed.trainedTokens)
+            steps += Int(taken)
+        }
+        let choosing = environments.count > 1 ? environments.count * dev : 0
+        let mostSelected = min(Double(workload.cap), probe.distinctShare * Double(workload.samples))
+        // Growing from the probe's share, over the iterations.
+        var sequences = [(training: 0.0, measured: Double(choosing + dev + test), grown: 0.0)]
+        var done = 0
+        while done < workload.iterations, spent < budget {
+            let grown = Double(done) / Double(workload.iterations)
+            done += 1
+            let training = Double(workload.problems * workload.samples) * (plan.recipe.chosen.rationalises ? 1.5 - 0.5 * grown : 1)
+            spent += training * probe.length(at: grown)
+            switch workload.training {
+            case .steps(let count): train(count / workload.iterations + (done <= count % workload.iterations ? 1 : 0))
+            case .epochs(let epochs):
+                let selected = Double(workload.problems) * (probe.selectedPerProblem + (mostSelected - probe.selectedPerProblem) * grown)
+                train((Int(selected + Double(worked.count)) * epochs + options.batchSize - 1) / options.batchSize)
+            }
+            let isLast = done == workload.iterations || spent >= budget
+            let isMeasured = isLast || (workload.measureEvery > 0 && done % workload.measureEvery == 0)
+            sequences.append((training, isMeasured ? Double(dev) : 0, grown))
+        }
+        steps += (workload.finalExamples + options.batchSize - 1) / options.batchSize  // whatever is left of the budget
+        let measuredLast = test * (1 + workload.candidates) + min(100, test) * options.testSamples
+        sequences.append((0, Double(measuredLast), Double(done) / Double(max(1, workload.iterations))))
+        for (training, measured, grown) in sequences {
+            let length = probe.length(at: grown)
+            sampledTokens += Int((training + measured) * length)
+            seconds += (training * probe.secondsPerSequence + measured * probe.secondsPerMeasured) * (length / probe.length)
+        }
+        steps += options.warmUpSteps
+        seconds += secondsPerStep * Double(steps)
         trainedTokens = steps * batchTokens
 
         let memory = options.adapter == nil ? MemoryPlan(model.transformer) : MemoryPlan(trained, training: trainerOptions.optimizer.trains)
@@ -158,6 +177,9 @@ public struct JobEstimate: Sendable {
                 return Example(promptTokens: prompt, completionTokens: completion)
             }
         }
+
+        /// Of a completion, when so much of what can be learnt has been.
+        func length(at grown: Double) -> Double { length + (rightLength - length) * grown }
 
         private static func mean(_ values: [Double]) -> Double { values.isEmpty ? 0 : max(1, values.reduce(0, +) / Double(values.count)) }
     }

@@ -132,6 +132,7 @@ extension LearningLoop {
         on examples: [Example], _ objective: any Objective, from policy: PolicyVersion, iteration: Int, steps: Int, phase: String = "improve", positions: Int = .max
     ) async throws -> PolicyVersion {
         guard !examples.isEmpty else {
+            isCutShort = false
             report(.note("iteration \(iteration): nothing was selected, so nothing is trained"))
             return policy
         }
@@ -144,6 +145,7 @@ extension LearningLoop {
     ) throws -> PolicyVersion {
         if let final = try journal.checkpoints(training).last(where: \.isFinal) {
             if training.phase != "warm-up" { spentTokens += try trainedTokens(training) }
+            isCutShort = final.step < steps
             return PolicyVersion(training: training, weightsHash: final.weightsHash)
         }
         let examples = try journal.examples(training) ?? {
@@ -159,7 +161,8 @@ extension LearningLoop {
         order = (-1, [])  // of an earlier training, with its own key
         let orderKey = key.folding("order").folding(training.phase).folding(training.iteration)
         let groups = objective.groups(examples)
-        let budget = options.tokenBudget > 0 && training.phase != "warm-up" ? options.tokenBudget - spentTokens : .max
+        // A verifier that was cut short would be none.
+        let budget = options.tokenBudget > 0 && !["warm-up", "verifier"].contains(training.phase) ? options.tokenBudget - spentTokens : .max
         var trained = try trainedTokens(training, upTo: trainer.optimizer.steps)
         while trainer.optimizer.steps < steps, trainer.optimizer.steps == 0 || trained < budget {
             let step = trainer.optimizer.steps
@@ -175,6 +178,8 @@ extension LearningLoop {
             if isStopping { throw Interrupted() }
         }
         for plugin in trainer.plugins { plugin.iterationEnd(trainer.decoder) }
+        isCutShort = trainer.optimizer.steps < steps
+        if isCutShort { report(.note("iteration \(training.iteration): the budget of \(options.tokenBudget) tokens is spent after \(trainer.optimizer.steps) of \(steps) updates")) }
         let version = try checkpoint(trainer.decoder, training: training, step: trainer.optimizer.steps, parents: [start.weightsHash])
         saved.discard()
         loaded = (version, trainer.decoder)

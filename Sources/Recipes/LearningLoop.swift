@@ -44,6 +44,8 @@ public actor LearningLoop {
     var loaded: (version: PolicyVersion, decoder: Transformer)?
     /// Tokens so far that were generated to be trained on, and that were trained; the warm-up and measurements do not count.
     public internal(set) var spentTokens = 0
+    /// Whether the budget of tokens ended the last training early.
+    public internal(set) var isCutShort = false
     /// What both verifiers said of dev, where something else than the environment's trains.
     private var watched: [RewardWatch.Iteration] = []
     /// The training that goes on through iterations, where the recipe has one.
@@ -407,7 +409,7 @@ public actor LearningLoop {
             return (reward, heldOut)
         }
         guard !pairs.isEmpty else { return }
-        let seen = RewardWatch.Iteration(rewards: pairs.map(\.reward), heldOut: pairs.map(\.heldOut))
+        let seen = RewardWatch.Iteration(number: iteration, rewards: pairs.map(\.reward), heldOut: pairs.map(\.heldOut))
         watched.append(seen)
         let trained = MetricRecord(iteration: iteration, phase: "dev", name: "trainedReward", value: pairs.reduce(0) { $0 + $1.reward } / Double(pairs.count), count: pairs.count)
         try journal.record([trained] + seen.metrics.sorted { $0.key < $1.key }.map { MetricRecord(iteration: iteration, phase: "dev", name: $0.key, value: $0.value, count: pairs.count) })
@@ -441,6 +443,15 @@ public actor LearningLoop {
         report(.note(figures.map { String(format: "%@ %.1f %%", $0.0, 100 * $0.1) }.joined(separator: ", ") + " of \(groups.count) test problems with \(count) candidates each"))
     }
 
+    /// Opens the test part for what `progress` found best, under the iteration that it is of, and says where it is not the last one's.
+    func finish(_ start: PolicyVersion, _ progress: Progress, last: Int) async throws {
+        if progress.iteration != last {
+            let found = progress.best.training.map { "that of iteration \(progress.iteration), \($0.checkpointPath)" } ?? "what the run began with"
+            report(.note("the result is \(found)"))
+        }
+        try await finish(start, progress.best, iteration: progress.iteration)
+    }
+
     /// Opens the test part, once: greedy accuracy of what the recipe started from and of what came out.
     public func finish(_ start: PolicyVersion, _ result: PolicyVersion, iteration: Int) async throws {
         try await measure(start, on: .test, iteration: 0, phase: "test")
@@ -458,14 +469,13 @@ public actor LearningLoop {
         let rollouts = try await sample(
             problems, samples: options.testSamples, from: policy, iteration: iteration, phase: "spread", SamplingOptions(temperature: 1), judgedBy: environment.verifier, precision: .float32)
         let groups = rollouts.lastTurns().grouped().map { $0.map(\.text) }
-        func mean(_ values: [Double]) -> Double { values.reduce(0, +) / Double(max(1, values.count)) }
         let reference = try decoder(of: start).score(rollouts.map { Example(promptTokens: $0.promptTokens, completionTokens: $0.completionTokens) })
         let differences = zip(rollouts, reference).flatMap { rollout, laws in zip(rollout.logProbabilities, laws).map { Double($0) - Double($1.logProbability) } }
+        // Where none is defined, as for answers of one word, there is no figure.
         let figures = [
-            ("distinct2", mean(groups.compactMap { TextDiversity.distinct(2, in: $0) }), groups.count), ("selfBLEU", mean(groups.compactMap(TextDiversity.selfBLEU)), groups.count),
-            ("klToStart", mean(differences), differences.count),
-        ]
-        try journal.record(figures.map { MetricRecord(iteration: iteration, phase: "spread", name: $0.0, value: $0.1, count: $0.2) })
+            ("distinct2", groups.compactMap { TextDiversity.distinct(2, in: $0) }), ("selfBLEU", groups.compactMap(TextDiversity.selfBLEU)), ("klToStart", differences),
+        ].filter { !$0.1.isEmpty }
+        try journal.record(figures.map { MetricRecord(iteration: iteration, phase: "spread", name: $0.0, value: $0.1.reduce(0, +) / Double($0.1.count), count: $0.1.count) })
     }
 
     /// The problems of a part that are measured: evenly spread, since they come sorted by kind.

@@ -43,12 +43,12 @@ extension MetricRecord {
             add("mismatchMost", "", differences.max()!, differences.count)
             add("importanceRatio", "", mean(rollouts.map { $0.importanceWeight(atMost: .infinity) }), rollouts.count)
         }
-        // Where there were several turns: the first answer beside the last.
+        // Where there were several turns: the first answer beside the last, which it is itself where it was cut off.
         let firsts = Dictionary(all.filter { $0.key.turn == 0 }.map { ([$0.key.index, $0.key.sample], $0) }, uniquingKeysWith: { first, _ in first })
-        let tries = rollouts.filter { $0.key.turn > 0 && $0.verdict != nil }.compactMap { last in
+        let tries = rollouts.filter { $0.verdict != nil }.compactMap { last in
             firsts[[last.key.index, last.key.sample]].flatMap { $0.verdict == nil ? nil : (first: $0.isRight, last: last.isRight) }
         }
-        if !tries.isEmpty {
+        if !tries.isEmpty, rollouts.contains(where: { $0.key.turn > 0 }) {
             add("firstTry", "", mean(tries.map { $0.first ? 1 : 0 }), tries.count)
             add("lastTry", "", mean(tries.map { $0.last ? 1 : 0 }), tries.count)
             add("wrongToRight", "", mean(tries.map { !$0.first && $0.last ? 1 : 0 }), tries.count)

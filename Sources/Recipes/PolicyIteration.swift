@@ -59,7 +59,7 @@ public struct PolicyIteration: Sendable, Codable, Equatable {
                 let chosen = (0..<count).map { problems[(next + $0) % problems.count] }
                 next += count
                 rollouts += try await loop.sample(chosen, samples: samplesPerProblem, from: policy, iteration: n, phase: attempt == 0 ? "attempt" : "attempt-\(attempt + 1)", Self.sampling)
-                if rollouts.lastTurns().grouped().count(where: { Set($0.compactMap(truncation.reward)).count > 1 }) >= count { break }
+                if rollouts.lastTurns().grouped().count(where: { Set($0.compactMap(truncation.reward)).count > 1 }) >= count || loop.isSpent { break }
             }
             policy = try loop.advance(training, iteration: n, on: rollouts, selector)
             last = n
@@ -75,6 +75,7 @@ public struct PolicyIteration: Sendable, Codable, Equatable {
         var workload = Workload(
             iterations: iterations, problems: problems, samples: samplesPerProblem, cap: samplesPerProblem, training: .steps(iterations * epochs * batches),
             batch: max(1, problems * samplesPerProblem / batches))
+        workload.measureEvery = measureEvery
         workload.keepsAverage = referenceDecay > 0
         return workload
     }

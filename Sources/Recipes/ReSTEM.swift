@@ -40,9 +40,9 @@ public struct ReSTEM: Recipe {
             policy = try await loop.train(on: examples, NegativeLogLikelihood(), from: start, iteration: n, epochs: epochs)
             try await loop.evaluate(policy, iteration: n)
             last = n
-            if try progress.isOver(after: policy, loop.devAccuracy(iteration: n)) || loop.isSpent { break }
+            if try progress.isOver(after: policy, iteration: n, loop.devAccuracy(iteration: n), isCutShort: loop.isCutShort && startsFrom == .base) || loop.isSpent { break }
         }
-        try await loop.finish(base, progress.best, iteration: last)
+        try await loop.finish(base, progress, last: last)
     }
 
     public func sampling(of phase: String) -> SamplingOptions { ["attempt", "rationalise"].contains(phase) ? sampling : .greedy }

@@ -63,6 +63,12 @@ public struct Workload: Sendable {
     public var training: Training
     /// Of one step; nil: the run's batch size.
     public var batch: Int?
+    /// Iterations between measurements on dev, of which the last iteration always is one; 0: only that.
+    public var measureEvery = 1
+    /// Completions of each test problem at the end, besides the greedy ones that every run measures.
+    public var candidates = 0
+    /// Examples of one more training after the last iteration, counted once for each of its epochs.
+    public var finalExamples = 0
     /// Whether an average of what is trained is kept beside it.
     public var keepsAverage = false
 

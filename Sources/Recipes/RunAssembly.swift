@@ -42,7 +42,11 @@ extension RunPlan {
 
     /// A task file's content in place of its path, so that a run says all that it did and goes on when the file has changed. What `settings`
     /// say counts before the file.
-    static func taken(in task: String, _ settings: [String: String]) throws -> (task: String, settings: [String: String]) {
+    /// - Parameters:
+    ///   - task: a task file's path, or the name of a kind, which comes back as it is.
+    ///   - settings: by their keys; paths among them start at the current folder.
+    /// - Throws: `TaskError`, `FileError`, as the file's own folder would have it.
+    public static func taken(in task: String, _ settings: [String: String]) throws -> (task: String, settings: [String: String]) {
         guard isTaskFile(task) else { return (task, settings) }
         let file = try TaskFile(at: URL(fileURLWithPath: task))
         let here = URL(fileURLWithPath: FileManager.default.currentDirectoryPath, isDirectory: true)

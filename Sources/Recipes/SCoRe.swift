@@ -34,6 +34,10 @@ public struct SCoRe: PolicyRecipe {
         stages.second.iterations = max(1, loop.iterations - stages.first.iterations)
         let (initialised, middle) = try await stages.first.train(
             learning, "initialise", from: base, reference: base, objective, TwoTurnRewards(firstAnswerWeight: firstAnswerWeight, klWeight: loop.klWeight, truncation: loop.truncation))
+        if learning.isSpent {
+            learning.report(.note("the budget of \(learning.options.tokenBudget) tokens ended in the first stage, which rewards second answers only: ask for fewer loop.iterations, of which a third are its"))
+            return try await learning.finish(base, initialised, iteration: middle)
+        }
         let (policy, last) = try await stages.second.train(
             learning, "improve", from: initialised, reference: base, objective, TwoTurnRewards(progressBonus: progressBonus, klWeight: loop.klWeight, truncation: loop.truncation),
             after: middle)
@@ -82,16 +86,19 @@ public struct TwoTurnRewards: Selector, Codable, Equatable {
     public func examples(from groups: [[Rollout]], using key: RandomKey, _ make: (Rollout) -> Example?) -> [Example] {
         let compared = groups.flatMap { group -> [Example] in
             let turns = Dictionary(grouping: group, by: \.key.sample).sorted { $0.key < $1.key }.map(\.value)
-            // Samples whose second turn is missing or not to be judged take no part, nor do their first turns.
-            let pairs = turns.compactMap { turns -> [(example: Example, reward: Double)]? in
-                guard turns.count == 2, let r1 = truncation.reward(of: turns[0]), let r2 = truncation.reward(of: turns[1]), let first = make(turns[0]), let second = make(turns[1]) else { return nil }
-                let earned = rewards(first: r1, second: r2), held = klWeight + (firstAnswerWeight ?? 0)
-                return [(first, earned.first - held * RelativeRewards.divergence(first)), (second, earned.second - klWeight * RelativeRewards.divergence(second))]
+            // Samples whose second turn is missing or not to be judged take no part, nor do their first turns; but a first answer that was cut off has no second.
+            let samples = turns.compactMap { turns -> [(example: Example, reward: Double)]? in
+                let isAlone = turns.count == 1 && turns[0].finishReason == .length
+                guard turns.count == 2 || isAlone, let r1 = truncation.reward(of: turns[0]), let r2 = truncation.reward(of: turns[turns.count - 1]) else { return nil }
+                let earned = rewards(first: r1, second: r2), held = [klWeight + (firstAnswerWeight ?? 0), klWeight], examples = turns.compactMap(make)
+                guard examples.count == turns.count else { return nil }
+                return zip(zip(examples, [earned.first, earned.second]), held).map { ($0.0, $0.1 - $1 * RelativeRewards.divergence($0.0)) }
             }
             return [0, 1].flatMap { turn -> [Example] in
-                let advantages = groupAdvantages([pairs.map { $0[turn].reward }], dividedBy: .leaveOneOut)[0]
-                return zip(pairs, advantages).map { pair, advantage in
-                    var example = pair[turn].example
+                let answers = samples.filter { $0.count > turn }.map { $0[turn] }
+                let advantages = groupAdvantages([answers.map(\.reward)], dividedBy: .leaveOneOut)[0]
+                return zip(answers, advantages).map { answer, advantage in
+                    var example = answer.example
                     example.advantage = Float(advantage)
                     return example
                 }

@@ -32,9 +32,9 @@ public struct STaR: Recipe {
             policy = try await loop.train(on: examples, NegativeLogLikelihood(), from: base, iteration: n, steps: steps(n))
             try await loop.evaluate(policy, iteration: n)
             last = n
-            if try progress.isOver(after: policy, loop.devAccuracy(iteration: n)) || loop.isSpent { break }
+            if try progress.isOver(after: policy, iteration: n, loop.devAccuracy(iteration: n), isCutShort: loop.isCutShort) || loop.isSpent { break }
         }
-        try await loop.finish(base, progress.best, iteration: last)
+        try await loop.finish(base, progress, last: last)
     }
 
     public func sampling(of phase: String) -> SamplingOptions { .greedy }

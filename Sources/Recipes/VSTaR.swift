@@ -24,26 +24,30 @@ public struct VSTaR: Recipe {
     public func run(_ loop: isolated LearningLoop) async throws {
         let base = try await loop.start()
         let problems = try loop.environment.problems(in: .train), planned = max(1, iterations)
-        var (policy, all, supervised, last) = (base, [Rollout](), base, planned)
+        var (policy, all, supervised, last) = (base, [Rollout](), base, planned), progress = Progress(base, try loop.devAccuracy(iteration: 0))
         for n in 1...planned {
             all += try await loop.sample(problems, samples: samplesPerProblem, from: policy, iteration: n, phase: "attempt", sampling).lastTurns()
             policy = try await loop.train(on: all, RightCompletions(cap: cap), NegativeLogLikelihood(), from: base, iteration: n, epochs: epochs, acrossIterations: true)
             last = n
             if n == 1 { supervised = policy }
             try await loop.evaluate(policy, iteration: n)
-            if loop.isSpent { break }
+            if try progress.isOver(after: policy, iteration: n, loop.devAccuracy(iteration: n), isCutShort: loop.isCutShort) || loop.isSpent { break }
         }
         let verifier = try await loop.train(
             on: all, VerdictPairs(cap: cap), PreferenceObjective(.dpo(beta: beta), likelihood: 1), from: supervised, iteration: last, epochs: verifierEpochs, reference: supervised,
             acrossIterations: true, phase: "verifier")
-        try await loop.finish(base, policy, iteration: last)
-        try await loop.choose(among: candidates, from: policy, by: verifier, iteration: last, sampling)
+        try await loop.finish(base, progress, last: last)
+        try await loop.choose(among: candidates, from: progress.best, by: verifier, iteration: last, sampling)
     }
 
     public func sampling(of phase: String) -> SamplingOptions { ["attempt", "candidates"].contains(phase) ? sampling : .greedy }
 
     public func workload(problems: Int) -> Workload {
-        Workload(iterations: iterations, problems: problems, samples: samplesPerProblem, cap: cap, training: .epochs(epochs))
+        var workload = Workload(iterations: iterations, problems: problems, samples: samplesPerProblem, cap: cap, training: .epochs(epochs))
+        workload.candidates = candidates
+        // A pair takes two of the problem's completions of all rounds.
+        workload.finalExamples = 2 * problems * min(cap, iterations * samplesPerProblem / 2) * verifierEpochs
+        return workload
     }
 
     public func validate(_ check: (Bool, String, String) throws -> Void) throws {

@@ -13,6 +13,7 @@ public struct Report: Sendable {
     public let recipe: String
     public let lineage: Lineage
     private let metrics: [MetricRecord]
+    private let intervals: ShareIntervals
     private let steps: [StepRecord]
     private let summaries: [PhaseSummary]
     private let categories: [PhaseSummary]
@@ -26,6 +27,7 @@ public struct Report: Sendable {
         recipe = try record.recipe()
         lineage = try record.lineage()
         metrics = try record.metrics()
+        intervals = ShareIntervals(metrics)
         steps = try record.steps()
         summaries = try record.phaseSummaries()
         categories = try record.phaseSummaries(byCategory: true)
@@ -65,20 +67,21 @@ public struct Report: Sendable {
     private var accuracy: [Plot.Series] {
         let overall = accuracies.filter(\.category.isEmpty)
         if overall.isEmpty {
-            return perPhase(interval: { ProportionInterval(successes: Double($0.right), count: $0.judged) }) { Self.share($0.right, of: $0.judged) }
+            // Samples of one problem are no independent cases.
+            return perPhase(interval: { $0.groups > 0 ? nil : ProportionInterval(successes: Double($0.right), count: $0.judged) }) { Self.share($0.right, of: $0.judged) }
         }
-        return Self.series(overall.map { ($0.phase, Self.point($0)) })
+        return Self.series(overall.map { ($0.phase, point($0)) })
     }
 
     private var accuracyByCategory: [Plot.Series] {
         let parts = accuracies.filter { !$0.category.isEmpty }
         // The curve needs every iteration, and test is measured at the ends only.
         let phase = ["dev", "test"].first { phase in parts.contains { $0.phase == phase } } ?? parts.first?.phase
-        return Self.series(parts.filter { $0.phase == phase }.map { ($0.category, Self.point($0)) })
+        return Self.series(parts.filter { $0.phase == phase }.map { ($0.category, point($0)) })
     }
 
-    private static func point(_ metric: MetricRecord) -> Plot.Point {
-        let interval = ProportionInterval(successes: metric.value * Double(metric.count), count: metric.count)
+    private func point(_ metric: MetricRecord) -> Plot.Point {
+        let interval = intervals.interval(of: metric)
         return Plot.Point(x: Double(metric.iteration), y: metric.value, low: interval?.low, high: interval?.high)
     }
 
@@ -175,18 +178,18 @@ public struct Report: Sendable {
             let rows = Set(measured.map(\.category)).sorted(by: MetricRecord.categoryOrder).map { category in
                 [category.isEmpty ? "all" : HTML.escaped(category)]
                     + iterations.map { iteration in
-                        measured.first { $0.iteration == iteration && $0.category == category }.map(Self.accuracyText) ?? "–"
+                        measured.first { $0.iteration == iteration && $0.category == category }.map(accuracyText) ?? "–"
                     }
             }
             return "<h3>\(HTML.escaped(phase))</h3>\n" + HTML.table(["category"] + iterations.map { heading(iteration: $0) }, rows)
         }.joined()
     }
 
-    private static func accuracyText(_ metric: MetricRecord) -> String {
-        guard let interval = ProportionInterval(successes: metric.value * Double(metric.count), count: metric.count) else {
-            return String(format: "%.1f %%", 100 * metric.value)
-        }
-        return String(format: "%.1f %% [%.1f, %.1f]<br/>%.0f of %d", 100 * metric.value, 100 * interval.low, 100 * interval.high, (metric.value * Double(metric.count)).rounded(), metric.count)
+    private func accuracyText(_ metric: MetricRecord) -> String {
+        let share = String(format: "%.1f %%", 100 * metric.value)
+        guard metric.count > 0 else { return share }
+        let interval = intervals.interval(of: metric).map { String(format: " [%.1f, %.1f]", 100 * $0.low, 100 * $0.high) } ?? ""
+        return share + interval + String(format: "<br/>%.0f of %d", (metric.value * Double(metric.count)).rounded(), metric.count)
     }
 
     /// What became of the rollouts: phases down, categories across; hinted ones count as rationalised.

@@ -4,13 +4,17 @@ import Foundation
 /// What is to be known of a reward model before anything is optimised by it.
 public struct RewardReport: Sendable, CustomStringConvertible {
     public let score: RewardScore
-    /// 95 % intervals of the share of held-out pairs that are told apart by the reward, and by length alone; nil without pairs.
+    /// 95 % intervals of the share of held-out pairs that are told apart by the reward, and by length alone: the mean over comparisons, since pairs of one are no
+    /// independent cases; where each has one pair, Wilson's interval over pairs. nil without pairs.
     public let accuracy: ProportionInterval?, byLength: ProportionInterval?
+    /// Whether every comparison has one pair.
+    private let hasOnePairEach: Bool
 
     public init(_ score: RewardScore) {
         self.score = score
-        accuracy = ProportionInterval(successes: score.right, count: score.count)
-        byLength = ProportionInterval(successes: score.rightByLength, count: score.count)
+        hasOnePairEach = score.shares.count == score.count
+        accuracy = hasOnePairEach ? ProportionInterval(successes: score.right, count: score.count) : ProportionInterval(shares: score.shares)
+        byLength = hasOnePairEach ? ProportionInterval(successes: score.rightByLength, count: score.count) : ProportionInterval(shares: score.sharesByLength)
     }
 
     /// Below this share of right pairs nothing should be optimised by a reward.
@@ -24,7 +28,11 @@ public struct RewardReport: Sendable, CustomStringConvertible {
     }
 
     public var description: String {
-        func share(_ interval: ProportionInterval?) -> String { interval.map { "\(String(percent: $0.value)), 95 % interval \(String(percent: $0.low)) to \(String(percent: $0.high))" } ?? "–" }
+        func share(_ interval: ProportionInterval?) -> String {
+            guard let interval else { return "–" }
+            let mean = hasOnePairEach ? "" : " as the mean over \(score.shares.count) comparisons"
+            return "\(String(percent: interval.value))\(mean), 95 % interval \(String(percent: interval.low)) to \(String(percent: interval.high))"
+        }
         func number(_ value: Double) -> String { value == value.rounded() ? "\(Int(value))" : "\(value)" }
         let lines = [
             "held-out pairs told apart: \(number(score.right)) of \(score.count) (\(share(accuracy)))",
@@ -38,10 +46,10 @@ public struct RewardReport: Sendable, CustomStringConvertible {
         return (lines + bins).joined(separator: "\n")
     }
 
-    /// The share of right pairs over the predicted probability, in percent, with 95 % intervals, beside what it should be.
+    /// The share of right pairs over the predicted probability, in percent, beside what it should be; with 95 % intervals where every comparison has one pair.
     public var plot: Plot {
         let measured = score.bins.map { bin in
-            let interval = ProportionInterval(successes: bin.right * Double(bin.count), count: bin.count)
+            let interval = hasOnePairEach ? ProportionInterval(successes: bin.right * Double(bin.count), count: bin.count) : nil
             return Plot.Point(x: 100 * bin.predicted, y: bin.right, low: interval?.low, high: interval?.high)
         }
         return Plot(

@@ -10,7 +10,8 @@ public struct RunComparison: Sendable {
         public var second: MetricRecord
         /// Second minus first.
         public var difference: Double
-        /// 95 %, where both are shares over a known number of cases: Newcombe's interval for two independent proportions.
+        /// 95 %, where both are shares over a known number of independent cases, which several samples of one problem are not: Newcombe's interval for two
+        /// independent proportions.
         public var low: Double?
         public var high: Double?
 
@@ -38,8 +39,18 @@ public struct RunComparison: Sendable {
         recipeDifferences = recipes.0.differences(to: recipes.1)
         let showsExamples = [recipes.0, recipes.1].contains { $0.values.contains { $0.key.hasSuffix("few-shot") && $0.value != "0" } }
         isSameRun = try first.digest() == second.digest()
-        let (before, after) = (Self.last(try first.metrics()), Self.last(try second.metrics()))
-        rows = before.keys.filter { after[$0] != nil }.sorted().map { Self.row(before[$0]!, after[$0]!) }
+        let metrics = (try first.metrics(), try second.metrics())
+        let intervals = (ShareIntervals(metrics.0), ShareIntervals(metrics.1))
+        let (before, after) = (Self.last(metrics.0), Self.last(metrics.1))
+        rows = before.keys.filter { after[$0] != nil }.sorted().map { key in
+            let (first, second) = (before[key]!, after[key]!)
+            var row = Row(first: first, second: second, difference: second.value - first.value)
+            if let a = intervals.0.interval(of: first), let b = intervals.1.interval(of: second) {
+                let difference = b.difference(from: a)
+                (row.low, row.high) = (difference.low, difference.high)
+            }
+            return row
+        }
 
         var warnings = recipeDifferences.filter { Self.isDecisive($0.key, showsExamples: showsExamples) }.map { "measured differently: \($0)" }
         let uneven = rows.filter { $0.first.iteration != $0.second.iteration }
@@ -94,25 +105,6 @@ public struct RunComparison: Sendable {
             let key = Key(phase: metric.phase, name: metric.name, category: metric.category)
             if last[key].map({ $0.iteration <= metric.iteration }) ?? true { last[key] = metric }
         }
-    }
-
-    private static func row(_ first: MetricRecord, _ second: MetricRecord) -> Row {
-        var row = Row(first: first, second: second, difference: second.value - first.value)
-        if let a = proportion(first), let b = proportion(second) {
-            let difference = b.difference(from: a)
-            (row.low, row.high) = (difference.low, difference.high)
-        }
-        return row
-    }
-
-    /// Metrics that are shares of `count` cases.
-    private static let shares: Set<String> = ["accuracy", "cutOff", "unreadable", "failedJudgements", "withoutSignal"]
-
-    /// `nil` unless the value is a whole number of cases out of `count`.
-    private static func proportion(_ metric: MetricRecord) -> ProportionInterval? {
-        let successes = metric.value * Double(metric.count)
-        guard shares.contains(metric.name), metric.count > 0, (0...1).contains(metric.value), abs(successes - successes.rounded()) < 1e-6 * Double(metric.count) else { return nil }
-        return ProportionInterval(successes: successes.rounded(), count: metric.count)
     }
 
     /// Whether a measurement depends on a key of the recipe, and not training alone. Seeds choose the worked examples in prompts.

@@ -20,6 +20,7 @@ public struct NamedTask: Sendable {
 
     /// - Throws: `TaskError.missingData` for the first file that is not in the data folder, and what `jsonl` throws.
     func environment(_ file: TaskFile) throws -> any Environment {
+        // All of them, also without examples: questions that are examples are no problems.
         let folder = try file.dataFolder(with: files, for: name)
         let form = try file.choice("form", QuestionAnswer.Form.self) ?? .text
         let all = settings.merging(form == .chat ? chat : text) { $1 }

@@ -18,6 +18,10 @@ extension TaskFile {
             let place = parts == nil ? "'check: \(settings.check.rawValue)' does not read it." : "Write it behind the part of 'verifiers' that it is for."
             throw TaskError.badValue(file: source, line: self[key]?.line, key: key, value: self[key]?.text ?? "", reason: place)
         }
+        let isExtracted = settings.check.keys.contains("extraction") && settings.choices == nil && settings.labels == nil
+        if parts == nil, !isExtracted, let extraction = self["extraction"] {
+            throw TaskError.badValue(file: source, line: extraction.line, key: "extraction", value: extraction.text, reason: "What judges here reads the whole completion. Leave it out.")
+        }
         guard let parts else { return try verifier(settings.check, for: settings) }
         let judging = try parts.entries.map { entry in
             let part = try parts.section(entry.key) ?? parts

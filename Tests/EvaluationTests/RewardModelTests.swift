@@ -127,7 +127,9 @@ struct RewardScoreTests {
         // Rankings are all of their pairs.
         let ranking = RankedAnswers(line: 0, prompt: "p", answers: ["a", "b", "c"], scores: [2, 1, 1])
         #expect(ranking.decided.map { [$0.better, $0.worse] } == [[0, 1], [0, 2]])
-        #expect(RewardScore([ranking], rewards: [[3, 2, 1]], prefersLonger: true).right == 2)
+        let ranked = RewardScore([ranking, held[1]], rewards: [[2, 3, 1], [1, 0]], prefersLonger: true)
+        #expect(RewardScore([ranking], rewards: [[3, 2, 1]], prefersLonger: true).right == 2 && ranked.right == 2)
+        #expect(ranked.shares == [0.5, 1] && ranked.sharesByLength == [0.5, 0])
     }
 
     @Test("correlations are 1 for what rises together, also of ranks, and 0 where nothing varies")
@@ -139,14 +141,14 @@ struct RewardScoreTests {
         #expect(abs(Correlation.rank([4, 4, 9], [1, 2, 3]) - 0.75.squareRoot()) < 1e-12)
     }
 
-    private func iteration(_ reward: Double, right: Int, of count: Int = 100) -> RewardWatch.Iteration {
-        RewardWatch.Iteration(rewards: (0..<count).map { reward + Double($0 % 5) / 10 }, heldOut: (0..<count).map { $0 < right ? 1 : 0 })
+    private func iteration(_ reward: Double, right: Int, of count: Int = 100, number: Int = 0) -> RewardWatch.Iteration {
+        RewardWatch.Iteration(number: number, rewards: (0..<count).map { reward + Double($0 % 5) / 10 }, heldOut: (0..<count).map { $0 < right ? 1 : 0 })
     }
 
     @Test("a reward that rises while the other verdict falls is told, and nothing else is")
     func watch() throws {
         let watch = RewardWatch()
-        let note = try #require(watch.note([iteration(0, right: 50), iteration(1, right: 70), iteration(2, right: 60), iteration(3, right: 30)]))
+        let note = try #require(watch.note([iteration(0, right: 50), iteration(1, right: 70, number: 1), iteration(2, right: 60, number: 2), iteration(3, right: 30, number: 3)]))
         #expect(note.contains("from 1.2 to 3.2 since iteration 1") && note.contains("from 0.7 to 0.3"), "\(note)")
         #expect(watch.note([iteration(0, right: 50), iteration(1, right: 70)]) == nil)  // both rise
         #expect(watch.note([iteration(1, right: 70), iteration(0, right: 30)]) == nil)  // both fall
@@ -156,9 +158,15 @@ struct RewardScoreTests {
         #expect(watch.note([iteration(0, right: 70), iteration(1, right: 20), iteration(2, right: 71)]) == nil)
     }
 
+    @Test("iterations are called by their numbers, of which some may be left out")
+    func watchNumbers() throws {
+        let note = try #require(RewardWatch().note([iteration(0, right: 50, number: 0), iteration(1, right: 70, number: 10), iteration(3, right: 30, number: 20)]))
+        #expect(note.contains("since iteration 10,") && note.contains("Stop at iteration 10,"), "\(note)")
+    }
+
     @Test("an iteration's metrics are the other verifier's mean and how far the two agree")
     func metrics() {
-        let metrics = RewardWatch.Iteration(rewards: [0.1, 0.2, 3, 4], heldOut: [0, 0, 1, 1]).metrics
+        let metrics = RewardWatch.Iteration(number: 0, rewards: [0.1, 0.2, 3, 4], heldOut: [0, 0, 1, 1]).metrics
         #expect(metrics["heldOutReward"] == 0.5 && abs((metrics["rewardAgreement"] ?? 0) - 0.8.squareRoot()) < 1e-12)
     }
 }

@@ -21,14 +21,16 @@ public struct PseudoLabels: Recipe {
         guard let reader = loop.environment.verifier as? any AnswerReader else {
             throw RecipeFileError(file: loop.environment.name, problem: "has answers that cannot vote: its verifier reads none. Use a task whose answers are compared.")
         }
-        var policy = base
-        for n in 1...max(1, iterations) {
+        var policy = base, last = max(1, iterations)
+        for n in 1...last {
             let rollouts = try await loop.sample(problems, samples: samplesPerProblem, from: policy, iteration: n, phase: "attempt", sampling).lastTurns()
             let examples = try loop.examples(from: rollouts, MajorityCompletions(reader, agreement: agreement), iteration: n)
             policy = try await loop.train(on: examples, NegativeLogLikelihood(), from: policy, iteration: n, epochs: epochs)
             try await loop.evaluate(policy, iteration: n)
+            last = n
+            if loop.isSpent { break }
         }
-        try await loop.finish(base, policy, iteration: max(1, iterations))
+        try await loop.finish(base, policy, iteration: last)
     }
 
     public func sampling(of phase: String) -> SamplingOptions { phase == "attempt" ? sampling : .greedy }

@@ -96,6 +96,27 @@ struct SelfCorrectionTests {
         }
     }
 
+    @Test("a first answer that was cut off takes no part, or is compared with other first ones at a reward of 0; it counts as both tries")
+    func cutOffFirst() throws {
+        var lone = rollout(2, 0, isRight: false)
+        lone.finishReason = .length
+        let group = [rollout(0, 0, isRight: true), rollout(0, 1, isRight: true), rollout(1, 0, isRight: false), rollout(1, 1, isRight: true), lone]
+        func advantages(_ truncation: Truncation) -> [[Float]] {
+            let examples = TwoTurnRewards(klWeight: 0, truncation: truncation).examples(from: [group], using: RandomKey(seed: 0)) { rollout in
+                var example = Example(promptTokens: rollout.promptTokens, completionTokens: rollout.completionTokens, rollouts: [rollout.key])
+                (example.behaviorLogProbabilities, example.referenceLogProbabilities) = ([-1], [-1])
+                return example
+            }
+            return [0, 1].map { turn in examples.filter { $0.rollouts[0].turn == turn }.map { $0.advantage! } }
+        }
+        // Second answers are right both times, and tell nothing; shares are of all that were compared.
+        #expect(advantages(.mask) == [[0.5, -0.5], []])
+        #expect(advantages(.penalise) == [[0.6, -0.3, -0.3], []])
+
+        let found = Dictionary(uniqueKeysWithValues: MetricRecord.summary(of: group, iteration: 1, phase: "test").map { ($0.name + $0.category, $0) })
+        #expect(["firstTry", "lastTry", "wrongToRight", "rightToWrong"].map { found[$0]?.value } == [1.0 / 3, 2.0 / 3, 1.0 / 3, 0] && found["firstTry"]?.count == 3)
+    }
+
     @Test("what an answer earns: making a wrong one right 1 + α, keeping a right one 1, breaking one -α, and nothing for wrong twice")
     func rewards() {
         // Compared with a sample that is wrong twice, the advantage is the reward itself.

@@ -74,6 +74,13 @@ private struct FirstDigit: Tasks.Environment {
     }
 }
 
+/// A task that nothing is measured on before its end.
+private struct WithoutDev: TaskVariant {
+    let base: any Tasks.Environment
+
+    func problems(in split: Split) throws -> [Problem] { split == .dev ? [] : try base.problems(in: split) }
+}
+
 @Suite("What self-training promises")
 struct SelfTrainingTests {
     @Test("the weights of every training that restarts are the same bits at its first step; those of one that goes on are not", arguments: NextStart.allCases)
@@ -89,6 +96,59 @@ struct SelfTrainingTests {
             try #require(all.count == 4)
             #expect(all[0] != all[1])
             #expect(Set(all.dropFirst()).count == (start == .base ? 1 : 3))
+        }
+    }
+
+    @Test("a training that began anew and was cut short by the budget is the result only where dev shows it to be better, or where it is the first", arguments: [1, 2], [false, true])
+    func cutShort(iteration: Int, hasDev: Bool) async throws {
+        try await withFolder { folder in
+            let recipe = {
+                var recipe = ReSTEM()
+                (recipe.iterations, recipe.samplesPerProblem, recipe.epochs) = (4, 2, 2)
+                return recipe
+            }()
+            let addition = try Addition(digits: 1...2, seed: 1, trainCount: 40, devPerLength: 5, testPerLength: 10)
+            let task: any Tasks.Environment = hasDev ? addition : WithoutDev(base: addition)
+            func tokens(_ journal: MemoryJournal, _ n: Int) -> (sampled: Int, trained: [Int]) {
+                (
+                    journal.rollouts(iteration: n, phase: "attempt").reduce(0) { $0 + $1.completionTokens.count },
+                    journal.steps(TrainingKey(iteration: n, phase: "improve")).map(\.result.trainedTokens)
+                )
+            }
+            let whole = MemoryJournal()
+            try await withFolder { try await recipe.run(try makeLoop($0, journal: whole, prompts: [task], verifier: AcceptAll())) }
+            let earlier = (1..<iteration).map { tokens(whole, $0) }.reduce(0) { $0 + $1.sampled + $1.trained.reduce(0, +) }
+            let last = tokens(whole, iteration), budget = earlier + last.sampled + last.trained.reduce(0, +) / 4
+
+            let journal = MemoryJournal(), notes = Mutex([String]())
+            let loop = try makeLoop(folder, journal: journal, prompts: [task], verifier: AcceptAll(), tokenBudget: budget, report: { if case .note(let text) = $0 { notes.withLock { $0.append(text) } } })
+            try await recipe.run(loop)
+            let taken = tokens(journal, iteration).trained.count
+            #expect(taken > 0 && taken < last.trained.count && tokens(journal, iteration + 1).sampled == 0)
+            #expect(notes.withLock { $0 }.contains { $0.contains("is spent after \(taken) of \(last.trained.count) updates") })
+            func dev(_ n: Int) -> Double { journal.metrics().last { $0.iteration == n && $0.phase == "dev" && $0.name == "accuracy" && $0.category.isEmpty }?.value ?? 0 }
+            let expected = iteration == 1 || dev(2) > dev(1) ? iteration : 1
+            #expect(journal.metrics().last { $0.phase == "test" && $0.name == "accuracy" }?.iteration == expected)
+            #expect(notes.withLock { $0 }.contains { $0.contains("the result is that of iteration 1, checkpoints/0001-improve") } == (expected != iteration))
+
+            // The same from what is recorded.
+            let metrics = journal.metrics()
+            try await recipe.run(try makeLoop(folder, journal: journal, prompts: [task], verifier: AcceptAll(), tokenBudget: budget))
+            #expect(journal.metrics().last { $0.phase == "test" && $0.name == "accuracy" }?.iteration == expected && journal.metrics().count >= metrics.count)
+        }
+    }
+
+    @Test("with patience the result is what was best on dev, tested under its own iteration")
+    func patience() async throws {
+        try await withFolder { folder in
+            var recipe = ReSTEM()
+            (recipe.iterations, recipe.samplesPerProblem, recipe.epochs, recipe.patience) = (6, 2, 1, 2)
+            let journal = MemoryJournal()
+            try await recipe.run(try makeLoop(folder, journal: journal))
+            let dev = (0...6).map { n in journal.metrics().last { $0.iteration == n && $0.phase == "dev" && $0.name == "accuracy" && $0.category.isEmpty }?.value }.prefix { $0 != nil }.map { $0! }
+            let best = dev.firstIndex(of: dev.max()!)!
+            #expect(dev.count == min(7, best + 3))
+            #expect(journal.metrics().last { $0.phase == "test" && $0.name == "accuracy" }?.iteration == best)
         }
     }
 

@@ -8,7 +8,7 @@ import Training
 /// A loop over two-digit sums with a decoder so small that it trains in a second.
 func makeLoop(
     _ folder: String, journal: some Journal & Sendable, prompts: [any Tasks.Environment] = [], verifier: (any Verifier)? = nil, warmUpSteps: Int = 150, precision: Precision = .float32, adapter: AdapterChoices? = nil, saveEvery: Int = 1000,
-    optimizer: OptimizerOptions = OptimizerOptions(learningRate: 4e-3), tokenBudget: Int = 0, intermediateSize: Int = 64, isCancelled: @escaping @Sendable () -> Bool = { false }, plugins: @escaping @Sendable () -> [any StepPlugin] = { [] }
+    optimizer: OptimizerOptions = OptimizerOptions(learningRate: 4e-3), tokenBudget: Int = 0, report: @escaping @Sendable (LoopEvent) -> Void = { _ in }, intermediateSize: Int = 64, isCancelled: @escaping @Sendable () -> Bool = { false }, plugins: @escaping @Sendable () -> [any StepPlugin] = { [] }
 ) throws -> LearningLoop {
     let addition = try Addition(digits: 1...2, seed: 1, trainCount: 40, devPerLength: 5, testPerLength: 10)
     let options = LoopOptions(
@@ -19,7 +19,7 @@ func makeLoop(
     let fixed = shape
     return try LearningLoop(
         executor: EngineExecutor(), environments: prompts.isEmpty ? [addition] : prompts, verifier: verifier, options: options, workedExamples: try addition.warmUp(count: 40, longest: 20), folder: folder,
-        makeModel: { try Model.forAddition(fixed, key: RandomKey(seed: 3), on: try CPUBackend(threads: 2)) }, makeJournal: { journal }, report: { _ in }, isCancelled: isCancelled,
+        makeModel: { try Model.forAddition(fixed, key: RandomKey(seed: 3), on: try CPUBackend(threads: 2)) }, makeJournal: { journal }, report: report, isCancelled: isCancelled,
         makePlugins: plugins)
 }
 

@@ -54,6 +54,28 @@ struct ReportTests {
         }
     }
 
+    @Test("samples of one problem are no independent cases: an interval stands where each problem has one")
+    func oneSample() throws {
+        func accuracy(_ phase: String) -> MetricRecord { MetricRecord(iteration: 1, phase: phase, name: "accuracy", value: 0.5, count: 8) }
+        try withRecord { record in
+            try record.record([accuracy("dev"), accuracy("attempt"), MetricRecord(iteration: 1, phase: "attempt", name: "pass@2", value: 0.75, count: 4)])
+            let report = try Report(record), curves = try #require(report.plots.first { $0.title == "Accuracy" }).series
+            let dev = try #require(curves.first { $0.name == "dev" }?.points.first), attempt = try #require(curves.first { $0.name == "attempt" }?.points.first)
+            let interval = try #require(ProportionInterval(successes: 4, count: 8))
+            #expect(dev.low == interval.low && dev.high == interval.high)
+            #expect(attempt == Plot.Point(x: 1, y: 0.5))
+            let html = report.html()
+            #expect(html.contains("50.0 % [21.5, 78.5]<br/>4 of 8") && html.contains("50.0 %<br/>4 of 8"))
+        }
+        // Without metrics, of the rollouts.
+        try withRecord { record in
+            try record.record([rollout(0, phase: "dev", judgement: judged(.right)), rollout(1, phase: "dev", judgement: judged(.wrong))])
+            try record.record([rollout(0, judgement: judged(.right)), rollout(0, sample: 1, judgement: judged(.wrong))])
+            let curves = try #require(try Report(record).plots.first { $0.title == "Accuracy" }).series
+            #expect(curves.map(\.name) == ["attempt", "dev"] && curves.map { $0.points[0].low != nil } == [false, true])
+        }
+    }
+
     @Test("curves are drawn the same every time, within their frame")
     func plot() throws {
         let points = (0..<3).map { Plot.Point(x: Double($0), y: 0.2 * Double($0), low: 0, high: 0.5) }
@@ -132,6 +154,18 @@ struct RunComparisonTests {
         #expect(comparison.text.contains("options.learningRate: '0.001' → '0.01'"))
     }
 
+    @Test("several samples of a problem give no interval to a share of samples, but to one of problems")
+    func severalSamples() throws {
+        func metrics(_ share: Double) -> [MetricRecord] {
+            [("accuracy", 400), ("cutOff", 400), ("withoutSignal", 100), ("pass@2", 100)].map { MetricRecord(iteration: 1, phase: "attempt", name: $0.0, value: share, count: $0.1) }
+        }
+        let comparison = try compare((recipe, recipe), (metrics(0.5), metrics(0.75)))
+        let rows = Dictionary(uniqueKeysWithValues: comparison.rows.map { ($0.first.name, $0) })
+        let accuracy = try #require(rows["accuracy"]), cutOff = try #require(rows["cutOff"])
+        #expect(accuracy.difference == 0.25 && accuracy.low == nil && accuracy.isSignificant == nil && cutOff.low == nil)
+        #expect(rows["withoutSignal"]?.isSignificant == true)
+    }
+
     @Test("different tasks, budgets and test parts are said before any number", arguments: [("max-tokens: 32", "max-tokens: 64", "taskSettings.max-tokens"), ("testLimit: 100", "testLimit: 50", "options.testLimit"), ("1-3", "1-4", "taskSettings.digits")])
     func warns(old: String, new: String, key: String) throws {
         let comparison = try compare((recipe, recipe.replacingOccurrences(of: old, with: new)), ([accuracy(1, 0.5, 10)], [accuracy(1, 0.5, 10)]))
@@ -150,5 +184,41 @@ struct RunComparisonTests {
     func equal() throws {
         let comparison = try compare((recipe, recipe), ([accuracy(1, 0.5, 10)], [accuracy(1, 0.5, 10)]))
         #expect(comparison.isSameRun && comparison.warnings.isEmpty && comparison.rows.first?.difference == 0)
+    }
+}
+
+@Suite("Reports of rewards")
+struct RewardReportTests {
+    /// Of answers of which the better is longer or shorter, and has the higher or the lower reward.
+    private func report(_ comparisons: [(answers: Int, isRight: Bool, isLonger: Bool)]) -> RewardReport {
+        let held = comparisons.enumerated().map { line, comparison in
+            let texts = (1...comparison.answers).map { String(repeating: "a", count: $0) }
+            return RankedAnswers(line: line, prompt: "p\(line)", answers: comparison.isLonger ? Array(texts.reversed()) : texts)
+        }
+        let rewards = comparisons.map { comparison in
+            let rising = (0..<comparison.answers).map { Double($0) }
+            return comparison.isRight ? Array(rising.reversed()) : rising
+        }
+        return RewardReport(RewardScore(held, rewards: rewards, prefersLonger: true))
+    }
+
+    @Test("pairs of one comparison are no independent cases")
+    func rankings() {
+        let report = report((0..<10).map { (answers: 5, isRight: $0 < 7, isLonger: $0 % 2 == 0) })
+        #expect(report.score.count == 100 && report.score.right == 70 && report.score.rightByLength == 50)
+        #expect(report.accuracy == ProportionInterval(successes: 7, count: 10) && report.byLength == ProportionInterval(successes: 5, count: 10))
+        #expect(report.warning?.contains("no better than their lengths") == true)
+        #expect(report.description.contains("held-out pairs told apart: 70 of 100 (70.0 % as the mean over 10 comparisons, 95 % interval 39.7 % to 89.2 %)"), "\(report)")
+        #expect(report.plot.series[0].points.allSatisfy { $0.low == nil && $0.high == nil })
+    }
+
+    @Test("where every comparison has one pair the interval is Wilson's, also with equal rewards")
+    func pairs() {
+        let report = report((0..<110).map { (answers: 2, isRight: $0 < 107, isLonger: $0 % 2 == 0) })
+        #expect(report.description.contains("held-out pairs told apart: 107 of 110 (97.3 %, 95 % interval 92.3 % to 99.1 %)"), "\(report)")
+        #expect(report.warning == nil && report.plot.series[0].points.allSatisfy { $0.low != nil })
+        let held = (0..<3).map { RankedAnswers(line: $0, prompt: "p\($0)", answers: ["a", "b"]) }
+        let equal = RewardReport(RewardScore(held, rewards: [[1, 0], [1, 1], [0, 1]], prefersLonger: true))
+        #expect(equal.accuracy == ProportionInterval(successes: 1.5, count: 3) && equal.byLength == ProportionInterval(successes: 1.5, count: 3))
     }
 }

@@ -106,7 +106,7 @@ struct TaskVerifierTests {
     @Test("what does not fit is refused with file, line and key", arguments: [
         ("check: maths", "t.yaml:3: 'check' cannot be 'maths'. Did you mean 'math'?"), ("check: external", "t.yaml: the key 'program' is missing"),
         ("check: external\nprogram: ./judge.py", "t.yaml:4: 'program' cannot be"), ("check: external\nprogram: [no-such-program-here, x]", "t.yaml:4: 'program' cannot be 'no-such-program-here'"),
-        ("check: external\nprogram: /bin\n", "t.yaml:4: 'program' cannot be '/bin'"), ("check: external\nprogram: [sh]\ntime-limit: 0", "t.yaml:5: 'time-limit' cannot be '0.0'. Give seconds"),
+        ("check: math\nextraction: [flexible]", "t.yaml:4: 'extraction' cannot be"), ("check: external\nprogram: /bin\n", "t.yaml:4: 'program' cannot be '/bin'"), ("check: external\nprogram: [sh]\ntime-limit: 0", "t.yaml:5: 'time-limit' cannot be '0.0'. Give seconds"),
         ("check: external\nprogram: []", "t.yaml:4: 'program' cannot be ''"), ("check: external\nprogram: bin/sh", "t.yaml:4: 'program' cannot be 'bin/sh'"),
         ("program: sh", "t.yaml:3: 'program' cannot be 'sh'. 'check: answer' does not read it."), ("check: math\ntolerance: 1", "t.yaml:4: 'tolerance' cannot be '1'"),
         ("check: quantity\ntolerance: -1", "t.yaml:4: 'tolerance' cannot be '-1.0'. It must be 0 or more."), ("check: quantity\nrequires-unit: yes", "t.yaml:4: 'requires-unit' must be true or false"),
