@@ -233,8 +233,8 @@ struct Eval: StagedCommand {
     }
 
     private func environment(_ task: String, _ settings: [String: String]) throws -> any Tasks.Environment {
-        let (task, settings) = try RunPlan.taken(in: task, settings)
-        return try TaskRegistry.builtIn.environment(named: task, settings: settings)
+        guard task.hasSuffix(".yaml") || task.hasSuffix(".yml") else { return try TaskRegistry.builtIn.environment(named: task, settings: settings) }
+        return try TaskRegistry.builtIn.environment(TaskFile.read(task, replacing: settings))
     }
 
     private func show(_ record: EvaluationRecord) throws {

@@ -42,21 +42,13 @@ extension RunPlan {
 
     /// A task file's content in place of its path, so that a run says all that it did and goes on when the file has changed. What `settings`
     /// say counts before the file.
-    /// - Parameters:
-    ///   - task: a task file's path, or the name of a kind, which comes back as it is.
-    ///   - settings: by their keys; paths among them start at the current folder.
-    /// - Throws: `TaskError`, `FileError`, as the file's own folder would have it.
-    public static func taken(in task: String, _ settings: [String: String]) throws -> (task: String, settings: [String: String]) {
+    static func taken(in task: String, _ settings: [String: String]) throws -> (task: String, settings: [String: String]) {
         guard isTaskFile(task) else { return (task, settings) }
-        let file = try TaskFile(at: URL(fileURLWithPath: task))
-        let here = URL(fileURLWithPath: FileManager.default.currentDirectoryPath, isDirectory: true)
-        // Paths among the settings start here, those in the file at its folder.
+        let file = try TaskFile.read(task, replacing: settings)
         // The file's own name stands where it does not name itself.
-        let url = URL(fileURLWithPath: task), named = ["name": url.deletingPathExtension().lastPathComponent]
-        let given = try TaskFile(type: (try? file.string("type")) ?? "task", settings: settings, folder: here).settings()
-        let whole = try file.setting(file.string("name") == nil ? named.merging(given) { $1 } : given)
+        let whole = try file.string("name") == nil ? file.setting(["name": URL(fileURLWithPath: task).deletingPathExtension().lastPathComponent]) : file
         _ = try TaskRegistry.builtIn.environment(whole)  // errors that name the file's lines
-        return (try whole.string("type")!, try whole.settings(in: here))
+        return (try whole.string("type")!, try whole.settings(in: URL(fileURLWithPath: FileManager.default.currentDirectoryPath, isDirectory: true)))
     }
 
     private static func choice(_ name: String) throws -> RecipeChoice {

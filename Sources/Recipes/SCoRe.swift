@@ -90,9 +90,12 @@ public struct TwoTurnRewards: Selector, Codable, Equatable {
             let samples = turns.compactMap { turns -> [(example: Example, reward: Double)]? in
                 let isAlone = turns.count == 1 && turns[0].finishReason == .length
                 guard turns.count == 2 || isAlone, let r1 = truncation.reward(of: turns[0]), let r2 = truncation.reward(of: turns[turns.count - 1]) else { return nil }
-                let earned = rewards(first: r1, second: r2), held = [klWeight + (firstAnswerWeight ?? 0), klWeight], examples = turns.compactMap(make)
+                let earned = rewards(first: r1, second: r2), examples = turns.compactMap(make)
                 guard examples.count == turns.count else { return nil }
-                return zip(zip(examples, [earned.first, earned.second]), held).map { ($0.0, $0.1 - $1 * RelativeRewards.divergence($0.0)) }
+                return examples.enumerated().map { turn, example in
+                    let (reward, weight) = turn == 0 ? (earned.first, klWeight + (firstAnswerWeight ?? 0)) : (earned.second, klWeight)
+                    return (example, reward - weight * RelativeRewards.divergence(example))
+                }
             }
             return [0, 1].flatMap { turn -> [Example] in
                 let answers = samples.filter { $0.count > turn }.map { $0[turn] }

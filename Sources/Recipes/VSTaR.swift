@@ -37,7 +37,7 @@ public struct VSTaR: Recipe {
             on: all, VerdictPairs(cap: cap), PreferenceObjective(.dpo(beta: beta), likelihood: 1), from: supervised, iteration: last, epochs: verifierEpochs, reference: supervised,
             acrossIterations: true, phase: "verifier")
         try await loop.finish(base, progress, last: last)
-        try await loop.choose(among: candidates, from: progress.best, by: verifier, iteration: last, sampling)
+        try await loop.choose(among: candidates, from: progress.best, by: verifier, iteration: progress.iteration, sampling)
     }
 
     public func sampling(of phase: String) -> SamplingOptions { ["attempt", "candidates"].contains(phase) ? sampling : .greedy }

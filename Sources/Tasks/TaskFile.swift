@@ -97,6 +97,16 @@ public struct TaskFile: Sendable, Equatable {
         self = file.setting(settings.filter { $0.key != "type" })
     }
 
+    /// A task file with what a command line says in place of its own values. Paths said there start at the current folder, those in the file at its own.
+    /// - Parameters:
+    ///   - path: of the file.
+    ///   - settings: texts by their keys.
+    /// - Throws: `TaskError`, `FileError`.
+    public static func read(_ path: String, replacing settings: [String: String]) throws -> TaskFile {
+        let file = try TaskFile(at: URL(fileURLWithPath: path)), here = URL(fileURLWithPath: FileManager.default.currentDirectoryPath, isDirectory: true)
+        return file.setting(try TaskFile(type: (try? file.string("type")) ?? "task", settings: settings, folder: here).settings())
+    }
+
     /// The same file with some values replaced or added.
     public func setting(_ settings: [String: String]) -> TaskFile {
         var file = self

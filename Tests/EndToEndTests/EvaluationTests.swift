@@ -36,6 +36,21 @@ struct EvaluationEndToEndTests {
         }
     }
 
+    @Test("paths in a task file start at its folder, those of --task-option at the current one; a file without a name is called by its type")
+    func taskFile() throws {
+        try Places.withFolder { folder in
+            try FileManager.default.createDirectory(atPath: "\(folder)/tasks", withIntermediateDirectories: true)
+            try "type: jsonl\ntrain: train.jsonl\ntest: gone.jsonl\nmax-tokens: 8\n".write(toFile: "\(folder)/tasks/mine.yaml", atomically: true, encoding: .utf8)
+            try #"{"question": "1 + 1?", "answer": "2"}"#.write(toFile: "\(folder)/tasks/train.jsonl", atomically: true, encoding: .utf8)
+            try #"{"question": "2 + 2?", "answer": "4"}"#.write(toFile: "\(folder)/here.jsonl", atomically: true, encoding: .utf8)
+            let command = ["eval", "--model", Places.smolLM, "--task", "tasks/mine.yaml", "--dry-run"]
+            let plan = try autodidact(command + ["--task-option", "test=here.jsonl"], in: folder)
+            #expect(plan.status == 0 && plan.output.hasPrefix("jsonl test: 1 problems"), "\(plan.output)\(plan.error)")
+            let missing = try autodidact(command, in: folder)
+            #expect(missing.status == 1 && missing.error.contains("/tasks/gone.jsonl: cannot be read"), "\(missing.error)")
+        }
+    }
+
     @Test("options stand in a file; a dry run says what would be done and does nothing, and --resume goes on with nothing else")
     func file() throws {
         try Places.withFolder { folder in

@@ -40,8 +40,9 @@ private final class PatientVerifier: Verifier {
             return (state.judged, state.chunks)
         }
         guard number < chunks else { return await AcceptAll().judge(rollouts) }
-        // Far longer than a chunk takes; a loop that waits for verdicts before it samples on never lets this end early.
-        for _ in 0..<12_000 where state.withLock({ $0.sampled }) <= number { try? await Task.sleep(for: .milliseconds(5)) }
+        // Far longer than a chunk takes on the busiest machine, where a minute was too short; only a loop that waits for verdicts before it samples on ever waits so long.
+        let clock = ContinuousClock(), end = clock.now + .seconds(1200)
+        while state.withLock({ $0.sampled }) <= number, clock.now < end { try? await Task.sleep(for: .milliseconds(20)) }
         state.withLock { if $0.sampled > number { $0.overlapped += 1 } }
         return await AcceptAll().judge(rollouts)
     }

@@ -151,11 +151,11 @@ struct SelfCorrectionTests {
         #expect(try task.step(problem, after: ["1", "2"]) == nil)
     }
 
-    private func run(_ recipe: some Recipe, rate: Double = 1e-3) async throws -> MemoryJournal {
+    private func run(_ recipe: some Recipe, rate: Double = 1e-3, warmUpSteps: Int = 700, tokenBudget: Int = 0) async throws -> MemoryJournal {
         try await withFolder { folder in
             let task = CopiedDigits(), journal = MemoryJournal()
             let options = LoopOptions(
-                seed: 3, trainer: TrainerOptions(optimizer: OptimizerOptions(learningRate: rate)), batchSize: 32, maxSequences: 64, saveEvery: 1000, warmUpSteps: 700)
+                seed: 3, trainer: TrainerOptions(optimizer: OptimizerOptions(learningRate: rate)), batchSize: 32, maxSequences: 64, saveEvery: 1000, warmUpSteps: warmUpSteps, tokenBudget: tokenBudget)
             let loop = try LearningLoop(
                 executor: EngineExecutor(), environments: [recipe.environment(task)], options: options, workedExamples: try task.worked(1200), folder: folder,
                 makeModel: {
@@ -172,6 +172,17 @@ struct SelfCorrectionTests {
     private func mean(_ name: String, _ iterations: ClosedRange<Int>, _ journal: MemoryJournal) -> Double {
         let figures = journal.metrics().filter { iterations.contains($0.iteration) && $0.phase == "attempt" && $0.name == name }.map(\.value)
         return figures.count == iterations.count ? figures.reduce(0, +) / Double(figures.count) : .nan
+    }
+
+    @Test("a budget that the first stage spends ends the run there, and what it ends with is tested")
+    func budget() async throws {
+        var recipe = SCoRe()
+        (recipe.instruction, recipe.loop.iterations, recipe.loop.problemsPerIteration, recipe.loop.samplesPerProblem) = (CopiedDigits.instruction, 60, 4, 4)
+        let journal = try await run(recipe, warmUpSteps: 30, tokenBudget: 300)
+        let last = try #require((1...60).last { !journal.rollouts(iteration: $0, phase: "attempt").isEmpty })
+        #expect(last < 20)
+        #expect((1...60).allSatisfy { journal.steps(TrainingKey(iteration: $0, phase: "improve")).isEmpty })
+        #expect(journal.metrics().last { $0.phase == "test" && $0.name == "accuracy" }?.iteration == last)
     }
 
     @Test("second answers become better than first ones, which the first stage leaves as they are; right ones are hardly ever broken")

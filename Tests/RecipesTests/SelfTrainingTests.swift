@@ -81,6 +81,15 @@ private struct WithoutDev: TaskVariant {
     func problems(in split: Split) throws -> [Problem] { split == .dev ? [] : try base.problems(in: split) }
 }
 
+/// Every other sample of a problem is right.
+private struct EveryOther: Verifier {
+    let name = "every other"
+
+    func judge(_ rollouts: [Rollout]) async -> [Judgement] {
+        rollouts.map { .judged(Verdict($0.key.sample % 2 == 0 ? .right : .wrong, evidence: "")) }
+    }
+}
+
 @Suite("What self-training promises")
 struct SelfTrainingTests {
     @Test("the weights of every training that restarts are the same bits at its first step; those of one that goes on are not", arguments: NextStart.allCases)
@@ -135,6 +144,19 @@ struct SelfTrainingTests {
             let metrics = journal.metrics()
             try await recipe.run(try makeLoop(folder, journal: journal, prompts: [task], verifier: AcceptAll(), tokenBudget: budget))
             #expect(journal.metrics().last { $0.phase == "test" && $0.name == "accuracy" }?.iteration == expected && journal.metrics().count >= metrics.count)
+        }
+    }
+
+    @Test("however small the budget, V-STaR's verifier is trained on all of its pairs")
+    func verifier() async throws {
+        try await withFolder { folder in
+            var recipe = VSTaR()
+            (recipe.iterations, recipe.samplesPerProblem, recipe.candidates) = (3, 4, 2)
+            let journal = MemoryJournal()
+            try await recipe.run(try makeLoop(folder, journal: journal, verifier: EveryOther(), warmUpSteps: 60, tokenBudget: 1))
+            let key = TrainingKey(iteration: 1, phase: "verifier"), pairs = try #require(journal.examples(key)).count / 2
+            #expect(journal.steps(TrainingKey(iteration: 1, phase: "improve")).count == 1)
+            #expect(pairs > 8 && journal.steps(key).count == (pairs + 7) / 8)
         }
     }
 
