@@ -150,11 +150,11 @@ def method_cells():
 
 
 def interval(found):
-    """Mean of the gain over seeds, and 95 % over problems and seeds: the problems' binomial error of the mean, and the seeds' spread."""
-    gains = [cell["after"] for cell in found]
-    mean = statistics.mean(gains)
+    """Mean share of right answers over seeds, and 95 % over problems and seeds: the problems' binomial error of the mean, and the seeds' spread."""
+    shares = [cell["after"] for cell in found]
+    mean = statistics.mean(shares)
     problems = mean * (1 - mean) / found[0]["tests"]
-    seeds = statistics.variance(gains) / len(gains) if len(gains) > 1 else 0
+    seeds = statistics.variance(shares) / len(shares) if len(shares) > 1 else 0
     return mean, 1.96 * math.sqrt(problems + seeds)
 
 
@@ -179,6 +179,10 @@ def table():
                 f"| {method} ({len(found)} seeds) | {found[0]['learningRate']:g} | {show(average('before'))} | {100 * mean:.1f} ± {100 * half:.1f} | {show(average('pass@1'))} | {show(average('pass@8'))} | "
                 f"{show(average('majority'))} | {average('tokens'):.0f} | {show(average('processorMinutes'), '{:.1f}', 1)} | {average('peakGB'):.2f} | {show(average('bitsPerByte'), '{:.4f}', 1)} | {show(average('distinct2'), '{:.3f}', 1)} | "
                 f"{show(average('selfBLEU'), '{:.3f}', 1)} | {show(average('klToStart'), '{:.4f}', 1)} |")
+        if base := results(task, "base"):
+            lowest = sum(interval(base))
+            below = [method for method in METHODS if method != "base" and (found := results(task, method)) and interval(found)[0] - interval(found)[1] <= lowest]
+            print(f"\nNot above the base, interval from interval: {', '.join(below) or 'none'}.")
         turns = results(task, "score")
         if turns:
             print("\nSCoRe on test: " + ", ".join(f"{key} {100 * statistics.mean(cell[key] for cell in turns):.1f} %" for key in ["firstTry", "lastTry", "wrongToRight", "rightToWrong"]))
@@ -215,6 +219,12 @@ def draw():
     open("docs/recipes.svg", "w").write(f'<svg xmlns="http://www.w3.org/2000/svg" {size} font-family="sans-serif" font-size="11">\n<rect width="100%" height="100%" fill="white"/>\n{text}\n</svg>\n')
 
 
+def is_open(cell):
+    """Whether it never ran, or with another rate than is chosen now."""
+    found = result(cell[0])
+    return not found or found["learningRate"] != cell[4]
+
+
 def run_open(chosen):
     """Runs those of the cells that were asked for and are open, some at once; what failed is raised at the end."""
     def one(cell):
@@ -222,7 +232,7 @@ def run_open(chosen):
             run(*cell)
 
     with concurrent.futures.ThreadPoolExecutor(arguments.at_once) as workers:
-        jobs = [workers.submit(one, cell) for cell in chosen if arguments.only in cell[0] and (arguments.again or not result(cell[0]))]
+        jobs = [workers.submit(one, cell) for cell in chosen if arguments.only in cell[0] and (arguments.again or is_open(cell))]
     for job in jobs:
         job.result()
 

@@ -21,6 +21,7 @@ final class ProgressPrinter: Sendable {
         var sampling: Pace?
         var training: Pace?
         var lastStep = 0
+        var lastLine = ContinuousClock.now
         var barIsOpen = false
     }
     private let state = Mutex(State())
@@ -53,8 +54,9 @@ final class ProgressPrinter: Sendable {
             }
             let detail = String(
                 format: "loss %.4f, norm %.2f, entropy %.3f, %d tokens/s", result.loss, result.gradientNorm, result.entropy, Int(Double(result.computedTokens) / max(record.seconds, 1e-9)))
-            // A line for every step of a long training would drown the rest.
-            if style == .bar || result.step == total || result.step % max(1, total / 20) == 0 {
+            // A line for every step of a long training would drown the rest; none for minutes would look like a standstill.
+            let isSilent = state.withLock { $0.lastLine.duration(to: .now) > .seconds(60) }
+            if style == .bar || isSilent || result.step == total || result.step % max(1, total / 20) == 0 {
                 progress("iteration \(record.training.iteration) \(record.training.phase)", result.step, total, pace, detail)
             }
         case .evaluated(let metrics):
@@ -85,7 +87,7 @@ final class ProgressPrinter: Sendable {
 
     private func line(_ text: String) {
         let wasOpen = state.withLock { state in
-            defer { state.barIsOpen = false }
+            defer { (state.barIsOpen, state.lastLine) = (false, .now) }
             return state.barIsOpen
         }
         if wasOpen { printNow("\n") }

@@ -66,6 +66,7 @@ struct RunsCommand: AsyncParsableCommand {
             if json { return try printJSON(Whole(path: record.folderPath, state: state.description, metrics: record.metrics(), checkpoints: record.checkpoints())) }
             printLine("\(record.folderPath) is \(state)" + (state == .interrupted ? ". Go on with: autodidact learn --resume \(record.folderPath)" : ""))
             printLine(try ResultTable(record).text)
+            if let iteration = try record.resultIteration() { printLine("the result is " + (iteration == 0 ? "what the run began with" : "that of iteration \(iteration)")) }
             for checkpoint in try record.checkpoints() where checkpoint.path != nil {
                 printLine("\(checkpoint.path ?? "")  iteration \(checkpoint.training.iteration) \(checkpoint.training.phase), \(checkpoint.step) steps, weights \(checkpoint.weightsHash)")
             }

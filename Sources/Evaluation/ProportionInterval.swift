@@ -23,7 +23,7 @@ public struct ProportionInterval: Codable, Equatable, Sendable {
     }
 
     /// The mean over problems of a share that each problem has, its spread over problems being all its uncertainty: samples of one problem, also of several
-    /// seeds, are not independent cases. Where every share is 0 or 1, Wilson's interval.
+    /// seeds, are not independent cases. Where every share is 0 or 1, Wilson's interval; the wider of the two below thirty problems, whose spread may be small by chance.
     ///
     /// Source: Miller 2024, arXiv:2411.00640, section 2.2 (standard errors clustered by question).
     /// - Returns: `nil` without problems.
@@ -32,7 +32,8 @@ public struct ProportionInterval: Codable, Equatable, Sendable {
         guard shares.contains(where: { $0 > 0 && $0 < 1 }) else { return }
         let n = Double(shares.count), mean = value
         let error = n > 1 ? (shares.reduce(0) { $0 + ($1 - mean) * ($1 - mean) } / (n - 1) / n).squareRoot() : 1
-        (low, high) = (max(0, mean - Self.z * error), min(1, mean + Self.z * error))
+        let spread = (low: max(0, mean - Self.z * error), high: min(1, mean + Self.z * error))
+        (low, high) = n < 30 ? (min(low, spread.low), max(high, spread.high)) : spread
     }
 
     /// The interval of `self − other`, the two measured independently.

@@ -12,11 +12,11 @@ public struct RewardScore: Sendable, Equatable {
         public var predicted: Double, right: Double
     }
 
-    /// Pairs that are no ties; those of one comparison are no independent cases.
+    /// Pairs that are no ties; those of one prompt are no independent cases.
     public let count: Int
     /// Pairs in which the better answer has the higher reward, and in which it has the length that was preferred in training; equal ones count half.
     public let right: Double, rightByLength: Double
-    /// Of each comparison that has such pairs, the shares of them that `right` and `rightByLength` count.
+    /// Of each prompt that has such pairs, the shares of them that `right` and `rightByLength` count.
     public let shares: [Double], sharesByLength: [Double]
     public let prefersLonger: Bool
     /// Of the rewards of all answers with their lengths in characters.
@@ -32,12 +32,22 @@ public struct RewardScore: Sendable, Equatable {
     ///   - prefersLonger: what `prefersLonger` says of the answers that were trained.
     public init(_ held: [RankedAnswers], rewards: [[Double]], prefersLonger: Bool) {
         precondition(held.count == rewards.count && zip(held, rewards).allSatisfy { $0.answers.count == $1.count }, "a reward belongs to each answer")
-        let byComparison = zip(held, rewards).map { ranked, rewards in ranked.decided.map { rewards[$0.better] - rewards[$0.worse] } }
-        let differences = byComparison.flatMap { $0 }
+        // The lines of one prompt are no independent cases.
+        func byPrompt(_ differences: [[Double]]) -> [[Double]] {
+            var places: [UInt64: Int] = [:], joined: [[Double]] = []
+            for (ranked, differences) in zip(held, differences) {
+                let place = places[ranked.promptHash, default: joined.count]
+                places[ranked.promptHash] = place
+                if place == joined.count { joined.append(differences) } else { joined[place] += differences }
+            }
+            return joined
+        }
+        let differencesByPrompt = byPrompt(zip(held, rewards).map { ranked, rewards in ranked.decided.map { rewards[$0.better] - rewards[$0.worse] } })
+        let differences = differencesByPrompt.flatMap { $0 }
         count = differences.count
         right = Self.sum(differences)
-        shares = Self.shares(byComparison)
-        let longer = Self.longer(held).map { $0.map { prefersLonger ? $0 : -$0 } }
+        shares = Self.shares(differencesByPrompt)
+        let longer = byPrompt(Self.longer(held)).map { $0.map { prefersLonger ? $0 : -$0 } }
         rightByLength = Self.sum(longer.flatMap { $0 })
         sharesByLength = Self.shares(longer)
         self.prefersLonger = prefersLonger

@@ -1,3 +1,4 @@
+import Architectures
 import Sampling
 import Tasks
 import Training
@@ -21,7 +22,22 @@ public struct GoldAnswers: Recipe {
 
     public func sampling(of phase: String) -> SamplingOptions { .greedy }
 
-    public func workload(problems: Int) -> Workload { Workload(iterations: 1, problems: problems, samples: 1, cap: 1, training: .epochs(epochs)) }
+    public func workload(problems: Int) -> Workload { Workload(iterations: 1, problems: problems, samples: 0, cap: 1, training: .ownAnswers(epochs: epochs, verified: verified)) }
 
     public func validate(_ check: (Bool, String, String) throws -> Void) throws { try check((1...1_000_000).contains(epochs), "epochs", "1 to 1000000") }
+}
+
+extension Environment {
+    /// What the data itself answers, in the form of rollouts; problems without an answer are left out.
+    /// - Throws: `RecipeFileError` where no problem has one.
+    func ownAnswers(to problems: [Problem], _ model: Model) throws -> [Rollout] {
+        let given = try problems.compactMap { problem in try goldCompletion(problem).map { (problem, $0) } }
+        guard !given.isEmpty else { throw RecipeFileError(file: name, problem: "gives no answers of its own to train on. Use another recipe, or data with answers.") }
+        return try given.enumerated().map { index, pair in
+            let (problem, text) = pair, tokens = try model.encode(text, addSpecialTokens: false) + (model.tokenizer.eosToken.map { [$0] } ?? []), none = tokens.map { _ in Float(0) }
+            return Rollout(
+                key: RolloutKey(iteration: 1, phase: "gold", index: index), problem: problem, mode: .plain, promptTokens: try model.encode(reset(problem, mode: .plain)),
+                completionTokens: tokens, finishReason: .stop, text: text, logProbabilities: none, behaviorLogProbabilities: none, temperatures: none, weightsHash: "")
+        }
+    }
 }

@@ -63,7 +63,7 @@ public struct JobEstimate: Sendable {
         let choosing = environments.count > 1 ? environments.count * dev : 0
         let mostSelected = min(Double(workload.cap), probe.distinctShare * Double(workload.samples))
         // Growing from the probe's share, over the iterations.
-        var sequences = [(training: 0.0, measured: Double(choosing + dev + test), grown: 0.0)]
+        var sequences = [(training: 0.0, measured: Double((choosing + dev + test) * workload.turns), grown: 0.0)]
         var done = 0
         while done < workload.iterations, spent < budget {
             let grown = Double(done) / Double(workload.iterations)
@@ -71,17 +71,18 @@ public struct JobEstimate: Sendable {
             let training = Double(workload.problems * workload.samples) * (plan.recipe.chosen.rationalises ? 1.5 - 0.5 * grown : 1)
             spent += training * probe.length(at: grown)
             switch workload.training {
-            case .steps(let count): train(count / workload.iterations + (done <= count % workload.iterations ? 1 : 0))
+            case .steps(let counts): train(counts[done - 1])
+            case .ownAnswers(let epochs, _): train((Int(Double(workload.problems) * probe.selectedPerProblem) * epochs + options.batchSize - 1) / options.batchSize)
             case .epochs(let epochs):
                 let selected = Double(workload.problems) * (probe.selectedPerProblem + (mostSelected - probe.selectedPerProblem) * grown)
                 train((Int(selected + Double(worked.count)) * epochs + options.batchSize - 1) / options.batchSize)
             }
             let isLast = done == workload.iterations || spent >= budget
-            let isMeasured = isLast || (workload.measureEvery > 0 && done % workload.measureEvery == 0)
-            sequences.append((training, isMeasured ? Double(dev) : 0, grown))
+            let isMeasured = isLast || workload.measured?.contains(done) ?? true
+            sequences.append((training, isMeasured ? Double(dev * workload.turns) : 0, grown))
         }
         steps += (workload.finalExamples + options.batchSize - 1) / options.batchSize  // whatever is left of the budget
-        let measuredLast = test * (1 + workload.candidates) + min(100, test) * options.testSamples
+        let measuredLast = (test * (1 + workload.candidates) + min(100, test) * options.testSamples) * workload.turns
         sequences.append((0, Double(measuredLast), Double(done) / Double(max(1, workload.iterations))))
         for (training, measured, grown) in sequences {
             let length = probe.length(at: grown)
@@ -119,7 +120,7 @@ public struct JobEstimate: Sendable {
         var examples: [Example]
 
         init(_ plan: RunPlan, _ environment: any Tasks.Environment, _ model: Model, problems: [Problem], worked: [WorkedExample], workload: Workload) async throws {
-            let (options, samples) = (plan.options, workload.samples)
+            let (options, samples) = (plan.options, max(1, workload.samples))
             // A model that knows nothing yet does not end its answers: their length comes from the worked examples.
             let isFresh = plan.model == nil
             let workedLengths = try worked.map { Double(try model.encode($0.completion, addSpecialTokens: false).count + 1) }
@@ -169,6 +170,13 @@ public struct JobEstimate: Sendable {
                 secondsPerMeasured *= Self.mean(workedLengths) / length
                 length = Self.mean(workedLengths)
                 pairs = try worked.map { (try model.encode($0.prompt), try model.encode($0.completion, addSpecialTokens: false)) }
+            }
+            if case .ownAnswers(_, let verified) = workload.training {
+                let given = try environment.ownAnswers(to: chosen, model)
+                let isTrained = verified ? await environment.verifier.judge(given).map { if case .judged(let verdict) = $0 { verdict.outcome == .right } else { false } } : given.map { _ in true }
+                let trained = zip(given, isTrained).filter(\.1).map(\.0)
+                selectedPerProblem = Double(trained.count) / Double(count)
+                pairs = (trained.isEmpty ? given : trained).map { ($0.promptTokens, $0.completionTokens) }
             }
             rightLength = Self.mean(pairs.map { Double($0.1.count) })
             let batch = workload.batch ?? options.batchSize

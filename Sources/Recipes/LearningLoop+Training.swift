@@ -79,21 +79,9 @@ extension LearningLoop {
     public func goldExamples(verified: Bool) async throws -> [Example] {
         // What is trained already is not judged again.
         if let recorded = try journal.examples(TrainingKey(iteration: 1, phase: "improve")) { return recorded }
-        let given = try environment.problems(in: .train).compactMap { problem in try environment.goldCompletion(problem).map { (problem, $0) } }
-        guard !given.isEmpty else { throw RecipeFileError(file: environment.name, problem: "gives no answers of its own to train on. Use another recipe, or data with answers.") }
-        var tooLong = 0
-        let rollouts = try given.enumerated().compactMap { index, pair -> Rollout? in
-            let (problem, text) = pair, tokens = try base.encode(text, addSpecialTokens: false) + (base.tokenizer.eosToken.map { [$0] } ?? []), none = tokens.map { _ in Float(0) }
-            let prompt = try base.encode(environment.reset(problem, mode: .plain))
-            guard prompt.count + tokens.count <= base.transformer.configuration.maxPositionEmbeddings else {
-                tooLong += 1
-                return nil
-            }
-            return Rollout(
-                key: RolloutKey(iteration: 1, phase: "gold", index: index), problem: problem, mode: .plain, promptTokens: prompt,
-                completionTokens: tokens, finishReason: .stop, text: text, logProbabilities: none, behaviorLogProbabilities: none, temperatures: none, weightsHash: "")
-        }
-        if tooLong > 0 { report(.note("\(tooLong) of the data's own answers do not fit into the model's context and are left out")) }
+        let given = try environment.ownAnswers(to: try environment.problems(in: .train), base)
+        let rollouts = given.filter { $0.promptTokens.count + $0.completionTokens.count <= base.transformer.configuration.maxPositionEmbeddings }
+        if rollouts.count < given.count { report(.note("\(given.count - rollouts.count) of the data's own answers do not fit into the model's context and are left out")) }
         let judged = await Self.judged(rollouts, by: environment.verifier), right = judged.count(where: \.isRight)
         report(.note("the data's own answers: \(right) of \(judged.count) are right by the task's verifier" + (verified ? "; those are trained" : "")))
         return judged.filter { !verified || $0.isRight }.map { Example(promptTokens: $0.promptTokens, completionTokens: $0.completionTokens) }
@@ -110,38 +98,40 @@ extension LearningLoop {
     /// One epoch is every example once (or every group that the objective judges together), in an order of its own; worked examples, where there are
     /// any and the objective takes plain texts, are mixed in.
     public func train(
-        on examples: [Example], _ objective: any Objective, from policy: PolicyVersion, iteration: Int, epochs: Int, phase: String = "improve"
+        on examples: [Example], _ objective: any Objective, from policy: PolicyVersion, iteration: Int, epochs: Int, phase: String = "improve", pastBudget: Bool = false
     ) async throws -> PolicyVersion {
         // What was recorded counts, which a later selection could differ from.
         let recorded = try journal.examples(TrainingKey(iteration: iteration, phase: phase))
         let count = recorded.map { objective.groups($0).count } ?? (objective.groups(examples).count + (objective.trainsPlainText ? workedExamples.count : 0))
-        return try await train(on: examples, objective, from: policy, iteration: iteration, steps: (count * epochs + options.batchSize - 1) / options.batchSize, phase: phase, positions: count * epochs)
+        return try await train(on: examples, objective, from: policy, iteration: iteration, steps: (count * epochs + options.batchSize - 1) / options.batchSize, phase: phase, positions: count * epochs, pastBudget: pastBudget)
     }
 
     /// The same of what a selector makes of rollouts: where that is recorded already, nothing is selected and no reference is asked again.
     public func train(
         on rollouts: [Rollout], _ selector: some Selector, _ objective: any Objective, from policy: PolicyVersion, iteration: Int, epochs: Int, reference: PolicyVersion? = nil,
-        acrossIterations: Bool = false, phase: String = "improve"
+        acrossIterations: Bool = false, phase: String = "improve", pastBudget: Bool = false
     ) async throws -> PolicyVersion {
         let recorded = try journal.examples(TrainingKey(iteration: iteration, phase: phase))
         let examples = try recorded ?? self.examples(from: rollouts, selector, iteration: iteration, reference: reference, acrossIterations: acrossIterations)
-        return try await train(on: examples, objective, from: policy, iteration: iteration, epochs: epochs, phase: phase)
+        return try await train(on: examples, objective, from: policy, iteration: iteration, epochs: epochs, phase: phase, pastBudget: pastBudget)
     }
 
     public func train(
-        on examples: [Example], _ objective: any Objective, from policy: PolicyVersion, iteration: Int, steps: Int, phase: String = "improve", positions: Int = .max
+        on examples: [Example], _ objective: any Objective, from policy: PolicyVersion, iteration: Int, steps: Int, phase: String = "improve", positions: Int = .max, pastBudget: Bool = false
     ) async throws -> PolicyVersion {
         guard !examples.isEmpty else {
             isCutShort = false
             report(.note("iteration \(iteration): nothing was selected, so nothing is trained"))
             return policy
         }
-        return try train(TrainingKey(iteration: iteration, phase: phase), on: try examples + (objective.trainsPlainText ? workedExamples.map(example) : []), objective, from: policy, steps: steps, positions: positions)
+        return try train(TrainingKey(iteration: iteration, phase: phase), on: try examples + (objective.trainsPlainText ? workedExamples.map(example) : []), objective, from: policy, steps: steps, positions: positions, pastBudget: pastBudget)
     }
 
-    /// - Parameter positions: examples (or groups) that are trained in all, so that the last batch of the last epoch may be a short one.
+    /// - Parameters:
+    ///   - positions: examples (or groups) that are trained in all, so that the last batch of the last epoch may be a short one.
+    ///   - pastBudget: whether all steps are taken, whatever is left of the run's budget of tokens.
     func train(
-        _ training: TrainingKey, on examples: [Example], _ objective: any Objective, from start: PolicyVersion, steps: Int, positions: Int = .max
+        _ training: TrainingKey, on examples: [Example], _ objective: any Objective, from start: PolicyVersion, steps: Int, positions: Int = .max, pastBudget: Bool = false
     ) throws -> PolicyVersion {
         if let final = try journal.checkpoints(training).last(where: \.isFinal) {
             if training.phase != "warm-up" { spentTokens += try trainedTokens(training) }
@@ -161,8 +151,7 @@ extension LearningLoop {
         order = (-1, [])  // of an earlier training, with its own key
         let orderKey = key.folding("order").folding(training.phase).folding(training.iteration)
         let groups = objective.groups(examples)
-        // A verifier that was cut short would be none.
-        let budget = options.tokenBudget > 0 && !["warm-up", "verifier"].contains(training.phase) ? options.tokenBudget - spentTokens : .max
+        let budget = options.tokenBudget > 0 && !pastBudget ? options.tokenBudget - spentTokens : .max
         var trained = try trainedTokens(training, upTo: trainer.optimizer.steps)
         while trainer.optimizer.steps < steps, trainer.optimizer.steps == 0 || trained < budget {
             let step = trainer.optimizer.steps

@@ -109,7 +109,7 @@ public actor LearningLoop {
         var policy = PolicyVersion(training: nil, weightsHash: baseHash)
         if options.warmUpSteps > 0, !workedExamples.isEmpty {
             policy = try train(
-                TrainingKey(iteration: 0, phase: "warm-up"), on: try workedExamples.map(example), NegativeLogLikelihood(), from: policy, steps: options.warmUpSteps)
+                TrainingKey(iteration: 0, phase: "warm-up"), on: try workedExamples.map(example), NegativeLogLikelihood(), from: policy, steps: options.warmUpSteps, pastBudget: true)
         }
         if environments.count > 1 {
             for candidate in environments.indices {

@@ -64,18 +64,19 @@ public struct PolicyIteration: Sendable, Codable, Equatable {
             policy = try loop.advance(training, iteration: n, on: rollouts, selector)
             last = n
             let isLast = n == training.iterations.upperBound || loop.isSpent
+            if isLast { policy = try loop.conclude(policy) }
             if isLast || (measureEvery > 0 && n % measureEvery == 0) { try await loop.evaluate(policy, iteration: n) }
             if isLast { break }
         }
-        return (try loop.conclude(policy), last)
+        return (policy, last)
     }
 
     func workload(problems: Int) -> Workload {
         let problems = min(problems, problemsPerIteration)
         var workload = Workload(
-            iterations: iterations, problems: problems, samples: samplesPerProblem, cap: samplesPerProblem, training: .steps(iterations * epochs * batches),
+            iterations: iterations, problems: problems, samples: samplesPerProblem, cap: samplesPerProblem, training: .steps(Array(repeating: epochs * batches, count: iterations)),
             batch: max(1, problems * samplesPerProblem / batches))
-        workload.measureEvery = measureEvery
+        workload.measured = Set((1...max(1, iterations)).filter { $0 == iterations || (measureEvery > 0 && $0 % measureEvery == 0) })
         workload.keepsAverage = referenceDecay > 0
         return workload
     }

@@ -1,4 +1,4 @@
-/// Which policy is the result so far: the last one, or with patience the best on dev.
+/// Which policy is the result so far: the last one that was trained whole, or with patience the best on dev.
 struct Progress {
     private(set) var best: PolicyVersion
     /// Of what `best` was trained.
@@ -24,7 +24,7 @@ struct Progress {
     /// - Returns: whether it is over.
     mutating func isOver(after policy: PolicyVersion, iteration n: Int, _ accuracy: Double?, isCutShort: Bool = false) -> Bool {
         // What could not be measured does not take the place of what was.
-        let isBetter = accuracy.map { $0 > self.accuracy ?? -1 } ?? (self.accuracy == nil && !isCutShort)
+        let isBetter = accuracy.map { $0 > self.accuracy ?? -1 } ?? (self.accuracy == nil && (!isCutShort || n == 1))
         if isBetter || (patience == 0 && (!isCutShort || n == 1)) {
             (best, iteration, self.accuracy, waited) = (policy, n, accuracy, 0)
         } else if accuracy != nil {

@@ -19,7 +19,7 @@ public struct ReSTEM: Recipe {
     public var startsFrom = NextStart.base
     /// Problems of an iteration, taken in turn from the training part; 0: all of them every time.
     public var problemsPerIteration = 0
-    /// Iterations without a better accuracy on dev after which it is over, and the best policy is the result; 0: all iterations, and the last policy.
+    /// Iterations without a better accuracy on dev after which it is over, and the best policy is the result; 0: all iterations, and the last policy that was trained whole.
     public var patience = 0
 
     public init() {}

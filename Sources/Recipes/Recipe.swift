@@ -51,20 +51,28 @@ extension SamplingOptions {
 
 /// What a recipe will do, as far as its settings say.
 public struct Workload: Sendable {
-    public enum Training: Sendable { case steps(Int), epochs(Int) }
+    public enum Training: Sendable {
+        /// Of each iteration.
+        case steps([Int])
+        /// Of each iteration, over what it selected.
+        case epochs(Int)
+        /// Over the data's own answers, or those of them that the task's verifier finds right.
+        case ownAnswers(epochs: Int, verified: Bool)
+    }
     public var iterations: Int
     /// Of an iteration.
     public var problems: Int
-    /// Of a problem.
+    /// Of a problem; 0 where nothing is sampled to train on.
     public var samples: Int
     /// Examples that a problem gives at most.
     public var cap: Int
-    /// Steps of all iterations together, or epochs of each.
     public var training: Training
     /// Of one step; nil: the run's batch size.
     public var batch: Int?
-    /// Iterations between measurements on dev, of which the last iteration always is one; 0: only that.
-    public var measureEvery = 1
+    /// Iterations that are measured on dev, besides the one that turns out to be the last; nil: all.
+    public var measured: Set<Int>?
+    /// Completions of a problem that is measured.
+    public var turns = 1
     /// Completions of each test problem at the end, besides the greedy ones that every run measures.
     public var candidates = 0
     /// Examples of one more training after the last iteration, counted once for each of its epochs.

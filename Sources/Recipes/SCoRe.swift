@@ -26,11 +26,14 @@ public struct SCoRe: PolicyRecipe {
 
     public func environment(_ base: any Tasks.Environment) -> any Tasks.Environment { SelfCorrection(base, instruction: instruction) }
 
+    /// Of the first stage, whose policy is measured at its end.
+    private var firstIterations: Int { max(1, loop.iterations / 3) }
+
     public func run(_ learning: isolated LearningLoop) async throws {
         let base = try await learning.start()
         let objective = ClippedPolicyGradient(.length(1))
         var stages = (first: loop, second: loop)
-        stages.first.iterations = max(1, loop.iterations / 3)
+        stages.first.iterations = firstIterations
         stages.second.iterations = max(1, loop.iterations - stages.first.iterations)
         let (initialised, middle) = try await stages.first.train(
             learning, "initialise", from: base, reference: base, objective, TwoTurnRewards(firstAnswerWeight: firstAnswerWeight, klWeight: loop.klWeight, truncation: loop.truncation))
@@ -46,7 +49,9 @@ public struct SCoRe: PolicyRecipe {
 
     public func workload(problems: Int) -> Workload {
         var workload = loop.workload(problems: problems)
-        // Both turns are sampled and trained.
+        // Both turns are sampled, trained and measured.
+        workload.turns = 2
+        workload.measured?.insert(firstIterations)
         workload.cap *= 2
         workload.samples *= 2
         workload.batch = workload.batch.map { $0 * 2 }

@@ -40,7 +40,7 @@ public struct STaR: Recipe {
     public func sampling(of phase: String) -> SamplingOptions { .greedy }
 
     public func workload(problems: Int) -> Workload {
-        Workload(iterations: iterations, problems: problems, samples: 1, cap: 1, training: .steps((1...max(1, iterations)).reduce(0) { $0 + steps($1) }))
+        Workload(iterations: iterations, problems: problems, samples: 1, cap: 1, training: .steps((1...max(1, iterations)).map(steps)))
     }
 
     public func validate(_ check: (Bool, String, String) throws -> Void) throws {

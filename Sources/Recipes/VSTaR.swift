@@ -33,9 +33,10 @@ public struct VSTaR: Recipe {
             try await loop.evaluate(policy, iteration: n)
             if try progress.isOver(after: policy, iteration: n, loop.devAccuracy(iteration: n), isCutShort: loop.isCutShort) || loop.isSpent { break }
         }
+        // A verifier that was cut short would be none.
         let verifier = try await loop.train(
             on: all, VerdictPairs(cap: cap), PreferenceObjective(.dpo(beta: beta), likelihood: 1), from: supervised, iteration: last, epochs: verifierEpochs, reference: supervised,
-            acrossIterations: true, phase: "verifier")
+            acrossIterations: true, phase: "verifier", pastBudget: true)
         try await loop.finish(base, progress, last: last)
         try await loop.choose(among: candidates, from: progress.best, by: verifier, iteration: progress.iteration, sampling)
     }

@@ -4,10 +4,10 @@ import Foundation
 /// What is to be known of a reward model before anything is optimised by it.
 public struct RewardReport: Sendable, CustomStringConvertible {
     public let score: RewardScore
-    /// 95 % intervals of the share of held-out pairs that are told apart by the reward, and by length alone: the mean over comparisons, since pairs of one are no
+    /// 95 % intervals of the share of held-out pairs that are told apart by the reward, and by length alone: the mean over prompts, since pairs of one are no
     /// independent cases; where each has one pair, Wilson's interval over pairs. nil without pairs.
     public let accuracy: ProportionInterval?, byLength: ProportionInterval?
-    /// Whether every comparison has one pair.
+    /// Whether every prompt has one pair.
     private let hasOnePairEach: Bool
 
     public init(_ score: RewardScore) {
@@ -30,7 +30,7 @@ public struct RewardReport: Sendable, CustomStringConvertible {
     public var description: String {
         func share(_ interval: ProportionInterval?) -> String {
             guard let interval else { return "–" }
-            let mean = hasOnePairEach ? "" : " as the mean over \(score.shares.count) comparisons"
+            let mean = hasOnePairEach ? "" : " as the mean over \(score.shares.count) prompts"
             return "\(String(percent: interval.value))\(mean), 95 % interval \(String(percent: interval.low)) to \(String(percent: interval.high))"
         }
         func number(_ value: Double) -> String { value == value.rounded() ? "\(Int(value))" : "\(value)" }
@@ -46,7 +46,7 @@ public struct RewardReport: Sendable, CustomStringConvertible {
         return (lines + bins).joined(separator: "\n")
     }
 
-    /// The share of right pairs over the predicted probability, in percent, beside what it should be; with 95 % intervals where every comparison has one pair.
+    /// The share of right pairs over the predicted probability, in percent, beside what it should be; with 95 % intervals where every prompt has one pair.
     public var plot: Plot {
         let measured = score.bins.map { bin in
             let interval = hasOnePairEach ? ProportionInterval(successes: bin.right * Double(bin.count), count: bin.count) : nil

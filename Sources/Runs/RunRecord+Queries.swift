@@ -64,6 +64,11 @@ extension RunRecord {
         }
     }
 
+    /// The iteration of the policy that came out, 0 for what the run began with; nil before the end.
+    public func resultIteration() throws -> Int? {
+        try rows("metrics", "SELECT iteration FROM metrics WHERE phase = 'run' AND name = 'tokens'") { try $0.int("iteration") }.last
+    }
+
     /// All steps, in order of iteration, training and step.
     public func steps() throws -> [StepRecord] { try steps(where: "1", []) }
 
@@ -91,8 +96,9 @@ extension RunRecord {
     /// Problems that a phase met in its first and in its last iteration: those that changed from wrong to right, stayed wrong,
     /// stayed right and changed from right to wrong, in turn, at most `limit` together.
     ///
-    /// Without a phase: "test", "dev" or "attempt", else the first that came back.
+    /// Without a phase: "test", "dev" or "attempt", else the first that came back; nothing where what came out is what the run began with.
     public func beforeAfter(phase: String? = nil, limit: Int = 12) throws -> [BeforeAfter] {
+        if phase == nil, try resultIteration() == 0 { return [] }
         let spans = try rows(
             "rollouts", "SELECT phase, MIN(iteration) AS first, MAX(iteration) AS last FROM rollouts GROUP BY phase HAVING first < last ORDER BY phase"
         ) { (phase: try $0.text("phase"), first: try $0.int("first"), last: try $0.int("last")) }

@@ -130,6 +130,9 @@ struct RewardScoreTests {
         let ranked = RewardScore([ranking, held[1]], rewards: [[2, 3, 1], [1, 0]], prefersLonger: true)
         #expect(RewardScore([ranking], rewards: [[3, 2, 1]], prefersLonger: true).right == 2 && ranked.right == 2)
         #expect(ranked.shares == [0.5, 1] && ranked.sharesByLength == [0.5, 0])
+        // The same ranking as two lines.
+        let lines = [RankedAnswers(line: 0, prompt: "p", answers: ["a", "b"]), RankedAnswers(line: 1, prompt: "p", answers: ["a", "c"]), held[1]]
+        #expect(RewardScore(lines, rewards: [[2, 3], [2, 1], [1, 0]], prefersLonger: true).shares == ranked.shares)
     }
 
     @Test("correlations are 1 for what rises together, also of ranks, and 0 where nothing varies")

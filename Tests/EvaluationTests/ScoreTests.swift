@@ -116,7 +116,10 @@ struct ScoreTests {
         // The standard deviation is 0.40825, the standard error half of it.
         #expect(interval.value == 0.5 && abs(interval.high - interval.value - 1.959963984540054 * 0.2041241452) < 1e-9)
         #expect(ProportionInterval(shares: []) == nil)
-        #expect(try #require(ProportionInterval(shares: [0.5])) .low == 0)
+        // The spread of few says little: three equal shares are no certainty, thirty are.
+        #expect(ProportionInterval(shares: [0.5, 0.5, 0.5]) == ProportionInterval(successes: 1.5, count: 3))
+        let many = try #require(ProportionInterval(shares: [0.25, 0.75] + [Double](repeating: 0.5, count: 28)))
+        #expect(many.high - many.low < 0.1)
     }
 
     @Test("a paired comparison: difference, McNemar's exact p, a bootstrap interval that holds the difference and is narrower than of unpaired ones")

@@ -33,6 +33,14 @@ struct JobEstimateTests {
         #expect(estimate.sampledTokens == Self.length * (20 * 16 + (1 + count) * Self.dev + 2 * Self.test))
     }
 
+    @Test("SCoRe measures both turns, also where its first stage ends")
+    func twoTurns() async throws {
+        var recipe = SCoRe()
+        (recipe.loop.iterations, recipe.loop.problemsPerIteration, recipe.loop.samplesPerProblem, recipe.loop.measureEvery) = (6, 4, 4, 0)
+        let estimate = try await estimate(recipe)
+        #expect(estimate.sampledTokens == Self.length * 2 * (6 * 16 + 3 * Self.dev + 2 * Self.test))
+    }
+
     @Test("a budget of tokens ends the iterations, and the last of them is measured")
     func budget() async throws {
         // An iteration samples 16 × 24 tokens and trains as many.
@@ -62,6 +70,22 @@ struct JobEstimateTests {
         recipe.verifierEpochs = 3
         let thrice = try await estimate(recipe)
         #expect(once.trainedTokens > 0 && thrice.trainedTokens == 3 * once.trainedTokens)
+    }
+
+    @Test("the data's own answers train without being sampled")
+    func gold() async throws {
+        var recipe = GoldAnswers()
+        recipe.epochs = 1
+        let once = try await estimate(recipe)
+        // At the end answers are as long as the data's own.
+        let last = once.sampledTokens - Self.length * (2 * Self.dev + Self.test)
+        #expect(last > 0 && last < Self.length * Self.train)
+        recipe.epochs = 4
+        let longer = try await estimate(recipe)
+        #expect(longer.trainedTokens == 4 * once.trainedTokens && longer.sampledTokens == once.sampledTokens)
+        // All of them are right.
+        recipe.verified = true
+        #expect(try await estimate(recipe).trainedTokens == longer.trainedTokens)
     }
 
     @Test("completions that show the spread at the end are sampled too")

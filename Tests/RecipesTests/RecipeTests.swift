@@ -331,7 +331,7 @@ struct ReSTEMTests {
         var iterations = 1
 
         func sampling(of phase: String) -> SamplingOptions { .greedy }
-        func workload(problems: Int) -> Workload { Workload(iterations: iterations, problems: 20, samples: 1, cap: 1, training: .steps(2 * iterations)) }
+        func workload(problems: Int) -> Workload { Workload(iterations: iterations, problems: 20, samples: 1, cap: 1, training: .steps(Array(repeating: 2, count: iterations))) }
         func validate(_ check: (Bool, String, String) throws -> Void) {}
 
         func run(_ loop: isolated LearningLoop) async throws {

@@ -51,7 +51,7 @@ private struct FirstStages: Recipe {
 
     func environment(_ base: any Tasks.Environment) -> any Tasks.Environment { SelfCorrection(base, instruction: CopiedDigits.instruction) }
     func sampling(of phase: String) -> SamplingOptions { phase == "attempt" ? SamplingOptions(temperature: 1) : .greedy }
-    func workload(problems: Int) -> Workload { Workload(iterations: 2 * iterations, problems: 16, samples: 16, cap: 16, training: .steps(2 * iterations)) }
+    func workload(problems: Int) -> Workload { Workload(iterations: 2 * iterations, problems: 16, samples: 16, cap: 16, training: .steps(Array(repeating: 1, count: 2 * iterations))) }
     func validate(_ check: (Bool, String, String) throws -> Void) {}
 
     func run(_ loop: isolated LearningLoop) async throws {

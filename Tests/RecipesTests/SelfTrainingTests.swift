@@ -108,12 +108,13 @@ struct SelfTrainingTests {
         }
     }
 
-    @Test("a training that began anew and was cut short by the budget is the result only where dev shows it to be better, or where it is the first", arguments: [1, 2], [false, true])
-    func cutShort(iteration: Int, hasDev: Bool) async throws {
+    @Test("a training that began anew and was cut short by the budget is the result only where dev shows it to be better, or where it is the first", arguments: [1, 2], [(true, 0), (false, 0), (false, 2)])
+    func cutShort(iteration: Int, _ settings: (hasDev: Bool, patience: Int)) async throws {
+        let (hasDev, patience) = settings
         try await withFolder { folder in
             let recipe = {
                 var recipe = ReSTEM()
-                (recipe.iterations, recipe.samplesPerProblem, recipe.epochs) = (4, 2, 2)
+                (recipe.iterations, recipe.samplesPerProblem, recipe.epochs, recipe.patience) = (4, 2, 2, patience)
                 return recipe
             }()
             let addition = try Addition(digits: 1...2, seed: 1, trainCount: 40, devPerLength: 5, testPerLength: 10)

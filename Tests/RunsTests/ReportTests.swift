@@ -202,17 +202,17 @@ struct RewardReportTests {
         return RewardReport(RewardScore(held, rewards: rewards, prefersLonger: true))
     }
 
-    @Test("pairs of one comparison are no independent cases")
+    @Test("pairs of one prompt are no independent cases")
     func rankings() {
         let report = report((0..<10).map { (answers: 5, isRight: $0 < 7, isLonger: $0 % 2 == 0) })
         #expect(report.score.count == 100 && report.score.right == 70 && report.score.rightByLength == 50)
         #expect(report.accuracy == ProportionInterval(successes: 7, count: 10) && report.byLength == ProportionInterval(successes: 5, count: 10))
         #expect(report.warning?.contains("no better than their lengths") == true)
-        #expect(report.description.contains("held-out pairs told apart: 70 of 100 (70.0 % as the mean over 10 comparisons, 95 % interval 39.7 % to 89.2 %)"), "\(report)")
+        #expect(report.description.contains("held-out pairs told apart: 70 of 100 (70.0 % as the mean over 10 prompts, 95 % interval 39.7 % to 89.2 %)"), "\(report)")
         #expect(report.plot.series[0].points.allSatisfy { $0.low == nil && $0.high == nil })
     }
 
-    @Test("where every comparison has one pair the interval is Wilson's, also with equal rewards")
+    @Test("where every prompt has one pair the interval is Wilson's, also with equal rewards")
     func pairs() {
         let report = report((0..<110).map { (answers: 2, isRight: $0 < 107, isLonger: $0 % 2 == 0) })
         #expect(report.description.contains("held-out pairs told apart: 107 of 110 (97.3 %, 95 % interval 92.3 % to 99.1 %)"), "\(report)")

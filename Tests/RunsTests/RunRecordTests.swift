@@ -275,6 +275,10 @@ struct RunRecordTests {
             #expect(pairs.allSatisfy { $0.before.problem == $0.after.problem && $0.before.key.iteration == 0 && $0.after.key.iteration == 2 })
             #expect(try record.beforeAfter(limit: 1).map(\.after.isRight) == [true])
             #expect(try record.beforeAfter(phase: "attempt").isEmpty)
+            // A run that ends with what it began with has no after.
+            #expect(try record.resultIteration() == nil)
+            try record.record([MetricRecord(iteration: 0, phase: "run", name: "tokens", value: 7)])
+            #expect(try record.resultIteration() == 0 && record.beforeAfter().isEmpty && record.beforeAfter(phase: "test").count == 4)
         }
     }
 

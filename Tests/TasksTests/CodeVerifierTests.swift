@@ -46,7 +46,9 @@ struct CodeVerifierTests {
         (function, "def pairs(values): return [values[9]]", "IndexError"), (function, "def pairs(values:", "SyntaxError"),
         (function, "def other(): pass", "does not define pairs"),
         (function, good.replacingOccurrences(of: "sorted(values)", with: "list(values)"), "pairs([2, 1]) == [(1, 2)]"),
-        (function, good + "while True: pass", "timed out after 3 s"), (function, "x = bytearray(1 << 40)", "MemoryError"),
+        (function, good + "while True: pass", "used 3 s of processor time"), (function, "x = bytearray(1 << 40)", "MemoryError"),
+        (function, good + "import time\ntime.sleep(60)", "timed out after 9 s"), (program, "while True: pass", "test 1: used 3 s of processor time"),
+        (program, "import time\ntime.sleep(60)", "test 1: timed out after 9 s"),
         (program, "print(3)", "test 2: printed '3\\n', expected '12\\n'"), (program, "1/0", "ZeroDivisionError"), (program, "print(3)\nimport os\nos._exit(1)", "status 1"),
     ])
     func wrong(problem: Problem, text: String, evidence: String) async throws {

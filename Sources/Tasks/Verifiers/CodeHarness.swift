@@ -8,10 +8,11 @@
 /// out of the other's memory and descriptors. Only the judge still holds standard output, and every line it writes there starts with the token.
 enum CodeHarness {
     static let source = #"""
-        import os, sys
+        import os, select, sys, time
         import _pickle
         from io import BytesIO
         del sys.path[0]
+        OVERTIME = -24  # the status of what SIGXCPU ended
         PLAIN = (bool, int, float, complex, str, bytes, list, tuple, dict, set, frozenset, type(None))
 
         class Link:
@@ -73,8 +74,8 @@ enum CodeHarness {
                 except BaseException as error:
                     link.send(("error", type(error).__name__, str(error)))
 
-        def program(source, text, limit):
-            """Runs a whole program in a process of its own: what it printed, and how it failed."""
+        def program(source, text, limit, seconds, wallSeconds):
+            """Runs a whole program in a process of its own: what it printed, and how it failed, with no status where it took too long."""
             path = "/tmp/.input"
             with open(path, "w") as file:
                 file.write(text)
@@ -85,6 +86,8 @@ enum CodeHarness {
                     os.dup2(file, target)
                 os.closerange(3, 64)
                 os.unlink(path)
+                import resource
+                resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 1))
                 status, sys.stdin = 0, open(0)
                 sys.stdout, sys.stderr = open(1, "w"), open(2, "w")
                 try:
@@ -97,11 +100,18 @@ enum CodeHarness {
                 sys.stdout.flush()
                 os._exit(status & 255)
             os.close(writing)
-            output = b""
-            while len(output) <= limit and (part := os.read(reading, 65536)):
+            output, end, isLate = b"", time.monotonic() + wallSeconds, False
+            while len(output) <= limit:
+                if not select.select([reading], [], [], max(0, end - time.monotonic()))[0]:
+                    isLate = True
+                    os.kill(child, 9)
+                    break
+                if not (part := os.read(reading, 65536)):
+                    break
                 output += part
             os.close(reading)
-            return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), output.decode(errors="replace")
+            status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+            return None if isLate else status, output.decode(errors="replace")
 
         # The judge.
 
@@ -133,7 +143,7 @@ enum CodeHarness {
             def __str__(self): return self._ask("text", self)
             def __bool__(self): return self._ask("bool", self)
 
-        def judge(reading, writing):
+        def judge(reading, writing, candidate):
             def export(value):
                 if type(value) is Handle:
                     return ("object", value._number)
@@ -169,7 +179,8 @@ enum CodeHarness {
             fields = []
             while size := data.readline():
                 fields.append(data.read(int(size)).decode())
-            token, kind, source, *rest = fields
+            token, seconds, wallSeconds, kind, source, *rest = fields
+            overtime = f"used {seconds} s of processor time"
             def say(outcome, evidence=""):
                 os.write(1, f"{token} {outcome} {' '.join(evidence.split())[:400]}\n".encode(errors="replace"))
             say("started")
@@ -177,12 +188,14 @@ enum CodeHarness {
                 if kind == "functions":
                     functions(ask, source, *rest)
                 else:
-                    programs(ask, source, zip(rest[::2], rest[1::2]))
+                    programs(ask, source, int(seconds), int(wallSeconds), overtime, zip(rest[::2], rest[1::2]))
                 say("right")
             except Unjudged as error:
                 say("unjudged", str(error))
             except Ended:
-                say("wrong", "the program ended before its tests did")
+                os.kill(candidate, 9)  # what only closed its pipe; what ended otherwise keeps its status
+                status = os.waitstatus_to_exitcode(os.waitpid(candidate, 0)[1])
+                say("wrong", overtime if status == OVERTIME else "the program ended before its tests did")
             except CandidateError as error:
                 say("wrong", str(error))
             except AssertionError as error:
@@ -212,16 +225,21 @@ enum CodeHarness {
                     space[name] = __import__(name) if name in sys.stdlib_module_names else ask("name", name)
             exec(compile(tests, "tests", "exec"), space)
 
-        def programs(ask, source, cases):
+        def programs(ask, source, seconds, wallSeconds, overtime, cases):
             for number, (text, expected) in enumerate(cases, 1):
-                status, output = ask("program", source, text, 1 << 20)
+                status, output = ask("program", source, text, 1 << 20, seconds, wallSeconds)
+                if status is None:
+                    raise CandidateError(f"test {number}: timed out after {wallSeconds} s")
+                if status == OVERTIME:
+                    raise CandidateError(f"test {number}: {overtime}")
                 if status != 0:
                     raise CandidateError(f"test {number}: ended with status {status}: {output[-200:]}")
                 if output.split() != expected.split():
                     raise CandidateError(f"test {number}: printed {output[:100]!r}, expected {expected[:100]!r}")
 
         a, b = os.pipe(), os.pipe()
-        if os.fork() == 0:
+        process = os.fork()
+        if process == 0:
             null = os.open("/dev/null", os.O_RDWR)
             for target in (0, 1, 2):
                 os.dup2(null, target)
@@ -230,7 +248,7 @@ enum CodeHarness {
             candidate(a[0], b[1])
         for file in (a[0], b[1]):
             os.close(file)
-        judge(b[0], a[1])
+        judge(b[0], a[1], process)
         os._exit(0)
         """#
 }

@@ -18,7 +18,8 @@ public struct CodeVerifier: Verifier {
 
     /// - Parameters:
     ///   - interpreter: the path of a Python 3.9 or newer; its folder is made readable inside where it is not the system's.
-    ///   - timeLimit: seconds for all tests of a function, or for each run of a program.
+    ///   - timeLimit: seconds of processor time for all tests of a function, or for each run of a program; parts of a second are rounded up. On the
+    ///     clock three times as much may pass, so that right code stays right while the machine has other work.
     ///   - concurrency: how many completions are judged at a time.
     ///   - limits: what the code may use up besides time.
     public init(
@@ -36,7 +37,7 @@ public struct CodeVerifier: Verifier {
 
     public var settings: [String: String] {
         [
-            "time limit": "\(timeLimit)", "processor seconds": "\(limits.cpuSeconds)", "address space": "\(limits.addressSpaceBytes)", "memory": "\(limits.memoryBytes)",
+            "time limit": "\(timeLimit)", "address space": "\(limits.addressSpaceBytes)", "memory": "\(limits.memoryBytes)",
             "processes": "\(limits.processes)", "file bytes": "\(limits.fileBytes)", "open files": "\(limits.openFiles)",
             "temporary bytes": "\(limits.temporaryBytes)", "output bytes": "\(limits.outputBytes)",
         ]
@@ -63,14 +64,14 @@ public struct CodeVerifier: Verifier {
         let code = Self.program(from: rollout.text, prefix: details["prefix"] ?? "", entryPoint: details["entry_point"])
         guard !code.allSatisfy(\.isWhitespace) else { return .judged(Verdict(.unreadable, evidence: "no code found")) }
         if let tests = details["tests"], let entryPoint = details["entry_point"] {
-            return await run(["functions", code, details["prefix"] ?? "", entryPoint, tests], within: timeLimit)
+            return await run(["functions", code, details["prefix"] ?? "", entryPoint, tests])
         }
         func texts(_ name: String) -> [String]? { details[name].flatMap { try? JSONDecoder().decode([String].self, from: Data($0.utf8)) } }
         guard let inputs = texts("inputs"), let outputs = texts("outputs"), inputs.count == outputs.count, !inputs.isEmpty else {
             return .failed(
                 reason: "problem '\(rollout.problem.id)' has no tests in its details: give 'tests' and 'entry_point', or 'inputs' and 'outputs' of equal number")
         }
-        return await run(["programs", code] + zip(inputs, outputs).flatMap { [$0, $1] }, within: timeLimit * inputs.count)
+        return await run(["programs", code] + zip(inputs, outputs).flatMap { [$0, $1] }, runs: inputs.count)
     }
 
     /// The code to run: the last fenced block that defines the function, else the last fenced block, else the text itself. A text that does not define
@@ -100,10 +101,12 @@ public struct CodeVerifier: Verifier {
         return blocks.map { $0.joined(separator: "\n") }
     }
 
-    private func run(_ fields: [String], within time: Duration) async -> Judgement {
+    /// - Parameter runs: of the code, each of which may take the time limit. The harness holds each to it; these limits are for all of them, and for the harness.
+    private func run(_ fields: [String], runs: Int = 1) async -> Judgement {
         var limits = limits
-        limits.wallTime = time
-        limits.cpuSeconds = max(limits.cpuSeconds, Int(time.components.seconds) + 1)
+        let seconds = max(1, Int((timeLimit / .seconds(1)).rounded(.up))), wallSeconds = 3 * seconds
+        limits.cpuSeconds = seconds * runs
+        limits.wallTime = .seconds(wallSeconds * runs)
         var random = SystemRandomNumberGenerator()
         let token = (0..<4).map { _ in String(random.next(), radix: 16) }.joined()
         // No -I, which would ignore the fixed seed of hashes; the environment is the sandbox's own.
@@ -111,7 +114,7 @@ public struct CodeVerifier: Verifier {
         do {
             result = try await sandbox.run(
                 interpreter, arguments: ["-S", "-s", "-B", "judge.py"], files: ["judge.py": CodeHarness.source],
-                input: ([token] + fields).map { "\($0.utf8.count)\n\($0)" }.joined(), limits: limits)
+                input: ([token, "\(seconds)", "\(wallSeconds)"] + fields).map { "\($0.utf8.count)\n\($0)" }.joined(), limits: limits)
         } catch {
             return .failed(reason: "\(error)")
         }
@@ -122,8 +125,8 @@ public struct CodeVerifier: Verifier {
         case ("right", _): return .judged(Verdict(.right, evidence: "all tests passed"))
         case ("wrong", _): return .judged(Verdict(.wrong, evidence: evidence))
         case ("unjudged", _): return .failed(reason: evidence)
-        case ("started", .wallTime): return .judged(Verdict(.wrong, evidence: "timed out after \(time.components.seconds) s"))
-        case ("started", .cpuTime): return .judged(Verdict(.wrong, evidence: "used more than \(limits.cpuSeconds) s of processor time"))
+        case ("started", .wallTime): return .judged(Verdict(.wrong, evidence: "timed out after \(wallSeconds * runs) s"))
+        case ("started", .cpuTime): return .judged(Verdict(.wrong, evidence: "used \(limits.cpuSeconds) s of processor time"))
         case ("started", .memory): return .judged(Verdict(.wrong, evidence: "used more than \(limits.memoryBytes >> 20) MiB of memory"))
         case ("started", _): return .judged(Verdict(.wrong, evidence: "the program stopped its tests (\(result.reason.rawValue))"))
         default:
