@@ -33,15 +33,8 @@ public struct RewardScore: Sendable, Equatable {
     public init(_ held: [RankedAnswers], rewards: [[Double]], prefersLonger: Bool) {
         precondition(held.count == rewards.count && zip(held, rewards).allSatisfy { $0.answers.count == $1.count }, "a reward belongs to each answer")
         // The lines of one prompt are no independent cases.
-        func byPrompt(_ differences: [[Double]]) -> [[Double]] {
-            var places: [UInt64: Int] = [:], joined: [[Double]] = []
-            for (ranked, differences) in zip(held, differences) {
-                let place = places[ranked.promptHash, default: joined.count]
-                places[ranked.promptHash] = place
-                if place == joined.count { joined.append(differences) } else { joined[place] += differences }
-            }
-            return joined
-        }
+        let prompts = Dictionary(grouping: held.indices) { held[$0].promptHash }.values.sorted { $0[0] < $1[0] }
+        func byPrompt(_ differences: [[Double]]) -> [[Double]] { prompts.map { $0.flatMap { differences[$0] } } }
         let differencesByPrompt = byPrompt(zip(held, rewards).map { ranked, rewards in ranked.decided.map { rewards[$0.better] - rewards[$0.worse] } })
         let differences = differencesByPrompt.flatMap { $0 }
         count = differences.count
