@@ -13,6 +13,7 @@
 #define AD_INLINE static inline __attribute__((always_inline))
 
 typedef float floats __attribute__((vector_size(64)));
+typedef double doubles __attribute__((vector_size(128)));
 typedef int32_t ints __attribute__((vector_size(64)));
 typedef uint32_t words __attribute__((vector_size(64)));
 

@@ -150,7 +150,7 @@ typedef struct __attribute__((swift_attr("@Sendable"))) {
 
     // AdamW (Loshchilov & Hutter 2019, arXiv:1711.05101) as PyTorch writes it.
     void (*adamw)(float *parameters, float *first, float *second, const float *gradients, size_t n, const ad_adamw_step *step);
-    // Σ x² in Double in index order; one block of at most 4,096.
+    // Σ x² in 16 lanes of Double, joined as those of Float are; one block of at most 4,096.
     double (*sum_of_squares)(const float *x, size_t n);
 
     // Panels of 16 outputs: panel[k][lane] = rows[lane][k]; lanes ≥ count become 0. rows lie row_stride apart.
