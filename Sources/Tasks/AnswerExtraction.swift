@@ -23,7 +23,7 @@ public struct AnswerExtraction: Codable, Sendable, Equatable {
         public init(named name: String) throws {
             if name.count >= 2, name.hasPrefix("/"), name.hasSuffix("/") {
                 let pattern = String(name.dropFirst().dropLast())
-                _ = try Self.compile(pattern)
+                _ = try Self.compiled(pattern)
                 self = .pattern(pattern)
             } else if let rule = Self.named.first(where: { $0.name == name }) {
                 self = rule
@@ -49,16 +49,20 @@ public struct AnswerExtraction: Codable, Sendable, Equatable {
 
         private static let named: [Rule] = [.strict, .flexible, .lastNumber, .lastLine, .whole]
 
-        static func compile(_ pattern: String) throws -> NSRegularExpression {
-            do {
-                return try NSRegularExpression(pattern: pattern)
-            } catch {
+        static func compiled(_ pattern: String) throws -> BoundedPattern {
+            guard let made = BoundedPattern(pattern) else {
                 throw TaskError.badValue(file: "extraction", line: nil, key: "rule", value: pattern, reason: "It is no regular expression. Check its brackets and backslashes.")
             }
+            return made
         }
     }
 
     public var rules: [Rule]
+
+    /// Where answers of a kind are unless a task says otherwise: of numbers as GSM8K's, of texts in the last line.
+    public static func usual(for comparison: AnswerVerifier.Comparison) -> AnswerExtraction {
+        comparison == .number ? AnswerExtraction([.strict, .flexible]) : AnswerExtraction([.lastLine])
+    }
 
     public init(_ rules: [Rule]) {
         precondition(!rules.isEmpty, "an extraction without rules")
@@ -74,49 +78,56 @@ public struct AnswerExtraction: Codable, Sendable, Equatable {
     }
 
     /// The answer as it stands in the text, and the rule that found it; `nil` where no rule did.
-    /// - Throws: `TaskError.badValue` for a broken regular expression.
+    /// - Throws: `TaskError.badValue` for a regular expression that is broken, or backtracks too long in this text.
     public func extract(from text: String) throws -> (answer: String, rule: Rule)? {
         try Extractor(self).extract(from: text)
     }
 
     /// Rules with their regular expressions compiled, for many texts.
     struct Extractor {
-        private var rules: [(rule: Rule, expression: NSRegularExpression?)] = []
+        private let rules: [(rule: Rule, find: (String) throws -> String?)]
 
         init(_ extraction: AnswerExtraction) throws {
-            for rule in extraction.rules {
-                let pattern: String? =
-                    switch rule {
-                    case .strict: #"#### (\-?[0-9\.\,]+)"#
-                    case .flexible: #"(-?[$0-9.,]{2,})|(-?[0-9]+)"#
-                    case .lastNumber: #"(?:(?<![\w)])-)?\$?[0-9](?:[0-9,]*[0-9])?(?:\.[0-9]+)?"#
-                    case .pattern(let pattern): pattern
-                    case .lastLine, .whole: nil
-                    }
-                rules.append((rule, try pattern.map(Rule.compile)))
+            rules = try extraction.rules.map { ($0, try Self.finder($0)) }
+        }
+
+        private static func finder(_ rule: Rule) throws -> (String) throws -> String? {
+            func expression(_ pattern: String) -> NSRegularExpression {
+                guard let made = try? NSRegularExpression(pattern: pattern) else { preconditionFailure("'\(pattern)' is no regular expression") }
+                return made
+            }
+            switch rule {
+            case .strict:
+                let expression = expression(#"#### (\-?[0-9\.\,]+)"#)
+                return { text in expression.firstMatch(in: text, range: NSRange(text.startIndex..., in: text)).flatMap { group(1, of: $0, in: text) } }
+            case .flexible: return last(expression(#"(-?[$0-9.,]{2,})|(-?[0-9]+)"#))
+            case .lastNumber: return last(expression(#"(?:(?<![\w)])-)?\$?[0-9](?:[0-9,]*[0-9])?(?:\.[0-9]+)?"#))
+            case .lastLine: return { $0.split(whereSeparator: \.isNewline).last { !$0.allSatisfy(\.isWhitespace) }.map(String.init) }
+            case .whole: return { $0 }
+            case .pattern(let pattern):
+                let bounded = try Rule.compiled(pattern)
+                return { text in try bounded.firstMatch(in: text).flatMap { group(1, of: $0, in: text) } }
             }
         }
 
-        func extract(from text: String) -> (answer: String, rule: Rule)? {
-            for (rule, expression) in rules {
-                let found: String? =
-                    switch rule {
-                    case .strict, .pattern: matches(expression!, in: text, group: 1).first
-                    case .flexible, .lastNumber: matches(expression!, in: text, group: 0).last { $0.contains(where: \.isASCIIDigit) }
-                    case .lastLine: text.split(whereSeparator: \.isNewline).last { !$0.allSatisfy(\.isWhitespace) }.map(String.init)
-                    case .whole: text
-                    }
-                if let answer = found?.trimmingCharacters(in: .whitespacesAndNewlines), !answer.isEmpty { return (answer, rule) }
+        /// The last match that holds a digit.
+        private static func last(_ expression: NSRegularExpression) -> (String) -> String? {
+            { text in expression.matches(in: text, range: NSRange(text.startIndex..., in: text)).compactMap { group(0, of: $0, in: text) }.last { $0.contains(where: \.isASCIIDigit) } }
+        }
+
+        /// The whole match where there is no such group, or it took no part.
+        private static func group(_ number: Int, of match: NSTextCheckingResult, in text: String) -> String? {
+            var range = match.range(at: min(number, match.numberOfRanges - 1))
+            if range.location == NSNotFound { range = match.range }
+            return Range(range, in: text).map { String(text[$0]) }
+        }
+
+        /// - Throws: `TaskError.badValue` for a regular expression that backtracks too long.
+        func extract(from text: String) throws -> (answer: String, rule: Rule)? {
+            for (rule, find) in rules {
+                if let answer = try find(text)?.trimmingCharacters(in: .whitespacesAndNewlines), !answer.isEmpty { return (answer, rule) }
             }
             return nil
-        }
-
-        private func matches(_ expression: NSRegularExpression, in text: String, group: Int) -> [String] {
-            expression.matches(in: text, range: NSRange(text.startIndex..., in: text)).compactMap { match in
-                var range = match.range(at: min(group, match.numberOfRanges - 1))
-                if range.location == NSNotFound { range = match.range }
-                return Range(range, in: text).map { String(text[$0]) }
-            }
         }
     }
 }

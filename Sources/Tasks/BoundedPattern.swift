@@ -15,22 +15,22 @@ struct BoundedPattern: Sendable {
     private static let budget = 1000
 
     let text: String
-    private let expression: NSRegularExpression
+    private let plain: NSRegularExpression
+    /// What is counted. Where a part of a text may match, it is the text from its beginning that matches: a search reports every place that it comes to as progress.
+    private let anchored: NSRegularExpression
 
     /// - Parameter whole: the pattern must match the whole text, not a part.
     /// - Returns: `nil` for what is no regular expression.
     init?(_ text: String, whole: Bool = false) {
-        guard let pattern = try? NSRegularExpression(pattern: text) else { return nil }
-        self.text = text
-        guard let expression = whole ? try? NSRegularExpression(pattern: "\\A(?:\(text))\\z") : pattern else { return nil }
-        self.expression = expression
+        guard let plain = try? NSRegularExpression(pattern: text), let anchored = try? NSRegularExpression(pattern: whole ? "\\A(?:\(text))\\z" : "\\A(?s:.*?)(?:\(text))") else { return nil }
+        (self.text, self.plain, self.anchored) = (text, plain, anchored)
     }
 
     func find(in text: String) -> Finding {
         guard text.utf16.count <= Self.longest else { return .gaveUp("the text has more than \(Self.longest) UTF-16 units") }
         var finding = Finding.notFound
         var steps = 0
-        expression.enumerateMatches(in: text, options: .reportProgress, range: NSRange(text.startIndex..., in: text)) { match, flags, stop in
+        anchored.enumerateMatches(in: text, options: .reportProgress, range: NSRange(text.startIndex..., in: text)) { match, flags, stop in
             steps += 1
             if match != nil {
                 finding = .found
@@ -40,5 +40,17 @@ struct BoundedPattern: Sendable {
             if finding != .notFound { stop.pointee = true }
         }
         return finding
+    }
+
+    /// The first match of a part of the text.
+    /// - Throws: `TaskError.badValue` where the pattern gives up.
+    func firstMatch(in text: String) throws -> NSTextCheckingResult? {
+        switch find(in: text) {
+        case .notFound: return nil
+        // What was found in so many steps is found in as many.
+        case .found: return plain.firstMatch(in: text, range: NSRange(text.startIndex..., in: text))
+        case .gaveUp(let reason):
+            throw TaskError.badValue(file: "extraction", line: nil, key: "rule", value: self.text, reason: "It gave up: \(reason). Write it without repetitions inside of repetitions.")
+        }
     }
 }

@@ -148,7 +148,15 @@ public enum MathAnswer {
         let words = answer.split { !$0.isLetter && $0 != "." }.map { $0.filter { $0 != "." }.lowercased() }
         let isTime = words.contains("am") || words.contains("pm")
         guard isTime || words.contains(where: { $0.count >= 3 }), isTime || answer.first(where: { $0 != "(" })?.isLetter ?? false else { return nil }
-        let text = answer.filter { $0.isLetter || $0.isNumber || $0 == ":" }
+        // Of punctuation only what changes a number counts.
+        let places = answer.indices, text = String(places.filter { place in
+            let character = answer[place], next = answer[answer.index(after: place)...].first, last = answer[..<place].last
+            switch character {
+            case "-": return next?.isNumber == true && !(last.map { $0.isLetter || $0.isNumber } ?? false)
+            case ".": return next?.isNumber == true && last?.isNumber == true
+            default: return character.isLetter || character.isNumber || character == ":"
+            }
+        }.map { answer[$0] })
         return isTime || !text.dropFirst().allSatisfy { !$0.isLowercase } ? text.lowercased() : text
     }
 }

@@ -37,7 +37,7 @@ public struct Quantity: Equatable, Sendable, CustomStringConvertible {
 
     /// The quantities of a text in order; "1 hour and 30 minutes" is one.
     public static func all(in text: String) -> [Quantity] {
-        let text = NumberWords.spelled(text.replacing("−", with: "-").replacing("\\$", with: "$").replacing("\\%", with: "%"))
+        let text = scaled(NumberWords.spelled(text.replacing("−", with: "-").replacing("\\$", with: "$").replacing("\\%", with: "%")))
         var quantities: [Quantity] = []
         var end = text.startIndex
         guard let expression = try? NSRegularExpression(pattern: pattern) else { preconditionFailure("the pattern of a quantity is no regular expression") }
@@ -92,6 +92,30 @@ public struct Quantity: Equatable, Sendable, CustomStringConvertible {
     }
 
     // MARK: Reading
+
+    /// "6.02 × 10^23" and "6.02 \cdot 10^{23}" become "6.02e23", "10²³" becomes "1e23", and "2.5 million" becomes "2.5e6".
+    private static func scaled(_ text: String) -> String {
+        var plain = "", isRaised = false
+        for character in text {
+            if let digit = superscripts[character], isRaised || plain.hasSuffix("10") {
+                plain += isRaised ? String(digit) : "^\(digit)"
+                isRaised = true
+            } else {
+                plain.append(character)
+                isRaised = false
+            }
+        }
+        let power = #"10\s*(?:\^|\*\*)\s*(?:\{\s*)?([-+]?[0-9]{1,2})(?:\s*\})?(?![0-9])"#
+        plain = plain.replacingOccurrences(of: #"(?<=[0-9])\s*(?:×|x|\*|·|\\times|\\cdot)\s*"# + power, with: "e$1", options: .regularExpression)
+        plain = plain.replacingOccurrences(of: "(?<![0-9.,])" + power, with: "1e$1", options: .regularExpression)
+        for (word, exponent) in [("hundred", 2), ("thousand", 3), ("million", 6), ("billion", 9), ("trillion", 12)] {
+            plain = plain.replacingOccurrences(
+                of: #"(?<![/0-9])([0-9][0-9,]*(?:\.[0-9]+)?)[ -]"# + word + #"s?\b"#, with: "$1e\(exponent)", options: [.regularExpression, .caseInsensitive])
+        }
+        return plain
+    }
+
+    private static let superscripts = Dictionary(uniqueKeysWithValues: zip("⁰¹²³⁴⁵⁶⁷⁸⁹⁻", "0123456789-"))
 
     // Groups: sign, currency, number, unit.
     private static let pattern =

@@ -31,7 +31,7 @@ extension QuestionAnswer {
             var answer: String?
             if let field, settings.check != .code {
                 try check(field, settings.check, record)
-                guard let (found, _) = gold.extract(from: field) else {
+                guard let (found, _) = try gold.extract(from: field) else {
                     throw record.refused("no answer found in '\(shortened(field))'. Correct the record or 'gold-extraction'.")
                 }
                 answer = found

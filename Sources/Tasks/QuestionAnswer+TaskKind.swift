@@ -31,8 +31,8 @@ extension TaskKind {
         settings.fewShotWhere = try file.texts("few-shot-where") ?? [:]
         settings.fewShotLongest = try file.count("few-shot-longest")
         settings.goldExtraction = try file.extraction("gold-extraction") ?? settings.goldExtraction
-        settings.extraction = try file.extraction("extraction") ?? settings.extraction
         settings.comparison = try file.choice("comparison", AnswerVerifier.Comparison.self) ?? settings.comparison
+        settings.extraction = try file.extraction("extraction") ?? AnswerExtraction.usual(for: settings.comparison)
         settings.stripCalculatorMarks = try file.bool("strip-calculator-marks") ?? settings.stripCalculatorMarks
         settings.stops = try file.strings("stops")
         settings.maxTokens = try file.count("max-tokens") ?? settings.maxTokens

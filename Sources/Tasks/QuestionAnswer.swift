@@ -74,7 +74,7 @@ public struct QuestionAnswer: Environment {
         /// Finds the gold answer within the answer field.
         public var goldExtraction = AnswerExtraction([.strict, .whole])
         /// Finds the answer within a completion.
-        public var extraction = AnswerExtraction([.strict, .flexible])
+        public var extraction = AnswerExtraction.usual(for: .number)
         public var comparison = AnswerVerifier.Comparison.number
         /// Takes GSM8K's `<<48/2=24>>` out of rationales; nothing ever executes them.
         public var stripCalculatorMarks = true
@@ -115,9 +115,7 @@ public struct QuestionAnswer: Environment {
         if settings.choices != nil, let labels = settings.labels {
             throw refuse("labels", labels.joined(separator: ", "), "The options of 'choices' are the possible answers. Leave one of the two out.")
         }
-        if let labels = settings.labels, labels.count < 2 || Set(labels.map { $0.lowercased() }).count < labels.count {
-            throw refuse("labels", labels.joined(separator: ", "), "Name two or more different answers.")
-        }
+        if let labels = settings.labels, let problem = LabelVerifier.problem(with: labels) { throw refuse("labels", labels.joined(separator: ", "), problem) }
         let places: [PromptTemplate.Place] = settings.choices == nil ? [.question] : [.question, .choices]
         let asked = settings.choices == nil ? "{question}" : "{question}\nAnswer Choices:\n{choices}"
         promptTemplate = try PromptTemplate(

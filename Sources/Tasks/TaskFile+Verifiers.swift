@@ -22,6 +22,9 @@ extension TaskFile {
         if parts == nil, !isExtracted, let extraction = self["extraction"] {
             throw TaskError.badValue(file: source, line: extraction.line, key: "extraction", value: extraction.text, reason: "What judges here reads the whole completion. Leave it out.")
         }
+        if parts == nil, settings.check != .answer || !isExtracted, let comparison = self["comparison"] {
+            throw TaskError.badValue(file: source, line: comparison.line, key: "comparison", value: comparison.text, reason: "What judges here compares in its own way. Leave it out.")
+        }
         guard let parts else { return try verifier(settings.check, for: settings) }
         let judging = try parts.entries.map { entry in
             let part = try parts.section(entry.key) ?? parts
@@ -62,9 +65,14 @@ extension TaskFile {
         switch check {
         case .answer:
             if settings.choices != nil { return ChoiceVerifier() }
-            if let labels = settings.labels { return LabelVerifier(labels) }
-            return AnswerVerifier(
-                extraction: try extraction("extraction") ?? settings.extraction, comparison: try choice("comparison", AnswerVerifier.Comparison.self) ?? settings.comparison)
+            if let labels = settings.labels {
+                if let problem = LabelVerifier.problem(with: labels) {
+                    throw TaskError.badValue(file: source, line: self["labels"]?.line, key: "labels", value: labels.joined(separator: ", "), reason: problem)
+                }
+                return LabelVerifier(labels)
+            }
+            let comparison = try choice("comparison", AnswerVerifier.Comparison.self)
+            return AnswerVerifier(extraction: try extraction("extraction") ?? comparison.map(AnswerExtraction.usual) ?? settings.extraction, comparison: comparison ?? settings.comparison)
         case .math: return MathVerifier()
         case .quantity:
             let tolerance = Quantity.Tolerance(absolute: try notNegative("tolerance") ?? 0, relative: try notNegative("relative-tolerance") ?? 0)

@@ -97,14 +97,16 @@ public struct TaskFile: Sendable, Equatable {
         self = file.setting(settings.filter { $0.key != "type" })
     }
 
-    /// A task file with what a command line says in place of its own values. Paths said there start at the current folder, those in the file at its own.
+    /// A task file with what a command line says in place of its own values, named as the file where it does not name itself. Paths said on the command line start at the
+    /// current folder, those in the file at its own.
     /// - Parameters:
     ///   - path: of the file.
     ///   - settings: texts by their keys.
     /// - Throws: `TaskError`, `FileError`.
     public static func read(_ path: String, replacing settings: [String: String]) throws -> TaskFile {
         let file = try TaskFile(at: URL(fileURLWithPath: path)), here = URL(fileURLWithPath: FileManager.default.currentDirectoryPath, isDirectory: true)
-        return file.setting(try TaskFile(type: (try? file.string("type")) ?? "task", settings: settings, folder: here).settings())
+        let whole = file.setting(try TaskFile(type: (try? file.string("type")) ?? "task", settings: settings, folder: here).settings())
+        return try whole.string("name") == nil ? whole.setting(["name": URL(fileURLWithPath: path).deletingPathExtension().lastPathComponent]) : whole
     }
 
     /// The same file with some values replaced or added.

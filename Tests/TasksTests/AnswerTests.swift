@@ -29,6 +29,25 @@ struct AnswerTests {
         #expect(found.outcome == outcome, "\(found.evidence)")
     }
 
+    @Test("answers that are texts stand in the last line unless a task says otherwise")
+    func lastLine() async throws {
+        let verifier = AnswerVerifier(extraction: .usual(for: .text), comparison: .text)
+        #expect(try await verdict(verifier, Problem(id: "q", question: "?", answer: "Paris"), "It lies on the Seine.\nParis.\n").outcome == .right)
+        #expect(AnswerExtraction.usual(for: .number) == AnswerExtraction([.strict, .flexible]))
+    }
+
+    @Test("a rule that backtracks without end fails the judgement", .timeLimit(.minutes(1)))
+    func endless() async throws {
+        let verifier = AnswerVerifier(extraction: AnswerExtraction([.pattern(#"answer is ((\w+\s?)+)\.$"#)]), comparison: .text)
+        let problem = Problem(id: "q", question: "?", answer: "a")
+        let judged = await verifier.judge([rollout(problem, "answer is \(String(repeating: "a", count: 60))!"), rollout(problem, "answer is a.")])
+        guard case .failed(let reason) = judged[0], case .judged(let verdict) = judged[1] else {
+            Issue.record("\(judged)")
+            return
+        }
+        #expect(reason.contains("backtracks too long") && verdict.outcome == .right)
+    }
+
     @Test("evidence names what was read, by which rule, and what was expected")
     func evidence() async throws {
         let problem = Problem(id: "q", question: "?", answer: "17")

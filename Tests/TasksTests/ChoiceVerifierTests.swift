@@ -44,6 +44,14 @@ struct ChoiceVerifierTests {
         #expect(found.outcome == .unreadable && found.reward == 0, "\(found.evidence)")
     }
 
+    @Test("a lone I is a word, and with nine options also a letter")
+    func i() async throws {
+        let nine = (1...9).map { "\($0 * 11)" }
+        for text in ["I don't know.", "I would guess."] { #expect(try await verdict(ChoiceVerifier(), try problem(nine, "i"), text).outcome == .unreadable, "\(text)") }
+        for text in ["I", "(i)", "I.", "The answer is I"] { #expect(try await verdict(ChoiceVerifier(), try problem(nine, "i"), text).outcome == .right, "\(text)") }
+        #expect(try await verdict(ChoiceVerifier(), try problem(nine, "c"), "I think it is (c).").outcome == .right)
+    }
+
     @Test("equal options cannot be told apart by their text, but by their letter")
     func equal() async throws {
         let twice = try problem(["ink", "ink", "pen"], "b")

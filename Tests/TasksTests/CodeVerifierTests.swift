@@ -131,6 +131,48 @@ struct CodeVerifierTests {
         #expect(try await verdict(problem, code.replacingOccurrences(of: "1 + ", with: "2 + ")).outcome == .wrong)
     }
 
+    private static func tests(_ entry: String, _ tests: String, prefix: String? = nil) -> Problem {
+        Problem(id: entry, question: "", details: ["entry_point": entry, "tests": tests].merging(prefix.map { ["prefix": $0] } ?? [:]) { $1 })
+    }
+
+    @Test("right code is right where a prefix is no program, tests expect exceptions, functions change their arguments, or are called like a module", arguments: [
+        (tests("add", "assert add(1, 2) == 3", prefix: "def add(a, b):\n"), "    return a + b\n"),
+        (tests("add", "assert add(1, 2) == 3", prefix: "def add(a, b):\n"), "```python\ndef add(a, b):\n    return a + b\n```"),
+        (tests("root", "try:\n    root(-1)\n    assert False\nexcept ValueError as error:\n    assert str(error) == 'below 0'"), "def root(x):\n    if x < 0: raise ValueError('below 0')\n"),
+        (tests("find", "try:\n    find({}, 'x')\n    assert False\nexcept (KeyError, OSError):\n    pass"), "def find(d, k): return d[k]"),
+        (tests("turn", "a = [3, 1, 2]\nassert turn(a, seen := {1}, counts := {}) is None\nassert a == [1, 2, 3] and seen == {1, 3} and counts == {'n': [3]}"),
+         "def turn(a, seen, counts):\n    a.sort(); seen.add(len(a)); counts['n'] = [len(a)]\n"),
+        (tests("select", "assert select([1, 2]) == 1"), "def select(x): return x[0]"),
+    ])
+    func forms(problem: Problem, text: String) async throws {
+        let verdict = try await verdict(problem, text)
+        #expect(verdict.outcome == .right, "\(verdict.evidence)")
+    }
+
+    @Test("wrong code stays wrong there", arguments: [
+        (tests("root", "try:\n    root(-1)\n    assert False\nexcept ValueError:\n    pass"), "def root(x): raise TypeError('no')", "TypeError: no"),
+        (tests("root", "try:\n    root(-1)\nexcept ValueError:\n    pass\nassert root(4) == 2"), "def root(x): raise KeyError('k')", "KeyError: 'k'"),
+        (tests("turn", "a = [3, 1]\nturn(a)\nassert a == [1, 3]"), "def turn(a): a = sorted(a)", "a == [1, 3]"),
+        (tests("add", "assert add(1, 2) == 3", prefix: "def add(a, b):\n"), "    return a - b\n", "add(1, 2) == 3"),
+    ])
+    func stillWrong(problem: Problem, text: String, evidence: String) async throws {
+        let verdict = try await verdict(problem, text)
+        #expect(verdict.outcome == .wrong && verdict.evidence.contains(evidence), "\(verdict.evidence)")
+    }
+
+    @Test("tests that cannot be run judge nobody, and an interpreter that judges nothing is found beforehand", arguments: [
+        tests("pairs", "import no_such_module\nassert pairs([]) == []"), tests("pairs", "assert pairs([]) =="), tests("pairs", "assert pairs([]) == []", prefix: "import no_such_module\n"),
+    ])
+    func untestable(problem: Problem) async throws {
+        guard case .failed(let reason) = try #require(await Self.verifier.judge([rollout(problem, Self.good)]).first) else {
+            Issue.record("it was judged")
+            return
+        }
+        #expect(reason.contains("the tests cannot be run"), "\(reason)")
+        await #expect(throws: SandboxError.self) { try await CodeVerifier(interpreter: "/usr/bin/env").checkReady() }
+        try await Self.verifier.checkReady()
+    }
+
     @Test("no code is unreadable, a cut completion is cut off, and what cannot be judged fails")
     func others() async throws {
         #expect(try await verdict(Self.function, "\n \n").outcome == .unreadable)

@@ -1,3 +1,4 @@
+import Foundation
 import Sampling
 import Tasks
 import Testing
@@ -48,6 +49,19 @@ struct LabelVerifierTests {
         #expect(try await verdict(verifier, problem("not entailment"), "I think this is not entailment here").outcome == .right)
         #expect(try await verdict(verifier, problem("entailment"), "I think this is entailment here").outcome == .right)
     }
+
+    @Test("labels that a text could not tell apart are refused", arguments: [
+        (["yes"], "two or more"), ([], "two or more"), (["yes", "Yes"], "'yes' and 'Yes'"), (["-1", "0", "1"], "'-1' and '1'"), (["C", "C++"], "'C' and 'C++'"), (["1", "1.5", "2"], "'1' and '1.5'"),
+        (["+", "-"], "neither letters nor digits"),
+    ])
+    func indistinct(labels: [String], words: String) throws {
+        #expect(LabelVerifier.problem(with: labels)?.contains(words) == true)
+        let file = try TaskFile(yaml: "type: jsonl\nname: t\ndata: none.jsonl\nlabels: [\(labels.map { "'\($0)'" }.joined(separator: ", "))]", folder: URL(fileURLWithPath: "/"))
+        #expect(taskError { _ = try TaskRegistry.builtIn.environment(file) }.contains(words))
+    }
+
+    @Test("labels that differ in words are not", arguments: [["negative", "positive"], ["entailment", "not entailment"], ["0", "1", "2"], ["v1.0", "v2.0"], ["St. Louis", "Paris"]])
+    func distinct(labels: [String]) { #expect(LabelVerifier.problem(with: labels) == nil) }
 
     @Test("cut off is cut off, and a gold answer that is no label is not judged; evidence names both")
     func others() async throws {

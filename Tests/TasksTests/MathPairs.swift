@@ -2,6 +2,8 @@
 enum MathPairs {
     static let equal = pairs(
         #"""
+        all numbers except -2 ~ \text{all numbers except } -2
+        non-negative numbers ~ nonnegative numbers
         \frac12 ~ \frac{1}{2}
         0.5 ~ \frac{1}{2}
         x=5 ~ 5
@@ -227,6 +229,8 @@ enum MathPairs {
 
     static let unequal = pairs(
         #"""
+        \text{all real numbers except } 2 ~ \text{all real numbers except } -2
+        between 1.5 and 2 ~ between 15 and 2
         1/3 ~ 0.33
         (1,2) ~ (2,1)
         1/3 ~ 0.333

@@ -21,6 +21,13 @@ struct RegexVerifierTests {
         #expect(try await verdict(RegexVerifier(pattern), problem(nil), text).outcome == whole)
     }
 
+    @Test("a long text is searched to its end")
+    func long() async throws {
+        let text = String(repeating: "so it goes on, ", count: 2000)
+        #expect(try await verdict(RegexVerifier("end$", extent: .search), problem(nil), text + "end").outcome == .right)
+        #expect(try await verdict(RegexVerifier("end$", extent: .search), problem(nil), text).outcome == .wrong)
+    }
+
     @Test("what is no expression is refused, in the settings at once, in a problem by failing")
     func refused() async throws {
         for pattern in ["", "(", "a)|(?:b", "[z-a]", "*"] {

@@ -32,7 +32,9 @@ public struct AnswerVerifier: AnswerReader {
                 return .failed(reason: "problem '\(rollout.problem.id)' has no answer to compare with")
             }
             if let cutOff = rollout.cutOff { return .judged(cutOff) }
-            guard let (answer, rule) = extractor.extract(from: rollout.text) else {
+            let found: (answer: String, rule: AnswerExtraction.Rule)?
+            do { found = try extractor.extract(from: rollout.text) } catch { return .failed(reason: "\(error)") }
+            guard let (answer, rule) = found else {
                 let rules = extraction.rules.map(\.name).joined(separator: ", ")
                 return .judged(Verdict(.unreadable, evidence: "no answer found (\(rules)), expected \(expected)"))
             }

@@ -75,7 +75,7 @@ public struct ChoiceVerifier: AnswerReader {
         return Reading(found)
     }
 
-    /// "B", "B.", "B)", "(B)", "[b]", "**B**", "option B", "\boxed{B}" at the start of a text. A lone "A" before another word is an article.
+    /// "B", "B.", "B)", "(B)", "[b]", "**B**", "option B", "\boxed{B}" at the start of a text. A lone "A" or "I" before another word is that word.
     private static func leadingLetter(_ text: Substring, _ choices: Choices) -> (index: Int, rest: Substring)? {
         var rest = text.drop { " \t*_`\"'$".contains($0) }
         for word in ["option ", "choice ", "\\boxed", "{\\text"] where rest.lowercasedPrefix(word.count) == word { rest = rest.dropFirst(word.count) }
@@ -87,7 +87,7 @@ public struct ChoiceVerifier: AnswerReader {
         if isBracketed { return ")]}".contains(next) ? (index, rest) : nil }
         if ").:]}*".contains(next) { return (index, rest) }
         guard letter.isUppercase, ",;/".contains(next) || next.isWhitespace else { return nil }
-        return letter == "A" && next.isWhitespace && !rest.allSatisfy(\.isWhitespace) ? nil : (index, rest)
+        return "AI".contains(letter) && next.isWhitespace && !rest.allSatisfy(\.isWhitespace) ? nil : (index, rest)
     }
 
     private static func bracketed(_ text: Substring, _ choices: Choices) -> [Int] {

@@ -8,11 +8,12 @@
 /// out of the other's memory and descriptors. Only the judge still holds standard output, and every line it writes there starts with the token.
 enum CodeHarness {
     static let source = #"""
-        import os, select, sys, time
+        import builtins, os, select, sys, time
         import _pickle
         from io import BytesIO
         del sys.path[0]
         OVERTIME = -24  # the status of what SIGXCPU ended
+        CHANGING = (list, dict, set)  # arguments that a function may change
         PLAIN = (bool, int, float, complex, str, bytes, list, tuple, dict, set, frozenset, type(None))
 
         class Link:
@@ -56,6 +57,8 @@ enum CodeHarness {
             def load(source):
                 exec(compile(source, "candidate", "exec"), space)
                 return [name for name in space if not name.startswith("__")]
+            def changing(value):
+                return value if type(value) in CHANGING else None
             requests = {
                 "load": load, "name": space.__getitem__, "call": lambda f, a, k: f(*a, **k), "get": getattr, "set": setattr, "iter": iter,
                 "next": next, "len": len, "item": lambda o, i: o[i], "text": str, "bool": bool, "program": program,
@@ -67,6 +70,8 @@ enum CodeHarness {
                     os._exit(0)
                 try:
                     reply = ("value", requests[kind](*arguments))
+                    if kind == "call":
+                        reply += (list(map(changing, [*arguments[1], *arguments[2].values()])),)
                 except BaseException as error:
                     reply = ("error", type(error).__name__, str(error))
                 try:
@@ -116,7 +121,21 @@ enum CodeHarness {
         # The judge.
 
         class CandidateError(Exception):
-            pass
+            """What the candidate raised, which tests may expect as they would expect the exception itself, or another reason why it failed."""
+            def __init__(self, text, raised=""):
+                super().__init__(text)
+                self.raised = raised
+            def __str__(self): return self.args[0]
+            def evidence(self): return ": ".join(part for part in (self.raised, str(self)) if part)
+
+        def as_raised(name, text):
+            kind = getattr(builtins, name, None)
+            if isinstance(kind, type) and issubclass(kind, Exception) and kind is not StopIteration:
+                try:
+                    return type(name, (CandidateError, kind), {})(text, name)
+                except TypeError:
+                    pass  # some take more than a text
+            return CandidateError(text, name)
 
         class Ended(BaseException):
             pass
@@ -137,7 +156,7 @@ enum CodeHarness {
                 try:
                     return self._ask("next", self)
                 except CandidateError as error:
-                    raise StopIteration if str(error).startswith("StopIteration") else error
+                    raise StopIteration if error.raised == "StopIteration" else error
             def __len__(self): return self._ask("len", self)
             def __getitem__(self, key): return self._ask("item", self, key)
             def __str__(self): return self._ask("text", self)
@@ -172,7 +191,12 @@ enum CodeHarness {
                 except EOFError:
                     raise Ended
                 if reply[0] != "value":
-                    raise CandidateError(": ".join(str(part) for part in reply[1:] if part != ""))
+                    raise as_raised(*(part if type(part) is str else "" for part in reply[1:3]))
+                if request[0] == "call" and type(reply[2]) is list:
+                    for mine, theirs in zip([*request[2], *request[3].values()], reply[2]):
+                        if type(mine) in CHANGING and type(theirs) is type(mine):
+                            mine.clear()
+                            (mine.extend if type(mine) is list else mine.update)(theirs)
                 last[:] = reply[1:2]
                 return reply[1]
             data = sys.stdin.buffer
@@ -197,7 +221,9 @@ enum CodeHarness {
                 status = os.waitstatus_to_exitcode(os.waitpid(candidate, 0)[1])
                 say("wrong", overtime if status == OVERTIME else "the program ended before its tests did")
             except CandidateError as error:
-                say("wrong", str(error))
+                say("wrong", error.evidence())
+            except ImportError as error:
+                say("unjudged", f"the tests cannot be run: {error}")
             except AssertionError as error:
                 value = f"; the last value was {last[0]!r:.100}" if last and type(last[0]) is not Handle else ""
                 say("wrong", f"failed: {failing(error, rest[-1]) or error}{value}")
@@ -213,17 +239,26 @@ enum CodeHarness {
                 trace = trace.tb_next
             return found
 
-        def functions(ask, source, prelude, entry, tests):
+        def functions(ask, source, isWhole, prelude, entry, text):
             space = {"__name__": "tests"}
-            exec(compile(prelude, "prelude", "exec"), space)
-            names = ask("load", source)
+            try:
+                try:
+                    exec(compile(prelude, "prelude", "exec"), space)
+                except SyntaxError:  # it may begin a function that the completion ends
+                    prelude = ""
+                tests = compile(text, "tests", "exec")
+            except Exception as error:
+                raise Unjudged(f"the tests cannot be run: {type(error).__name__}: {error}")
+            names = ask("load", f"{prelude}\n{source}" if isWhole else source)
             if entry not in names:
                 raise CandidateError(f"the program does not define {entry}")
             for name in names:
                 # What the tests rely on besides the candidate is the true thing, never the candidate's version of it.
-                if name == entry or name in tests and name not in space and name not in dir(__builtins__):
+                if name == entry:
+                    space[name] = ask("name", name)
+                elif name in text and name not in space and name not in dir(builtins):
                     space[name] = __import__(name) if name in sys.stdlib_module_names else ask("name", name)
-            exec(compile(tests, "tests", "exec"), space)
+            exec(tests, space)
 
         def programs(ask, source, seconds, wallSeconds, overtime, cases):
             for number, (text, expected) in enumerate(cases, 1):

@@ -17,7 +17,7 @@ public struct CodeVerifier: Verifier {
     public static let stops = ["\nclass", "\ndef", "\n#", "\nif", "\nprint"]
 
     /// - Parameters:
-    ///   - interpreter: the path of a Python 3.9 or newer; its folder is made readable inside where it is not the system's.
+    ///   - interpreter: the path of a Python 3.10 or newer; its folder is made readable inside where it is not the system's.
     ///   - timeLimit: seconds of processor time for all tests of a function, or for each run of a program; parts of a second are rounded up. On the
     ///     clock three times as much may pass, so that right code stays right while the machine has other work.
     ///   - concurrency: how many completions are judged at a time.
@@ -47,6 +47,10 @@ public struct CodeVerifier: Verifier {
     public func checkReady() async throws {
         try await Sandbox.check()
         guard FileManager.default.isExecutableFile(atPath: interpreter) else { throw SandboxError.notStarted(program: interpreter, reason: "there is no such program") }
+        let judgement = await run(["functions", "def same(x):\n    return x\n", "whole", "", "same", "assert same(1) == 1\n"])
+        guard case .judged(let verdict) = judgement, verdict.outcome == .right else {
+            throw SandboxError.notStarted(program: interpreter, reason: "it cannot judge a function that is right, so it may be older than Python 3.10: \(judgement)")
+        }
     }
 
     public func judge(_ rollouts: [Rollout]) async -> [Judgement] {
@@ -61,29 +65,29 @@ public struct CodeVerifier: Verifier {
     private func judge(_ rollout: Rollout) async -> Judgement {
         let details = rollout.problem.details
         if let cutOff = rollout.cutOff { return .judged(cutOff) }
-        let code = Self.program(from: rollout.text, prefix: details["prefix"] ?? "", entryPoint: details["entry_point"])
+        let prefix = details["prefix"] ?? "", (code, isWhole) = Self.program(from: rollout.text, prefix: prefix, entryPoint: details["entry_point"])
         guard !code.allSatisfy(\.isWhitespace) else { return .judged(Verdict(.unreadable, evidence: "no code found")) }
         if let tests = details["tests"], let entryPoint = details["entry_point"] {
-            return await run(["functions", code, details["prefix"] ?? "", entryPoint, tests])
+            return await run(["functions", code, isWhole ? "whole" : "", prefix, entryPoint, tests])
         }
         func texts(_ name: String) -> [String]? { details[name].flatMap { try? JSONDecoder().decode([String].self, from: Data($0.utf8)) } }
         guard let inputs = texts("inputs"), let outputs = texts("outputs"), inputs.count == outputs.count, !inputs.isEmpty else {
             return .failed(
                 reason: "problem '\(rollout.problem.id)' has no tests in its details: give 'tests' and 'entry_point', or 'inputs' and 'outputs' of equal number")
         }
-        return await run(["programs", code] + zip(inputs, outputs).flatMap { [$0, $1] }, runs: inputs.count)
+        return await run(["programs", isWhole ? "\(prefix)\n\(code)" : code] + zip(inputs, outputs).flatMap { [$0, $1] }, runs: inputs.count)
     }
 
     /// The code to run: the last fenced block that defines the function, else the last fenced block, else the text itself. A text that does not define
-    /// the function continues the prefix, and ends where a base model begins something new.
-    private static func program(from text: String, prefix: String, entryPoint: String?) -> String {
+    /// the function continues the prefix, and ends where a base model begins something new. What defines it is whole, and the prefix stands before it only
+    /// where that is a program by itself.
+    private static func program(from text: String, prefix: String, entryPoint: String?) -> (code: String, isWhole: Bool) {
         func defines(_ code: String) -> Bool { entryPoint.map { ("\n" + code).contains("\ndef \($0)(") } ?? false }
         let blocks = fencedBlocks(in: text)
         let code = blocks.last(where: defines) ?? blocks.last ?? text
-        if prefix.isEmpty { return code }
-        if defines(code) { return prefix + "\n" + code }
+        if prefix.isEmpty || defines(code) { return (code, true) }
         let end = stops.compactMap { code.range(of: $0)?.lowerBound }.min() ?? code.endIndex
-        return prefix + code[..<end]
+        return (prefix + code[..<end], false)
     }
 
     /// What stands between lines that begin with ```; the last block may lack its end.
@@ -131,7 +135,7 @@ public struct CodeVerifier: Verifier {
         case ("started", _): return .judged(Verdict(.wrong, evidence: "the program stopped its tests (\(result.reason.rawValue))"))
         default:
             let words = result.errors.split(separator: "\n").last ?? "it ended with \(result.exitCode.map { "code \($0)" } ?? result.reason.rawValue)"
-            return .failed(reason: "\(interpreter) did not start in the sandbox: \(words). Give the path of a Python 3.9 or newer that other users may run.")
+            return .failed(reason: "\(interpreter) did not start in the sandbox: \(words). Give the path of a Python 3.10 or newer that other users may run.")
         }
     }
 }

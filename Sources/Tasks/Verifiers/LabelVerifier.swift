@@ -9,12 +9,31 @@ public struct LabelVerifier: AnswerReader {
     private let sayings: [[[String]]]
 
     /// - Parameters:
-    ///   - labels: the possible answers.
+    ///   - labels: the possible answers, of which `problem(with:)` finds nothing to say.
     ///   - verbalizers: other words for a label, such as `["positive": ["great", "good"]]`.
     public init(_ labels: [String], verbalizers: [String: [String]] = [:]) {
-        precondition(labels.count > 1 && verbalizers.keys.allSatisfy(labels.contains), "labels \(labels) with words for \(verbalizers.keys.sorted())")
+        precondition(Self.problem(with: labels) == nil && verbalizers.keys.allSatisfy(labels.contains), "labels \(labels) with words for \(verbalizers.keys.sorted())")
         self.labels = labels
         sayings = labels.map { label in ([label] + (verbalizers[label] ?? [])).map { Splitting.words(of: $0.lowercased()) }.filter { !$0.isEmpty } }
+    }
+
+    /// Why a text could not say which of some labels it means; `nil` where it can. What is read are words: "-1" and "1" are the same, and "1.5" begins with "1".
+    public static func problem(with labels: [String]) -> String? {
+        if labels.count < 2 { return "Name two or more different answers, as [yes, no]." }
+        var known: [[String]: String] = [:]
+        for label in labels {
+            let words = Splitting.words(of: label.lowercased())
+            if words.isEmpty { return "'\(label)' has neither letters nor digits to be read by. Call the answers by words." }
+            for said in Set([words, opening(of: label)]) where !said.isEmpty {
+                if let other = known.updateValue(label, forKey: said) { return "'\(other)' and '\(label)' would be read as the same. Name two or more different answers." }
+            }
+        }
+        return nil
+    }
+
+    /// What a text begins with, up to a mark.
+    private static func opening(of text: some StringProtocol) -> [String] {
+        Splitting.words(of: text.drop(while: \.isWhitespace).prefix { !",.;:!\n".contains($0) }.lowercased())
     }
 
     public func judge(_ rollouts: [Rollout]) async -> [Judgement] {
@@ -45,7 +64,7 @@ public struct LabelVerifier: AnswerReader {
     private func read(_ text: String) -> [Int] {
         let statement = AnswerStatement.last(in: text)
         let said = statement ?? text[...]
-        let opening = Splitting.words(of: said.drop(while: \.isWhitespace).prefix { !",.;:!\n".contains($0) }.lowercased())
+        let opening = Self.opening(of: said)
         if let index = labels.indices.first(where: { sayings[$0].contains(opening) }) { return [index] }
         if let statement { return named(in: AnswerStatement.firstSentence(of: statement)) }
         let ofLine = named(in: text.split(whereSeparator: \.isNewline).last { !$0.allSatisfy(\.isWhitespace) } ?? "")

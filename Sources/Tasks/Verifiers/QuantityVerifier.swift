@@ -35,7 +35,9 @@ public struct QuantityVerifier: Verifier {
                 return .failed(reason: "problem '\(rollout.problem.id)' has no quantity to compare with: its answer is \(rollout.problem.answer ?? "missing")")
             }
             if let cutOff = rollout.cutOff { return .judged(cutOff) }
-            guard let answer = extractor.extract(from: rollout.text)?.answer, let found = Quantity(lastIn: answer) else {
+            let answer: String?
+            do { answer = try extractor.extract(from: rollout.text)?.answer } catch { return .failed(reason: "\(error)") }
+            guard let answer, let found = Quantity(lastIn: answer) else {
                 return .judged(Verdict(.unreadable, evidence: "no quantity found, expected \(expected)"))
             }
             let isRight = found.matches(expected, tolerance: tolerance, requiringUnit: requiresUnit)
