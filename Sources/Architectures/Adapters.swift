@@ -30,6 +30,9 @@ public struct AdapterChoices: Sendable, Equatable, Codable {
 
     public init() {}
 
+    /// A LoRA adapter of this rank, whose change counts twice.
+    public init(rank: Int) { (self.rank, alpha) = (rank, 2 * Double(rank)) }
+
     public var scale: Float { Float(isRankStable ? alpha / Double(rank).squareRoot() : alpha / Double(rank)) }
 
     func matches(_ module: String, _ c: TransformerConfiguration) -> Bool {

@@ -25,6 +25,11 @@ struct AdapterOptions: ParsableArguments {
 
     func validate() throws {
         if let rank, !(1...4096).contains(rank) { throw ValidationError("--rank \(rank): must be 1 to 4096.") }
+    }
+
+    /// - Parameter kind: of the adapter, that of a file among them; nil where there is none.
+    /// - Throws: `ValidationError` for settings that it has not.
+    func check(for kind: AdapterChoices.Kind?) throws {
         if kind != .lora, rslora || dora || targets != nil || alpha != nil { throw ValidationError("--rslora, --dora, --targets and --alpha belong to a LoRA adapter: give --rank, or --adapter lora.") }
     }
 
@@ -41,7 +46,7 @@ struct AdapterOptions: ParsableArguments {
         var choices = given ?? AdapterChoices()
         if let kind { choices.kind = kind }
         if let rank { choices.rank = rank }
-        if let alpha { choices.alpha = alpha } else if given == nil { choices.alpha = 2 * Double(choices.rank) }
+        if let alpha { choices.alpha = alpha } else if given == nil || rank != nil { choices.alpha = 2 * Double(choices.rank) }
         if rslora { choices.isRankStable = true }
         if dora { choices.learnsMagnitudes = true }
         if let targets { choices.targets = split(targets) }

@@ -24,6 +24,10 @@ struct Convert: AsyncParsableCommand {
 
     @OptionGroup var engine: EngineOptions
 
+    func validate() throws {
+        if tokens < 1 { throw ValidationError("--tokens \(tokens): must be 1 or more.") }
+    }
+
     private static let prompts = ["The capital of France is", "1 + 1 =", "Once upon a time", "def main():", "Dear Sir or Madam,", "In 1969"]
 
     func run() async throws {
@@ -34,12 +38,13 @@ struct Convert: AsyncParsableCommand {
         // Half a model is of no use.
         let stop = StopSignal(atOnce: true, abandon: { [output] in if !isGGUF { try? FileManager.default.removeItem(atPath: output) } })
         if isGGUF {
-            let left = try source.saveGGUF(to: output, as: dtype, pooling: embedding?.pooling, extra: embedding?.ggufMetadata ?? [])
+            let left = try source.saveGGUF(to: output, as: dtype, pooling: embedding?.pooling, extra: embedding?.ggufMetadata ?? []) + AskingForms.files(in: model)
             if !left.isEmpty { printError("left out, because GGUF files have no place for it: \(left.joined(separator: ", "))") }
         } else {
             try makeFolder(output)
             defer { removeIfEmpty(output) }
             try source.save(to: output, as: dtype)
+            try AskingForms.copy(from: model, to: output)
             if let embedding { try TextEmbedder.write(embedding, width: source.transformer.configuration.hiddenSize, to: output) }
         }
         stop.finish()

@@ -3,7 +3,10 @@ import Autodidact
 import Foundation
 import Synchronization
 
-extension EvaluationPlan.Method: ExpressibleByArgument {}
+extension EvaluationPlan.Method: ExpressibleByArgument {
+    /// Of --method; references are judged with --solutions.
+    public static var allValueStrings: [String] { allCases.filter { $0 != .reference }.map(\.rawValue) }
+}
 extension AnswerOptions.Form: ExpressibleByArgument {}
 extension Split: ExpressibleByArgument {}
 
@@ -85,9 +88,14 @@ struct Eval: StagedCommand {
         if method == .reference { throw ValidationError("--method reference: say --solutions reference.") }
         if let k = try ks().first(where: { $0 < 1 || $0 > samples }) { throw ValidationError("--pass-at \(k): must be from 1 to --samples (\(samples)).") }
         if resume, record == nil { throw ValidationError("--resume: goes on with what a --record FILE holds. Name it.") }
-        if compare != nil { return }
+        if compare != nil {
+            let others = [("json", json), ("model", model != nil), ("task", !tasks.isEmpty), ("record", record != nil), ("solutions", solutions != nil), ("dry-run", dryRun)]
+            if let name = others.first(where: \.1)?.0 { throw ValidationError("--\(name) does not go with --compare, which prints what a file holds.") }
+            return
+        }
         if tasks.isEmpty { throw ValidationError("Name a --task.") }
         if model == nil, solutions == nil { throw ValidationError("Give a --model, or --solutions reference.") }
+        if samples > 1 || method == .likelihood, solutions != nil { throw ValidationError("--solutions reference: a problem has one solution, which is judged. Leave --samples and --method out.") }
         if model != nil || adapter != nil, solutions != nil { throw ValidationError("--solutions reference needs no model: leave --model and --adapter out.") }
     }
 
@@ -101,16 +109,15 @@ struct Eval: StagedCommand {
 
     func run() async throws {
         if let compare { return try show(EvaluationRecord(reading: compare)) }
-        let stop = StopSignal(), options = try settings()
+        let options = try settings()
         // Tasks are read before the model: that takes longer.
         let plans = try tasks.map { task in
             var plan = try EvaluationPlan(environment(task, options), split: split, limit: limit)
             (plan.method, plan.samples, plan.sampling, plan.form, plan.seed) = (solutions == nil ? method : .reference, samples, sampling.options, form, sampling.seed)
             return plan
         }
-        for plan in plans where plan.method != .likelihood { try await plan.environment.verifier.checkReady() }
+        for plan in plans { try await plan.check() }
         if resume, let record { _ = try EvaluationRecord(reading: record) }
-        let record = try dryRun ? nil : record.map { try EvaluationRecord(writing: $0) }
         let evaluator = try model.map { path in
             let (threads, adapter, precision) = (engine.threads, adapter, precision.value)
             return try Evaluator(executor: EngineExecutor(), precision: precision) { try openModel(path, adapter: adapter, on: CPUBackend(threads: threads)) }
@@ -127,13 +134,15 @@ struct Eval: StagedCommand {
             for measurement in measurements { try await describe(measurement, by: evaluator) }
             return
         }
+        let record = try record.map { try EvaluationRecord(writing: $0) }, stop = StopSignal(atOnce: evaluator == nil)
         var table = EvaluationTable()
+        // What is measured is said, also where a later task cannot be.
+        defer { if !json, !table.isEmpty { printLine(table.text) } }
         for (plan, entry) in measurements {
             let (summary, work) = try await evaluate(plan, entry, by: evaluator, into: record, stop)
             if json { try printJSON(Line(task: entry.task, split: entry.split, recipe: entry.recipe.hash, seconds: work.duration / .seconds(1), summary: summary)) }
             table.add(entry.recipe, summary, work)
         }
-        if !json { printLine(table.text) }
     }
 
     private typealias Measurement = (plan: EvaluationPlan, entry: EvaluationRecord.Entry)
@@ -228,6 +237,7 @@ struct Eval: StagedCommand {
     private func settings() throws -> [String: String] {
         try taskOptions.reduce(into: [:]) { settings, option in
             guard let equals = option.firstIndex(of: "=") else { throw ValidationError("--task-option \(option): must be key=value.") }
+            guard option[..<equals] != "type" else { throw ValidationError("--task-option \(option): --task says which task it is.") }
             settings[String(option[..<equals])] = String(option[option.index(after: equals)...])
         }
     }

@@ -27,6 +27,8 @@ struct EvaluationTable {
         rows.append(row)
     }
 
+    var isEmpty: Bool { rows.isEmpty }
+
     private func share(_ count: Int, _ summary: EvaluationSummary) -> String { String(percent: Double(count) / Double(max(1, summary.samples))) }
 
     var text: String {

@@ -67,13 +67,14 @@ struct FineTuneOptions: ParsableArguments {
 
     func validate() throws {
         let counts = [("epochs", epochs), ("batch", batch), ("max-tokens", maxTokens), ("micro-batch-tokens", microBatchTokens), ("save-every", saveEvery)]
-        for (name, value) in counts + [("epoch-size", epochSize), ("eval-every", evalEvery), ("patience", patience)].compactMap({ name, value in value.map { (name, $0) } }) where value < 1 {
-            throw ValidationError("--\(name) \(value): must be 1 or more.")
+        for (name, value) in counts + [("epoch-size", epochSize), ("eval-every", evalEvery), ("patience", patience)].compactMap({ name, value in value.map { (name, $0) } }) where !(1...1_000_000_000).contains(value) {
+            throw ValidationError("--\(name) \(value): must be 1 to 1000000000.")
         }
         if eval == nil, let name = [("eval-every", evalEvery != nil), ("keep", keep == .best), ("patience", patience != nil)].first(where: \.1)?.0 {
             throw ValidationError("--\(name): needs --eval, a file to measure on.")
         }
         if let learningRate, learningRate <= 0 || !learningRate.isFinite { throw ValidationError("--learning-rate \(learningRate): must be above 0.") }
+        try adapterOptions.check(for: adapterOptions.kind)
         _ = try files()
     }
 
@@ -81,7 +82,7 @@ struct FineTuneOptions: ParsableArguments {
     func files() throws -> [(path: String, weight: Double?)] {
         let files = try input.map { text -> (path: String, weight: Double?) in
             guard !FileManager.default.fileExists(atPath: text), let colon = text.lastIndex(of: ":"), let weight = Double(text[text.index(after: colon)...]) else { return (text, nil) }
-            guard weight > 0, weight.isFinite else { throw ValidationError("--input \(text): a weight must be above 0.") }
+            guard (1e-6...1e6).contains(weight) else { throw ValidationError("--input \(text): a weight must be from 0.000001 to 1000000.") }
             return (String(text[..<colon]), weight)
         }
         if let bare = files.first(where: { $0.weight == nil }), files.contains(where: { $0.weight != nil }) { throw ValidationError("--input \(bare.path): has no weight, but others have. Give all of them one, or none.") }
@@ -107,7 +108,7 @@ struct FineTuneOptions: ParsableArguments {
         let usual = OptimizerOptions(learningRate: usualRate * rateShare, weightDecay: kind == .softPrompt ? 0 : 0.01)
         var optimizer = update.optimizer.map { usual.with($0) } ?? usual
         if let learningRate { optimizer.learningRate = learningRate }
-        if kind != nil { optimizer.groups = [ParameterGroup(patterns: model.transformer.adapterPatterns), ParameterGroup(patterns: [], learningRateScale: 0)] }
+        if kind != nil { optimizer = optimizer.training(only: model.transformer.adapterPatterns) }
         var tuning = FineTuning(trainer: TrainerOptions(optimizer: optimizer, schedule: Schedule(update.schedule ?? .linear), microBatchTokens: microBatchTokens))
         (tuning.epochs, tuning.batch, tuning.seed, tuning.epochSize) = (epochs, batch, seed, epochSize)
         (tuning.evalEvery, tuning.patience, tuning.keepsBest) = (evalEvery, patience, keep != .last)

@@ -96,7 +96,6 @@ struct LoopRunOptions: ParsableArguments {
     @OptionGroup var engine: EngineOptions
 
     func run(as verb: String, usualRecipe: String? = nil) async throws {
-        let stop = StopSignal()
         let begun: RunFolder?
         let plan: RunPlan
         if let resume {
@@ -107,13 +106,14 @@ struct LoopRunOptions: ParsableArguments {
             (begun, plan) = (nil, try makePlan(usualRecipe))
         }
         // What cannot work must not leave a folder behind.
-        let environments = try plan.environments(), verifier = try plan.trainingVerifier()
+        let environments = try plan.environments(), verifier = try plan.trainingVerifier(threads: engine.threads)
         if begun == nil {
             try plan.checkModel()
             try plan.checkTask()
         }
         for judge in [environments[0].verifier, verifier].compactMap({ $0 }) { try await judge.checkReady() }
         if dryRun { return try await printPlan(plan) }
+        let stop = StopSignal()
         let folder = try begun ?? RunFolder(creating: output ?? freeName(plan), recipe: try plan.yaml())
         let printer = ProgressPrinter(json: json)
         let record = try RunRecord(writing: folder)
@@ -121,23 +121,25 @@ struct LoopRunOptions: ParsableArguments {
         let threads = engine.threads
         let worked = try plan.worked(environments[0])
         printer.show(.note(try Self.overview(environments[0])))
-        let loop = try LearningLoop(
-            executor: EngineExecutor(), environments: environments, verifier: verifier, watchesReward: plan.verifier.hasPrefix("reward="), options: plan.options, workedExamples: worked, folder: folder.path,
-            makeModel: { try plan.makeModel(on: CPUBackend(threads: threads)) }, makeJournal: { record }, report: { printer.show($0) },
-            isCancelled: { stop.isRequested })
-        let (weights, problems) = (await loop.baseVersion(), try plan.dataHash(environments))
-        try record.expectOrigin(model: weights, data: problems)
-        try record.expectVerifier(verifier?.settings ?? [:])
-        try record.recordModel(hash: weights, name: plan.model ?? "a fresh decoder")
-        try record.recordData(hash: problems, name: environments[0].name, order: "as listed; epochs are permuted by the seed")
+        let weights: String
         do {
+            let loop = try LearningLoop(
+                executor: EngineExecutor(), environments: environments, verifier: verifier, watchesReward: plan.verifier.hasPrefix("reward="), options: plan.options, workedExamples: worked, folder: folder.path,
+                makeModel: { try plan.makeModel(on: CPUBackend(threads: threads)) }, makeJournal: { record }, report: { printer.show($0) },
+                isCancelled: { stop.isRequested })
+            let problems = try plan.dataHash(environments)
+            weights = await loop.baseVersion()
+            try record.expectOrigin(model: weights, data: problems)
+            try record.expectVerifier(verifier?.settings ?? [:])
+            try record.recordModel(hash: weights, name: plan.model ?? "a fresh decoder")
+            try record.recordData(hash: problems, name: environments[0].name, order: "as listed; epochs are permuted by the seed")
             try await plan.recipe.chosen.run(loop)
         } catch is Interrupted {
             printError("stopped; everything so far is saved. Go on with: autodidact \(verb) --resume \(folder.path)")
             throw ExitCode(130)
-        } catch let error as RecipeFileError where resume == nil {
-            // A problem that the model cannot take is found before anything is measured; a run in which nothing happened is none.
-            if try record.completePhases().isEmpty {
+        } catch where resume == nil {
+            // What the model cannot take is found before anything is sampled; a run in which nothing happened is none.
+            if try record.iterations().isEmpty {
                 try record.close()
                 try FileManager.default.removeItem(atPath: folder.path)
             }
@@ -145,8 +147,14 @@ struct LoopRunOptions: ParsableArguments {
         }
         try record.markFinished()
         try Report(record).write(to: folder.reportPath)
-        if !json {
-            if try record.checkpoints().allSatisfy({ $0.weightsHash == weights }) {
+        let isUnchanged = try record.checkpoints().allSatisfy { $0.weightsHash == weights }
+        if json {
+            printLine(jsonLine([
+                ("event", .string("finished")), ("run", .string(folder.path)), ("report", .string(folder.reportPath)), ("iteration", try record.resultIteration().map { .integer(Int64($0)) } ?? .null),
+                ("learned", .bool(!isUnchanged)),
+            ]))
+        } else {
+            if isUnchanged {
                 printLine("nothing was learned: no sample was accepted. See in the report why; more samples, worked examples in the prompt (few-shot), or more max-tokens may help.")
             }
             printLine(try ResultTable(record).text)
@@ -185,19 +193,23 @@ struct LoopRunOptions: ParsableArguments {
         var settings: [String: String] = [:]
         for option in taskOptions {
             let (key, value) = try setting(option, of: "task-option")
+            guard key != "type" else { throw ValidationError("--task-option \(option): --task says which task it is.") }
             settings[key] = value
         }
+        if let recipe, RecipeChoice(named: recipe) == nil {
+            throw ValidationError("--recipe \(recipe): unknown\(nearestName(to: recipe, in: RecipeChoice.names).map { ", did you mean \($0)?" } ?? ".") Known: \(RecipeChoice.names.joined(separator: ", ")).")
+        }
         var plan: RunPlan
-        // What the file says, by the names of settings.
-        var written: [String: String] = [:]
+        // What a file says by itself.
+        var ofFile: (text: String, plan: RunPlan?) = ("", nil)
         if let config {
             guard let data = FileManager.default.contents(atPath: config) else {
                 throw RecipeFileError(file: config, problem: "cannot be read: no such file, or no permission")
             }
             let text = String(decoding: data, as: UTF8.self)
-            written = RecipeKeys(yaml: text).values
             plan = try RunPlan.reading(
                 text, file: config, model: model, task: task, recipe: recipe, usualRecipe: usualRecipe, settings: settings)
+            ofFile = (text, try? RunPlan.reading(text, file: config, model: model, task: nil, recipe: nil, usualRecipe: usualRecipe, settings: [:]))
         } else {
             plan = try RunPlan.defaults(model: model, task: task ?? "addition", settings: settings, recipe: recipe ?? usualRecipe)
         }
@@ -219,6 +231,7 @@ struct LoopRunOptions: ParsableArguments {
             guard learningRate > 0, learningRate.isFinite else { throw ValidationError("--learning-rate \(learningRate): must be above 0.") }
             plan.options.trainer.optimizer.learningRate = learningRate
         }
+        try adapterOptions.check(for: adapterOptions.kind ?? plan.options.adapter?.kind)
         if let adapter = adapterOptions.choices(over: plan.options.adapter) {
             plan.options.adapter = adapter
             // What is small learns at a higher rate.
@@ -254,9 +267,6 @@ struct LoopRunOptions: ParsableArguments {
             if let other = chosen.first(where: { $0.key == name }) {
                 throw ValidationError("--\(option) \(value) and --recipe-option \(name)=\(other.value) set the same: give one of them.")
             }
-            if let config, let own = written["recipe.\(plan.recipe.name).\(name)"], own != value {
-                printError("--\(option) \(value) takes the place of \(name): \(own) in \(config)")
-            }
             plan.recipe = recipe
         }
         for (key, value) in chosen {
@@ -267,12 +277,26 @@ struct LoopRunOptions: ParsableArguments {
             plan.recipe = recipe
         }
         try plan.validate(file: "the command line")
+        if let config, let own = ofFile.plan { try sayReplaced(own, RecipeKeys(yaml: ofFile.text), by: plan, in: config) }
         return plan
+    }
+
+    /// Says what of a file does not count: what nobody notices is looked for long.
+    private func sayReplaced(_ own: RunPlan, _ written: RecipeKeys, by plan: RunPlan, in file: String) throws {
+        let differences = RecipeKeys(yaml: try own.yaml()).differences(to: RecipeKeys(yaml: try plan.yaml()))
+        for difference in differences where written.values[difference.key] != nil {
+            printError("\(file): \(difference.key): \(difference.first ?? "") \(difference.second.map { "is replaced by \($0)" } ?? "does not count")")
+        }
+        let rate = "options.trainer.optimizer.learningRate"
+        guard own.recipe.name != plan.recipe.name, let kept = written.values[rate], learningRate == nil else { return }
+        let usual = try RunPlan.defaults(model: plan.model, task: plan.task, settings: plan.taskSettings, recipe: plan.recipe.name).options.trainer.optimizer.learningRate
+        printError("\(file): \(rate): \(kept) was written for \(own.recipe.name) and stays; \(plan.recipe.name) usually has \(usual). Say which with --learning-rate")
     }
 
     /// The first of runs/<task>-<recipe>, -2, -3 … that does not exist.
     private func freeName(_ plan: RunPlan) -> String {
-        let task = task.map { URL(fileURLWithPath: $0).deletingPathExtension().lastPathComponent } ?? plan.task
+        let named = plan.taskSettings["name"].map { String($0.map { $0.isLetter || $0.isNumber || "-_.".contains($0) ? $0 : "-" }) }
+        let task = task.map { URL(fileURLWithPath: $0).deletingPathExtension().lastPathComponent } ?? named ?? plan.task
         let base = "runs/\(task)-\(plan.recipe.name)"
         var (name, number) = (base, 2)
         while FileManager.default.fileExists(atPath: name) {

@@ -27,7 +27,7 @@ struct MergeAdapter: AsyncParsableCommand {
         let stop = StopSignal(atOnce: true, abandon: { [output] in try? FileManager.default.removeItem(atPath: output) })
         let merged = try adapted.transformer.merged()
         try adapted.with(merged).save(to: output)
-        try Classifier.Form.read(from: adapter)?.write(to: output)
+        try AskingForms.copy(from: adapter, to: output)
         stop.finish()
         // Tokens of all kinds, in an order of their own.
         let count = min(64, merged.configuration.maxPositionEmbeddings), key = RandomKey(seed: 0).folding("merge")

@@ -32,11 +32,11 @@ struct Prefer: StagedCommand {
     @Option(help: "The margin of simpo, or of slic.")
     var margin: Double?
 
-    @Option(help: "The share of pairs that may be the wrong way round, for conservative, robust and exo.")
-    var noise: Double = 0.1
+    @Option(help: "The share of pairs that may be the wrong way round, for conservative, robust and exo; 0.1 when left out.")
+    var noise: Double?
 
-    @Option(help: "What the likelihood of chosen answers counts beside the pairs, for cpo, slic and rrhf.")
-    var likelihood: Double = 1
+    @Option(help: "What the likelihood of chosen answers counts beside the pairs, for cpo, slic and rrhf; 1 when left out.")
+    var likelihood: Double?
 
     @Option(name: .customLong("wrong-weight"), help: "What wrong answers count beside right ones; when left out 0.5 for unlikelihood, and for kto as much as all right ones together.")
     var wrongWeight: Double?
@@ -59,8 +59,14 @@ struct Prefer: StagedCommand {
     func validate() throws {
         if let beta, beta <= 0 || !beta.isFinite { throw ValidationError("--beta \(beta): must be above 0.") }
         if let beta, !loss.hasBeta { throw ValidationError("--beta \(beta): --loss \(loss.rawValue) has none.") }
-        if !(noise > 0 && noise < 0.5) { throw ValidationError("--noise \(noise): must be above 0 and below 0.5.") }
-        if !(likelihood >= 0 && likelihood.isFinite) { throw ValidationError("--likelihood \(likelihood): must be 0 or more.") }
+        if let noise {
+            guard [.conservative, .robust, .exo].contains(loss) else { throw ValidationError("--noise \(noise): belongs to --loss conservative, robust or exo.") }
+            guard noise > 0, noise < 0.5 else { throw ValidationError("--noise \(noise): must be above 0 and below 0.5.") }
+        }
+        if let likelihood {
+            guard [.cpo, .slic, .rrhf].contains(loss) else { throw ValidationError("--likelihood \(likelihood): belongs to --loss cpo, slic or rrhf.") }
+            guard likelihood >= 0, likelihood.isFinite else { throw ValidationError("--likelihood \(likelihood): must be 0 or more.") }
+        }
         if let margin, !margin.isFinite || ![.simpo, .slic].contains(loss) { throw ValidationError("--margin \(margin): belongs to --loss simpo or slic.") }
         if let wrongWeight {
             guard [.kto, .unlikelihood].contains(loss) else { throw ValidationError("--wrong-weight \(wrongWeight): belongs to --loss kto or unlikelihood.") }
@@ -80,7 +86,7 @@ struct Prefer: StagedCommand {
 
     /// nil: no loss over pairs.
     private var preference: PreferenceLoss? {
-        let b = beta ?? 0.1
+        let b = beta ?? 0.1, noise = noise ?? 0.1, likelihood = likelihood ?? 1
         return switch loss {
         case .dpo: .dpo(beta: b)
         case .hinge: .hinge(beta: b)
@@ -107,7 +113,7 @@ struct Prefer: StagedCommand {
         return switch loss {
         // The examples' weights balance right and wrong ones of all files, not of a batch.
         case .kto: KTO(beta: beta ?? 0.1)
-        case .rrhf: RRHF(likelihood: likelihood)
+        case .rrhf: RRHF(likelihood: likelihood ?? 1)
         case .unlikelihood: Unlikelihood(weight: wrongWeight ?? 0.5)
         default: NegativeLogLikelihood()
         }

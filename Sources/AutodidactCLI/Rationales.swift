@@ -67,6 +67,7 @@ struct Rationales: AsyncParsableCommand {
         let known = Set(questions.map { [$0.text] + $0.rationales })
         options.warn(doubled: held?.questions.count { known.contains([$0.text] + $0.rationales) } ?? 0, "questions")
         let base = try RationaleModel(path: model, labels: names, method: method, maxTokens: options.maxTokens, key: RandomKey(seed: options.seed), on: engine.backend())
+        options.warn(cut: try questions.count { question in try question.rationales.contains { try base.isCut(question, $0) } }, of: questions.count, "questions with a rationale")
         var selection = RationaleSelection(trainer: options.trainer)
         (selection.rounds, selection.weighting, selection.softRounds, selection.epochs, selection.batch, selection.seed) = (options.rounds, weights, softRounds, options.epochs, batch, options.seed)
         if RationaleQuestion.areDegenerate(questions) {

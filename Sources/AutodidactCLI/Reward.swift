@@ -27,7 +27,8 @@ struct Reward: StagedCommand {
         if !(centring >= 0 && centring.isFinite) { throw ValidationError("--centring \(centring): must be 0 or more.") }
     }
 
-    static let stageOptions = FineTuneOptions.ofStage
+    // All stages are asked alike.
+    static let stageOptions = FineTuneOptions.ofStage.subtracting(["max-tokens"])
 
     func run() async throws {
         try tuning.checkOutput()
@@ -52,6 +53,9 @@ struct Reward: StagedCommand {
         let paths = try tuning.files().map(\.path), parts = try parts(paths), trained = parts.trained.flatMap(\.self)
         // At once, so that comparisons of all files are told apart.
         let examples = try SupervisedData.comparisons(trained, reward), held = try SupervisedData.comparisons(parts.held, reward), prefersLonger = RewardScore.prefersLonger(trained)
+        if case let full = (examples + held).count(where: { $0.tokenCount >= reward.form.maxTokens }), full > 0 {
+            printError("warning: \(full) of \(examples.count + held.count) answers fill the \(reward.form.maxTokens) tokens of --max-tokens with their prompts; what was longer was cut")
+        }
         var rest = examples[...]
         let files = zip(paths, parts.trained).map { path, comparisons in
             let count = comparisons.reduce(0) { $0 + $1.answers.count }

@@ -40,6 +40,10 @@ struct RoundOptions: ParsableArguments {
         if doubled > 0 { printError("warning: \(doubled) \(what) of --eval stand in --input too: what is learnt of them counts as if it were general") }
     }
 
+    func warn(cut: Int, of count: Int, _ what: String) {
+        if cut > 0 { printError("warning: \(cut) of \(count) \(what) fill the \(maxTokens) tokens of --max-tokens; what was longer was cut") }
+    }
+
     /// Makes the folder before anything is trained, and writes what comes out, also where Ctrl-C ends it after a round.
     /// - Parameters:
     ///   - output: the folder.

@@ -61,7 +61,7 @@ struct RunsCommand: AsyncParsableCommand {
 
         func run() async throws {
             let record = try RunRecord(reading: run)
-            if digest { return printLine(try record.digest()) }
+            if digest { return printLine(json ? jsonLine([("digest", .string(try record.digest()))]) : try record.digest()) }
             let state = RunSummary(of: run).state
             if json { return try printJSON(Whole(path: record.folderPath, state: state.description, metrics: record.metrics(), checkpoints: record.checkpoints())) }
             printLine("\(record.folderPath) is \(state)" + (state == .interrupted ? ". Go on with: autodidact learn --resume \(record.folderPath)" : ""))
@@ -108,6 +108,10 @@ struct RunsCommand: AsyncParsableCommand {
         var limit: Int = 32
 
         @OptionGroup var engine: EngineOptions
+
+        func validate() throws {
+            if limit < 0 { throw ValidationError("--limit \(limit): must be 0 (all) or more.") }
+        }
 
         func run() async throws {
             let record = try RunRecord(reading: run)

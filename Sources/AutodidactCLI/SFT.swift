@@ -47,6 +47,10 @@ struct SFT: StagedCommand {
 
     func validate() throws {
         if !format.isEmpty || trainPrompts || lastTurnOnly || skipTooLong, objective != .causal { throw ValidationError("--format, --train-prompts, --last-turn-only and --skip-too-long belong to --objective causal.") }
+        let isAsked = asking.template != nil || asking.words != nil
+        if isAsked || asking.method != nil, objective != .classification { throw ValidationError("--template, --words and --method belong to --objective classification.") }
+        if isAsked, trainsHead { throw ValidationError("--template and --words say how a model is asked for a class's word: give --method likelihood or mask. A head reads the text as it is.") }
+        if data.labels != nil, ![.classification, .tagging].contains(objective) { throw ValidationError("--labels belongs to --objective classification or tagging.") }
         if format.count > 1, format.count != tuning.input.count { throw ValidationError("--format: give one for all files, or one for each of the \(tuning.input.count) --input.") }
     }
 

@@ -57,11 +57,17 @@ struct SelfLabel: AsyncParsableCommand {
         let backend = try engine.backend()
         var labelling = SelfLabelling(trainer: options.trainer)
         (labelling.rounds, labelling.share, labelling.models, labelling.epochs, labelling.batch, labelling.seed) = (options.rounds, share, models, options.epochs, batch, options.seed)
+        var isCounted = false
         try options.write(to: output) { isStopped in
             try labelling.run(
                 Array(zip(texts, classes)), unlabelled: others, limit: options.maxTokens,
                 makeModel: { member in
                     let model = try Model(path: model, as: Model.Task(.sequenceClassification, labels: labels, key: RandomKey(seed: options.seed).folding(member)), on: backend)
+                    if !isCounted {
+                        isCounted = true
+                        let all = texts + others
+                        options.warn(cut: try all.count { try model.encode($0.text, pair: $0.pair, limit: options.maxTokens).tokens.count >= options.maxTokens }, of: all.count, "texts")
+                    }
                     return model.with(model.transformer.copy(expanding: true))
                 },
                 report: { round in

@@ -22,6 +22,10 @@ struct Template: AsyncParsableCommand {
     @Flag(help: "One JSON object: the text, the tokens, and with --show-mask whether each is trained.")
     var json = false
 
+    func validate() throws {
+        if generationPrompt, showMask { throw ValidationError("--show-mask: of a conversation that ends with --generation-prompt nothing is trained. Give one of the two.") }
+    }
+
     func run() async throws {
         let data = messages == "-" ? FileHandle.standardInput.readDataToEndOfFile() : FileManager.default.contents(atPath: messages)
         guard let data else { throw FileError(file: messages, problem: "cannot be read", advice: "Give the path of a JSON file with messages.") }
@@ -34,8 +38,8 @@ struct Template: AsyncParsableCommand {
             }
         }
         if generationPrompt {
-            printLine(try rendered { try conversations.text(list, tools: value["tools"]?.array) })
-            return
+            let text = try rendered { try conversations.text(list, tools: value["tools"]?.array) }
+            return printLine(json ? jsonLine([("text", .string(text))]) : text)
         }
         let masked = try rendered { try conversations.masked(list, tools: value["tools"]?.array) }
         if json {

@@ -18,29 +18,16 @@ public final class Classifier {
         /// The likelihood of each class's words after the text.
         case likelihood
     }
-    /// How a model was trained to be asked, kept beside its weights: asked otherwise it would answer worse, and nobody would know why.
-    public struct Form: Codable, Sendable, Equatable {
+    /// How a model was trained to be asked for classes.
+    public struct Form: AskingForm {
         public var labels: [String]
         public var words: [String]
         public var template: String
         public var method: Method
 
-        private static let file = "classifier.json"
-
-        /// Of a model's or an adapter's folder; nil where there is none.
-        public static func read(from folder: String) throws -> Form? {
-            let path = "\(folder)/\(file)"
-            guard let data = FileManager.default.contents(atPath: path) else { return nil }
-            do { return try JSONDecoder().decode(Form.self, from: data) } catch {
-                throw FileError(file: path, problem: "does not say how the model is asked for a class (labels, words, template, method)", advice: "Remove it, and give --labels and --template.")
-            }
-        }
-
-        public func write(to folder: String) throws {
-            let encoder = JSONEncoder()
-            encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
-            try writeDurably(String(decoding: try encoder.encode(self), as: UTF8.self) + "\n", to: "\(folder)/\(Self.file)")
-        }
+        public static let file = "classifier.json"
+        public static let contents = "labels, words, template, method"
+        public static let advice = "Remove it, and give --labels and --template."
     }
 
     public let model: Model

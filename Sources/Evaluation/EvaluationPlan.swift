@@ -36,3 +36,19 @@ public struct EvaluationPlan: Sendable {
         problems = (0..<count).map { all[$0 * all.count / count] }
     }
 }
+
+extension EvaluationPlan {
+    /// Finds what would end a measurement half-way.
+    /// - Throws: `TaskError` for a problem without options where those are compared, and what a verifier lacks.
+    public func check() async throws {
+        if method == .likelihood { for problem in problems { _ = try options(of: problem) } } else { try await environment.verifier.checkReady() }
+    }
+
+    func options(of problem: Problem) throws -> AnswerOptions {
+        guard let options = environment.options(of: problem, as: form) else {
+            throw TaskError.badProblem(
+                id: problem.id, reason: "it has no options with the right one among them, so task '\(environment.name)' cannot be measured by likelihood. Use --method generate.")
+        }
+        return options
+    }
+}

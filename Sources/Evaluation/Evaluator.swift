@@ -178,11 +178,7 @@ public actor Evaluator {
         var samples = 0
         for start in stride(from: 0, to: problems.count, by: JudgingQueue.size) where !isCancelled() {
             let questions = try problems[start..<min(problems.count, start + JudgingQueue.size)].map { problem in
-                guard let options = plan.environment.options(of: problem, as: plan.form) else {
-                    throw TaskError.badProblem(
-                        id: problem.id, reason: "it has no options with the right one among them, so task '\(plan.environment.name)' cannot be measured by likelihood. Use --method generate.")
-                }
-                return (problem: problem, options: options, prompt: try plan.environment.reset(problem, mode: .plain))
+                (problem: problem, options: try plan.options(of: problem), prompt: try plan.environment.reset(problem, mode: .plain))
             }
             samples += questions.count
             try record(zip(questions, try likelihood.scores(questions.map { ($0.prompt, $0.options.texts) })).map { question, scores in

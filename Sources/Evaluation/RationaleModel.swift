@@ -17,8 +17,8 @@ public final class RationaleModel {
         case likelihood
     }
 
-    /// How a model was trained to be asked, kept beside its weights.
-    public struct Form: Codable, Sendable, Equatable {
+    /// How a model was trained to be asked for rationales.
+    public struct Form: AskingForm {
         /// Names of the classes; of a generative model also what it writes.
         public var labels: [String]
         public var method: Method
@@ -27,25 +27,9 @@ public final class RationaleModel {
 
         public init(labels: [String], method: Method, maxTokens: Int) { (self.labels, self.method, self.maxTokens) = (labels, method, maxTokens) }
 
-        private static let file = "rationales.json"
-
-        /// Of a model's folder.
-        /// - Throws: `FileError` for a folder without it, or a file that says something else.
-        public static func read(from folder: String) throws -> Form {
-            let path = "\(folder)/\(file)"
-            guard let data = FileManager.default.contents(atPath: path) else {
-                throw FileError(file: folder, problem: "has no \(file), which says how it is asked", advice: "Choose a folder that 'autodidact rationales' has written, or train one with --input and --output.")
-            }
-            do { return try JSONDecoder().decode(Form.self, from: data) } catch {
-                throw FileError(file: path, problem: "does not say how the model is asked (labels, method, maxTokens)", advice: "Train the model again with 'autodidact rationales'.")
-            }
-        }
-
-        func write(to folder: String) throws {
-            let encoder = JSONEncoder()
-            encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
-            try writeDurably(String(decoding: try encoder.encode(self), as: UTF8.self) + "\n", to: "\(folder)/\(Self.file)")
-        }
+        public static let file = "rationales.json"
+        public static let contents = "labels, method, maxTokens"
+        public static let advice = "Train the model again with 'autodidact rationales'."
     }
 
     public let model: Model
@@ -93,7 +77,9 @@ public final class RationaleModel {
     ///   - path: of the folder.
     ///   - backend: holds the weights and computes.
     public convenience init(path: String, on backend: any Backend) throws {
-        let form = try Form.read(from: path)
+        guard let form = try Form.read(from: path) else {
+            throw FileError(file: path, problem: "has no \(Form.file), which says how it is asked", advice: "Choose a folder that 'autodidact rationales' has written, or train one with --input and --output.")
+        }
         try self.init(Model(path: path, on: backend), form: form)
     }
 
@@ -165,6 +151,15 @@ public final class RationaleModel {
 
     private func pair(_ question: RationaleQuestion, _ rationale: String) throws -> (tokens: [Int32], segments: [Int32]?) {
         try model.encode(question.text, pair: rationale.isEmpty ? nil : rationale, limit: form.maxTokens)
+    }
+
+    /// Whether a question with a candidate fills the tokens that are read.
+    public func isCut(_ question: RationaleQuestion, _ rationale: String) throws -> Bool {
+        let count = switch form.method {
+        case .head: try pair(question, rationale).tokens.count
+        case .likelihood: try form.labels.map { try text(question, rationale, $0).tokenCount }.max() ?? 0
+        }
+        return count >= form.maxTokens
     }
 
     /// The question as the prompt; a candidate, a label and what ends an answer as the completion.

@@ -12,8 +12,8 @@ import Training
 /// Only differences of rewards to one prompt mean something: the better of two answers is the first with probability σ(r₁ - r₂). The mean over reference answers is 0.
 /// Source: Ouyang et al. 2022, arXiv:2203.02155, section 3.5.
 public final class RewardModel {
-    /// How a model was trained to be asked, kept beside its weights.
-    public struct Form: Codable, Sendable, Equatable {
+    /// How a model was trained to be asked for rewards.
+    public struct Form: AskingForm {
         /// Whether prompts go through the model's chat template as a user's message.
         public var isChat: Bool
         /// Tokens of a prompt with its answer; longer ones are cut.
@@ -25,23 +25,9 @@ public final class RewardModel {
 
         public init(isChat: Bool, maxTokens: Int) { (self.isChat, self.maxTokens) = (isChat, maxTokens) }
 
-        private static let file = "reward.json"
-
-        /// Of a model's or an adapter's folder; nil where there is none.
-        /// - Throws: `FileError` for a file that says something else.
-        public static func read(from folder: String) throws -> Form? {
-            let path = "\(folder)/\(file)"
-            guard let data = FileManager.default.contents(atPath: path) else { return nil }
-            do { return try JSONDecoder().decode(Form.self, from: data) } catch {
-                throw FileError(file: path, problem: "does not say how the reward model is asked (isChat, maxTokens, mean)", advice: "Train the model again with 'autodidact reward'.")
-            }
-        }
-
-        public func write(to folder: String) throws {
-            let encoder = JSONEncoder()
-            encoder.outputFormatting = [.prettyPrinted, .sortedKeys]
-            try writeDurably(String(decoding: try encoder.encode(self), as: UTF8.self) + "\n", to: "\(folder)/\(Self.file)")
-        }
+        public static let file = "reward.json"
+        public static let contents = "isChat, maxTokens, mean"
+        public static let advice = "Train the model again with 'autodidact reward'."
     }
 
     /// What opens a language model with a new head of one number.

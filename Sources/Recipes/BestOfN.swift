@@ -36,8 +36,8 @@ public struct BestOfN: Recipe {
     }
 
     public func validate(_ check: (Bool, String, String) throws -> Void) throws {
-        try check(iterations >= 1 && samplesPerProblem >= 1 && epochs >= 1, "iterations, samplesPerProblem and epochs", "1 or more")
-        try sampling.validate("sampling", check)
+        try check([iterations, samplesPerProblem, epochs].allSatisfy((1...1_000_000).contains), "iterations, samplesPerProblem and epochs", "1 to 1000000")
+        try sampling.validate("sampling", samples: samplesPerProblem, check)
     }
 }
 

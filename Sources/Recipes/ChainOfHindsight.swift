@@ -33,9 +33,10 @@ public struct ChainOfHindsight: ComparingRecipe {
         }
         // What the vocabulary cannot write is found before anything is sampled.
         _ = try loop.base.encode(phrases.bad)
-        guard let task = loop.environment as? HindsightPrompts else { preconditionFailure("the loop's task does not ask for good answers: make it with the recipe's environment(_:)") }
         let forgetting = Forgetting(forgetting, of: loop.base.tokenizer)
         try await iterate(loop) { loop, rollouts, policy, n in
+            // Under the prompt that was chosen.
+            guard let task = loop.environment as? HindsightPrompts else { preconditionFailure("the loop's task does not ask for good answers: make it with the recipe's environment(_:)") }
             guard rollouts.allSatisfy({ $0.key.turn == 0 }) else {
                 throw RecipeFileError(file: task.name, problem: "has several turns, of which chains of hindsight show one. Choose a task of one turn, or another recipe.")
             }

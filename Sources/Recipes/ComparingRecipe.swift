@@ -46,6 +46,6 @@ extension ComparingRecipe {
         try check([iterations, samplesPerProblem, epochs].allSatisfy((1...1_000_000).contains), "iterations, samplesPerProblem and epochs", "1 to 1000000")
         try check(samplesPerProblem > 1, "samplesPerProblem", "2 or more: there must be something to compare")
         try check(cap >= 0 && problemsPerIteration >= 0, "cap and problemsPerIteration", "0 (all) or more")
-        try sampling.validate("sampling", check)
+        try sampling.validate("sampling", samples: samplesPerProblem, check)
     }
 }

@@ -50,8 +50,8 @@ public struct FineTuningStage {
     public func digest() -> String {
         var digests = "\(counts) \(held?.count ?? 0)\n"
         for example in examples(0) + (held ?? []) {
-            let labels = example.labels.map { [$0.places, $0.targets] } ?? [], score = example.advantage.map { [[Int32(bitPattern: $0.bitPattern)]] } ?? []
-            let lists = [example.promptTokens, example.completionTokens, example.trained.map { $0 ? 1 : 0 }, example.segments ?? []] + labels + score
+            let labels = example.labels.map { [$0.places, $0.targets] } ?? []
+            let lists = [example.promptTokens, example.completionTokens, example.trained.map { $0 ? 1 : 0 }, example.segments ?? []] + labels + [example.judgement]
             digests += sha256(lists.flatMap { [Int32($0.count)] + $0 }.withUnsafeBytes { Data($0) })
         }
         return sha256(Data(digests.utf8))
@@ -105,5 +105,13 @@ extension FineTuningStage {
             precondition(groups.count == stage.counts.reduce(0, +), "an epoch has \(groups.count) groups of examples, its files \(stage.counts)")
             batches = stride(from: 0, to: order.count, by: size).map { start in order[start..<min(order.count, start + size)].flatMap { all[groups[$0]] } }
         }
+    }
+}
+
+extension Example {
+    /// The bits of what is said of it.
+    fileprivate var judgement: [Int32] {
+        let numbers = [advantage.map(Double.init), Double(weight), standing?.score, standing?.margin, (standing?.comparison).map(Double.init)]
+        return numbers.flatMap { number in number.map { [Int32(truncatingIfNeeded: $0.bitPattern), Int32(truncatingIfNeeded: $0.bitPattern >> 32)] } ?? [] }
     }
 }

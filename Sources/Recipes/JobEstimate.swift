@@ -39,7 +39,7 @@ public struct JobEstimate: Sendable {
         var trainerOptions = options.trainer
         if let adapter = options.adapter {
             trained = try model.transformer.adapted(adapter)
-            trainerOptions.optimizer.groups += [ParameterGroup(patterns: trained.adapterPatterns), ParameterGroup(patterns: [], learningRateScale: 0)]
+            trainerOptions.optimizer = trainerOptions.optimizer.training(only: trained.adapterPatterns)
         } else {
             trained = model.transformer.copy(expanding: true)
         }

@@ -203,7 +203,7 @@ extension LearningLoop {
     private func makeTrainer(from start: PolicyVersion, _ objective: any Objective, steps: Int) throws -> Trainer {
         let trained = try trainable(start)
         var trainerOptions = options.trainer
-        if options.adapter != nil { trainerOptions.optimizer.groups += [ParameterGroup(patterns: trained.adapterPatterns), ParameterGroup(patterns: [], learningRateScale: 0)] }
+        if options.adapter != nil { trainerOptions.optimizer = trainerOptions.optimizer.training(only: trained.adapterPatterns) }
         let trainer = Trainer(trained, objective: objective, options: trainerOptions, totalSteps: steps)
         trainer.plugins = makePlugins()
         return trainer

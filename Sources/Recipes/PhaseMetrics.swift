@@ -15,7 +15,8 @@ extension MetricRecord {
             metrics.append(MetricRecord(iteration: iteration, phase: phase, name: name, category: category, value: value, count: count))
         }
         func mean(_ values: [Double]) -> Double { values.isEmpty ? 0 : values.reduce(0, +) / Double(values.count) }
-        let categories = Set(rollouts.map(\.problem.category)).sorted()
+        // Problems without a category count overall.
+        let categories = Set(rollouts.map(\.problem.category)).subtracting([""]).sorted()
         var accuracies: [Double] = []
         for category in (categories.count > 1 ? categories : []) + [""] {
             let group = category.isEmpty ? rollouts : rollouts.filter { $0.problem.category == category }

@@ -37,7 +37,9 @@ public struct ReSTEM: Recipe {
             }
             let examples = try loop.examples(from: rollouts, RightCompletions(cap: cap), iteration: n)
             let start = startsFrom == .base ? base : policy
-            policy = try await loop.train(on: examples, NegativeLogLikelihood(), from: start, iteration: n, epochs: epochs)
+            let trained = try await loop.train(on: examples, NegativeLogLikelihood(), from: start, iteration: n, epochs: epochs)
+            // Where nothing was right, what was learnt before stays.
+            if !examples.isEmpty { policy = trained }
             try await loop.evaluate(policy, iteration: n)
             last = n
             if try progress.isOver(after: policy, iteration: n, loop.devAccuracy(iteration: n), isCutShort: loop.isCutShort && startsFrom == .base) || loop.isSpent { break }
@@ -55,7 +57,7 @@ public struct ReSTEM: Recipe {
     public func validate(_ check: (Bool, String, String) throws -> Void) throws {
         try check([iterations, samplesPerProblem, epochs, cap].allSatisfy((1...1_000_000).contains), "iterations, samplesPerProblem, epochs and cap", "1 to 1000000")
         try check(problemsPerIteration >= 0 && patience >= 0, "problemsPerIteration and patience", "0 (all) or more")
-        try sampling.validate("sampling", check)
+        try sampling.validate("sampling", samples: samplesPerProblem, check)
     }
 }
 

@@ -37,7 +37,8 @@ extension Recipe {
 
 extension SamplingOptions {
     /// As a recipe's setting of that name.
-    public func validate(_ name: String, _ check: (_ isRight: Bool, _ settings: String, _ allowed: String) throws -> Void) throws {
+    public func validate(_ name: String, samples: Int = 1, _ check: (_ isRight: Bool, _ settings: String, _ allowed: String) throws -> Void) throws {
+        try check(samples == 1 || temperature > 0, "\(name).temperature", "above 0: greedy samples of a problem are all the same")
         do {
             try validate()
         } catch {

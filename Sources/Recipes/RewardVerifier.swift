@@ -1,6 +1,7 @@
 import Architectures
 import Evaluation
 import Foundation
+import ModelFiles
 import Tasks
 import Tensors
 
@@ -36,6 +37,9 @@ public struct RewardVerifier: Verifier {
     ///   - threshold: a completion is right above it.
     /// - Throws: `FileError` for what is no reward model.
     public init(path: String, adapter: String? = nil, threads: Int? = nil, threshold: Double = 0) throws {
+        if adapter == nil, FileManager.default.fileExists(atPath: "\(path)/adapter_config.json"), !FileManager.default.fileExists(atPath: "\(path)/config.json") {
+            throw FileError(file: path, problem: "is an adapter, and no reward model by itself", advice: "Make one model of both: autodidact merge-adapter --model BASE --adapter \(path) --output MERGED")
+        }
         try self.init(threshold: threshold) { try RewardModel(path: path, adapter: adapter, on: CPUBackend(threads: threads)) }
     }
 

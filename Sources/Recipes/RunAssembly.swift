@@ -44,9 +44,7 @@ extension RunPlan {
     /// say counts before the file.
     static func taken(in task: String, _ settings: [String: String]) throws -> (task: String, settings: [String: String]) {
         guard isTaskFile(task) else { return (task, settings) }
-        let file = try TaskFile.read(task, replacing: settings)
-        // The file's own name stands where it does not name itself.
-        let whole = try file.string("name") == nil ? file.setting(["name": URL(fileURLWithPath: task).deletingPathExtension().lastPathComponent]) : file
+        let whole = try TaskFile.read(task, replacing: settings)
         _ = try TaskRegistry.builtIn.environment(whole)  // errors that name the file's lines
         return (try whole.string("type")!, try whole.settings(in: URL(fileURLWithPath: FileManager.default.currentDirectoryPath, isDirectory: true)))
     }
@@ -68,6 +66,9 @@ extension RunPlan {
                 let settings = prompt.sorted { $0.key < $1.key }.map { "\($0.key)=\($0.value)" }.joined(separator: ", ")
                 throw RecipeFileError(file: title, problem: "the prompt '\(settings)' changes the \(split.rawValue) problems. Prompts are compared on the same problems: leave the other settings as they are.")
             }
+            guard candidate.maxTokens == candidates[0].maxTokens else {
+                throw RecipeFileError(file: title, problem: "prompts differ in max-tokens (\(candidates[0].maxTokens) and \(candidate.maxTokens)). Prompts are compared with as much room: set it once for all.")
+            }
         }
         return candidates
     }
@@ -81,11 +82,12 @@ extension RunPlan {
     }
 
     /// What judges what trains; nil: the task's own verifier.
-    public func trainingVerifier() throws -> (any Verifier)? {
+    /// - Parameter threads: that a reward model computes with; all processors when nil.
+    public func trainingVerifier(threads: Int? = nil) throws -> (any Verifier)? {
         switch verifier {
         case "task": nil
         case "accept-all": AcceptAll()
-        case let name where name.hasPrefix("reward="): try RewardVerifier(path: absolute(String(name.dropFirst("reward=".count))))
+        case let name where name.hasPrefix("reward="): try RewardVerifier(path: absolute(String(name.dropFirst("reward=".count))), threads: threads)
         default: throw RecipeFileError(file: "--verifier \(verifier)", problem: "unknown verifier; known: task, accept-all, reward=FOLDER")
         }
     }

@@ -132,6 +132,7 @@ extension RunPlan {
         try check(optimizer.weightDecay >= 0 && optimizer.weightDecay.isFinite, "options.trainer.optimizer.weightDecay", "0 or more")
         try recipe.chosen.validate { try check($0, "recipe.\(recipe.name).\($1)", $2) }
         if let adapter = options.adapter {
+            try check(optimizer.groups.isEmpty, "options.trainer.optimizer.groups", "left out where an adapter is trained: the model's own weights stay as they are")
             try check(adapter.kind != .softPrompt, "options.adapter.kind", "lora or bottleneck: the loop trains no soft prompt yet")
             try check((1...4096).contains(adapter.rank) && adapter.alpha > 0 && adapter.alpha.isFinite, "options.adapter.rank and alpha", "1 to 4096, and above 0")
         }
@@ -199,7 +200,7 @@ extension RunPlan {
                 continue
             }
             // An adapter that is named in part has the usual values for the rest.
-            if path == "options", name == "adapter", result[key] == nil { result[key] = try node(of: AdapterChoices()) }
+            if path == "options", name == "adapter", result[key] == nil { result[key] = try node(of: value["rank"]?.int.map { AdapterChoices(rank: $0) } ?? AdapterChoices()) }
             result[key] = try result[key].map { try merged($0, value, path: path.isEmpty ? name : "\(path).\(name)", file: file) } ?? value
         }
         return .mapping(result)
@@ -224,7 +225,7 @@ extension RunPlan {
         func place(_ context: DecodingError.Context) -> String { context.codingPath.map(\.stringValue).joined(separator: ".") }
         return switch error {
         case .keyNotFound(let key, let context): "'\((context.codingPath.map(\.stringValue) + [key.stringValue]).joined(separator: "."))' is missing"
-        case .typeMismatch(_, let context), .valueNotFound(_, let context): "'\(place(context))' has a value of the wrong kind"
+        case .typeMismatch(_, let context), .valueNotFound(_, let context): "'\(place(context))' has a value of the wrong kind" + (place(context).hasPrefix("taskSettings.") ? ": a list or a mapping stands in quotation marks there" : "")
         case .dataCorrupted(let context): "'\(place(context))': \(values(of: place(context)).map { "must be one of \($0.joined(separator: ", "))" } ?? context.debugDescription)"
         @unknown default: "\(error)"
         }

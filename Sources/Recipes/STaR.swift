@@ -29,7 +29,9 @@ public struct STaR: Recipe {
                 rollouts += try await loop.sample(failed, mode: .hinted, from: policy, iteration: n, phase: "rationalise", .greedy).lastTurns()
             }
             let examples = try loop.examples(from: rollouts, RightCompletions(), iteration: n)
-            policy = try await loop.train(on: examples, NegativeLogLikelihood(), from: base, iteration: n, steps: steps(n))
+            let trained = try await loop.train(on: examples, NegativeLogLikelihood(), from: base, iteration: n, steps: steps(n))
+            // Where nothing was right, what was learnt before stays.
+            if !examples.isEmpty { policy = trained }
             try await loop.evaluate(policy, iteration: n)
             last = n
             if try progress.isOver(after: policy, iteration: n, loop.devAccuracy(iteration: n), isCutShort: loop.isCutShort) || loop.isSpent { break }

@@ -84,9 +84,10 @@ public enum SupervisedData {
     /// - Throws: `FileError` for what the vocabulary has no token for.
     public static func comparisons(_ all: [RankedAnswers], _ model: RewardModel) throws -> [Example] {
         try all.enumerated().flatMap { index, ranked in
-            try zip(ranked.answers, ranked.scores).map { answer, score in
-                var example = try model.example(prompt: ranked.prompt, answer: answer)
-                example.standing = .init(comparison: index, score: score, margin: ranked.margin)
+            try zip(ranked.answers, ranked.scores).enumerated().map { place, judged in
+                var example = try model.example(prompt: ranked.prompt, answer: judged.0)
+                example.standing = .init(comparison: index, score: judged.1, margin: ranked.margin)
+                example.rollouts = [RolloutKey(iteration: 0, phase: "line", index: index, sample: place)]
                 return example
             }
         }

@@ -149,10 +149,13 @@ extension Example {
 
 extension [Example] {
     /// Consecutive examples of one comparison; one without a standing is alone.
-    var comparisons: [Range<Int>] {
+    var comparisons: [Range<Int>] { consecutive { a, b in a.standing != nil && a.standing?.comparison == b.standing?.comparison } }
+
+    /// Consecutive examples that belong together. The same rollout again begins another copy of its group.
+    func consecutive(_ belong: (_ first: Example, Example) -> Bool) -> [Range<Int>] {
         var groups: [Range<Int>] = []
         for index in indices {
-            if let last = groups.last, let comparison = self[index].standing?.comparison, self[last.lowerBound].standing?.comparison == comparison {
+            if let last = groups.last, belong(self[last.lowerBound], self[index]), self[index].rollouts.isEmpty || !self[last].contains(where: { $0.rollouts == self[index].rollouts }) {
                 groups[groups.count - 1] = last.lowerBound..<index + 1
             } else {
                 groups.append(index..<index + 1)

@@ -70,20 +70,7 @@ public struct RRHF: Objective, Codable, Equatable {
 
     public init(likelihood: Double = 1) { self.likelihood = likelihood }
 
-    public func groups(_ examples: [Example]) -> [Range<Int>] {
-        var groups: [Range<Int>] = []
-        for index in examples.indices {
-            // The same rollout again begins another copy of its group.
-            if let last = groups.last, Self.areCompared(examples[last.lowerBound], examples[index]),
-                examples[index].rollouts.isEmpty || !examples[last].contains(where: { $0.rollouts == examples[index].rollouts })
-            {
-                groups[groups.count - 1] = last.lowerBound..<index + 1
-            } else {
-                groups.append(index..<index + 1)
-            }
-        }
-        return groups
-    }
+    public func groups(_ examples: [Example]) -> [Range<Int>] { examples.consecutive(Self.areCompared) }
 
     /// Prompts of one comparison may differ, where they were cut for answers of different lengths.
     private static func areCompared(_ a: Example, _ b: Example) -> Bool {

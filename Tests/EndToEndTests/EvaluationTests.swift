@@ -36,7 +36,7 @@ struct EvaluationEndToEndTests {
         }
     }
 
-    @Test("paths in a task file start at its folder, those of --task-option at the current one; a file without a name is called by its type")
+    @Test("paths in a task file start at its folder, those of --task-option at the current one; a file that does not name itself is called as it is called")
     func taskFile() throws {
         try Places.withFolder { folder in
             try FileManager.default.createDirectory(atPath: "\(folder)/tasks", withIntermediateDirectories: true)
@@ -45,9 +45,13 @@ struct EvaluationEndToEndTests {
             try #"{"question": "2 + 2?", "answer": "4"}"#.write(toFile: "\(folder)/here.jsonl", atomically: true, encoding: .utf8)
             let command = ["eval", "--model", Places.smolLM, "--task", "tasks/mine.yaml", "--dry-run"]
             let plan = try autodidact(command + ["--task-option", "test=here.jsonl"], in: folder)
-            #expect(plan.status == 0 && plan.output.hasPrefix("jsonl test: 1 problems"), "\(plan.output)\(plan.error)")
+            #expect(plan.status == 0 && plan.output.hasPrefix("mine test: 1 problems"), "\(plan.output)\(plan.error)")
             let missing = try autodidact(command, in: folder)
             #expect(missing.status == 1 && missing.error.contains("/tasks/gone.jsonl: cannot be read"), "\(missing.error)")
+            // Likelihood compares options, which these have not: it is found before the first task is measured, and no record is made.
+            let both = ["eval", "--model", Places.smolLM, "--task", "tasks/mine.yaml", "--method", "likelihood", "--task-option", "test=here.jsonl", "--record", "record.sqlite"]
+            let refused = try autodidact(both, in: folder)
+            #expect(refused.status == 1 && refused.error.contains("has no options") && !Places.exists("\(folder)/record.sqlite"), "\(refused.error)")
         }
     }
 

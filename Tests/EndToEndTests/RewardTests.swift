@@ -42,6 +42,13 @@ struct RewardTests {
             let reward = try RewardModel(path: Places.smolLM, adapter: "\(folder)/adapter", on: CPUBackend())
             let best = try fruits.map { try reward.example(prompt: "Do you like \($0)?", answer: "Yes, I like \($0) very much.") }
             #expect(reward.form.isChat && abs(reward.rewards(best).reduce(0, +) / 6) < 1e-4)
+            // What it is asked with goes along with the weights, whatever becomes of them.
+            let merged = try autodidact(["merge-adapter", "--model", Places.smolLM, "--adapter", "adapter", "--output", "merged"], in: folder)
+            let converted = try autodidact(["convert", "--model", "merged", "--output", "converted", "--type", "bf16"], in: folder)
+            #expect(merged.status == 0 && converted.status == 0, "\(merged.error)\(converted.error)")
+            for made in ["merged", "converted"] { #expect(try RewardModel.Form.read(from: "\(folder)/\(made)") == reward.form) }
+            let judged = try autodidact(["learn", "--model", Places.smolLM, "--task", "addition", "--verifier", "reward=adapter"], in: folder)
+            #expect(judged.status == 1 && judged.error.contains("merge-adapter"), "\(judged.error)")
         }
     }
 

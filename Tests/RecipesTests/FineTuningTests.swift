@@ -91,6 +91,22 @@ struct FineTuningTests {
         return tuning
     }
 
+    @Test("what is said of examples is part of what a training goes on with")
+    func digest() {
+        func digest(_ change: (inout Example) -> Void) -> String {
+            var all = examples(seed: 1, count: 3)
+            all[1].standing = .init(comparison: 1, score: 1)
+            all[1].advantage = 1
+            change(&all[1])
+            return FineTuningStage(tuning(), counts: [3], examples: { _ in all }).digest()
+        }
+        let changed = [
+            digest { _ in }, digest { $0.standing?.margin = 0.5 }, digest { $0.standing?.score = 0.5 }, digest { $0.standing?.comparison = 2 }, digest { $0.weight = 2 }, digest { $0.advantage = -1 },
+            digest { $0.advantage = nil },
+        ]
+        #expect(Set(changed).count == changed.count && changed[0] == digest { _ in })
+    }
+
     /// Two stages: a mixture of two files measured every two updates, and a file without measurements.
     private func stages() -> [FineTuningStage] {
         let all = examples(seed: 1, count: 14), second = examples(seed: 2, count: 9)

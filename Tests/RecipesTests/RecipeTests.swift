@@ -702,11 +702,22 @@ struct RecipeFileTests {
         #expect(try same.environments().count == 2)
         let error = #expect(throws: RecipeFileError.self) { try plan("prompts:\n  - few-shot: 2\n  - dev-per-length: 7\n").environments() }
         #expect("\(try #require(error))".contains("dev-per-length=7"))
+        let room = #expect(throws: RecipeFileError.self) { try plan("prompts:\n  - few-shot: 2\n  - max-tokens: 7\n").environments() }
+        #expect("\(try #require(room))".contains("max-tokens"))
+    }
+
+    @Test("an adapter's alpha is twice its rank unless the file says otherwise")
+    func alpha() throws {
+        func adapter(_ text: String) throws -> AdapterChoices { try #require(try plan("options: {adapter: \(text)}\n").options.adapter) }
+        #expect(try adapter("{rank: 64}").scale == 2 && adapter("{}").scale == 2 && adapter("{rank: 64, alpha: 16}").scale == 0.25)
     }
 
     @Test("unknown settings and broken files are refused by name", arguments: [
         ("options:\n  sead: 1\n", "sead"), ("options: {rolloutPrecision: fp8}\n", "'options.rolloutPrecision': must be one of f32, bf16, q8_0, int8"), ("speed: 1\n", "speed"), ("recipe:\n  stra: {}\n", "stra"), ("options: [\n", "test.yaml"), ("", "test.yaml"),
         ("options:\n  seed: many\n", "seed"), ("recipe:\n  rest-em:\n    startsFrom: end\n", "startsFrom"),
+        ("taskSettings: {splits: {dev: 0.1}}\n", "a list or a mapping stands in quotation marks there"), ("recipe: {rest-em: {sampling: {temperature: 0}}}\n", "above 0: greedy samples"),
+        ("options: {adapter: {rank: 4}, trainer: {optimizer: {groups: [{patterns: [norm], learningRateScale: 1}]}}}\n", "groups"),
+        ("recipe: {contrast: {loss: slic, beta: 0.3}}\n", "slic has none"), ("recipe: {contrast: {loss: kto, weight: 2}}\n", "kto has none"), ("recipe: {contrast: {loss: rrhf, cap: 2}}\n", "rrhf has none"),
     ])
     func refusals(text: String, name: String) throws {
         let error = #expect(throws: RecipeFileError.self) { try plan(text) }

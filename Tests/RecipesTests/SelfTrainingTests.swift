@@ -90,8 +90,49 @@ private struct EveryOther: Verifier {
     }
 }
 
+/// Everything is right in the first iteration, and nothing later.
+private struct FirstIteration: Verifier {
+    let name = "first iteration"
+
+    func judge(_ rollouts: [Rollout]) async -> [Judgement] {
+        rollouts.map { .judged(Verdict($0.finishReason == .length ? .cutOff : $0.key.iteration == 1 ? .right : .wrong, evidence: "")) }
+    }
+}
+
 @Suite("What self-training promises")
 struct SelfTrainingTests {
+    @Test("an iteration that finds nothing right leaves what was learnt before", arguments: ["rest-em", "star"])
+    func nothingRight(recipe name: String) async throws {
+        try await withFolder { folder in
+            let journal = MemoryJournal(), loop = try makeLoop(folder, journal: journal, verifier: FirstIteration())
+            if name == "star" {
+                var recipe = STaR()
+                (recipe.iterations, recipe.firstSteps, recipe.rationalises) = (2, 4, false)
+                try await recipe.run(loop)
+            } else {
+                var recipe = ReSTEM()
+                (recipe.iterations, recipe.samplesPerProblem, recipe.epochs) = (2, 2, 1)
+                try await recipe.run(loop)
+            }
+            let learnt = try #require(journal.checkpoints(TrainingKey(iteration: 1, phase: "improve")).last).weightsHash
+            for phase in ["dev", "test"] { #expect(journal.rollouts(iteration: 2, phase: phase).allSatisfy { $0.weightsHash == learnt }, "\(phase)") }
+            #expect(journal.rollouts(iteration: 1, phase: "attempt")[0].weightsHash != learnt)
+        }
+    }
+
+    @Test("problems without a category count overall, beside those that have one")
+    func uncategorised() {
+        func judged(_ index: Int, _ category: String, _ outcome: Verdict.Outcome) -> Rollout {
+            var rollout = judgedRollout(index, 0, tokens: [1], outcome)
+            rollout.problem.category = category
+            return rollout
+        }
+        let metrics = MetricRecord.summary(of: [judged(0, "a", .right), judged(1, "b", .wrong), judged(2, "", .right)], iteration: 0, phase: "dev")
+        let accuracies = metrics.filter { $0.name == "accuracy" }
+        #expect(accuracies.map(\.category) == ["a", "b", ""] && accuracies.map(\.value) == [1, 0, 2.0 / 3])
+        #expect(metrics.first { $0.name == "macroAccuracy" }?.value == 0.5)
+    }
+
     @Test("the weights of every training that restarts are the same bits at its first step; those of one that goes on are not", arguments: NextStart.allCases)
     func restarts(start: NextStart) async throws {
         var recipe = ReSTEM()

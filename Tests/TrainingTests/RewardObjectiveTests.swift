@@ -1,5 +1,6 @@
 import Architectures
 import ModelFiles
+import Tasks
 import Tensors
 import Testing
 import Training
@@ -10,6 +11,17 @@ struct RewardObjectiveTests {
         var example = Example(tokens: tokens, labels: .init(targets: [0]))
         example.standing = .init(comparison: comparison, score: score, margin: margin)
         return example
+    }
+
+    @Test("a comparison that an epoch takes twice is two comparisons, also side by side")
+    func copies() {
+        let pair = [(1.0, 0), (0.0, 1)].map { score, place in
+            var example = answer(3, score)
+            example.rollouts = [RolloutKey(iteration: 0, phase: "line", index: 3, sample: place)]
+            return example
+        }
+        #expect(RewardObjective().groups(pair + pair) == [0..<2, 2..<4])
+        #expect(RewardObjective().groups(pair) == [0..<2])
     }
 
     private func terms(_ group: [Example], rewards: [Float], _ objective: RewardObjective = RewardObjective()) -> (loss: Double, slopes: [Double], shown: [String: Double]) {

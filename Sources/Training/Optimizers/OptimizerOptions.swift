@@ -96,6 +96,13 @@ public struct OptimizerOptions: Sendable, Codable, Equatable {
             kind, learningRate: kind == .relativeAdafactor ? 1 : learningRate, weightDecay: weightDecay, decaysVectors: decaysVectors, maxGradientNorm: maxGradientNorm, groups: groups)
     }
 
+    /// The same for the parameters with these names alone; the others stay as they are.
+    public func training(only patterns: [String]) -> OptimizerOptions {
+        var options = self
+        options.groups = [ParameterGroup(patterns: patterns), ParameterGroup(patterns: [], learningRateScale: 0)]
+        return options
+    }
+
     func group(of parameter: Parameter) -> ParameterGroup { groups.first { $0.matches(parameter.name) } ?? ParameterGroup(patterns: []) }
 
     public func trains(_ parameter: Parameter) -> Bool { group(of: parameter).learningRateScale != 0 }
