@@ -60,7 +60,7 @@ struct LoopRunOptions: ParsableArguments {
     @OptionGroup var update: UpdateOptions
     @OptionGroup var adapterOptions: AdapterOptions
 
-    @Option(name: .customLong("batch-size"), help: "Examples per optimizer step.")
+    @Option(name: [.customLong("batch-size"), .customLong("batch")], help: "Examples per optimizer step.")
     var batchSize: Int?
 
     @Option(help: "Of sampling, where the recipe has a choice.")
@@ -231,6 +231,7 @@ struct LoopRunOptions: ParsableArguments {
             guard learningRate > 0, learningRate.isFinite else { throw ValidationError("--learning-rate \(learningRate): must be above 0.") }
             plan.options.trainer.optimizer.learningRate = learningRate
         }
+        if adapterOptions.kind == .softPrompt { throw ValidationError("--adapter soft-prompt: learn and rl train lora and bottleneck. sft and prefer train soft prompts.") }
         try adapterOptions.check(for: adapterOptions.kind ?? plan.options.adapter?.kind)
         if let adapter = adapterOptions.choices(over: plan.options.adapter) {
             plan.options.adapter = adapter
@@ -261,7 +262,7 @@ struct LoopRunOptions: ParsableArguments {
             // Policy gradients share settings, which lie together.
             let changed = try [key, "loop.\(key)"].lazy.compactMap { name in try plan.recipe.setting(name, to: value).map { (name: name, recipe: $0) } }.first
             guard let (name, recipe) = changed else {
-                let advice = option == "problems" ? " Limit the problems to learn from with --task-option train-count=…" : option == "temperature" ? " Policy gradients sample at temperature 1." : ""
+                let advice = option == "problems" ? " Limit the problems to learn from with --task-option train-count=…" : option == "temperature" ? (plan.recipe.name == STaR.name ? " Its attempts are greedy." : " Policy gradients sample at temperature 1.") : ""
                 throw ValidationError("--\(option) does not go with \(plan.recipe.name), which has no '\(key)'.\(advice)")
             }
             if let other = chosen.first(where: { $0.key == name }) {
@@ -277,20 +278,25 @@ struct LoopRunOptions: ParsableArguments {
             plan.recipe = recipe
         }
         try plan.validate(file: "the command line")
+        try plan.refuseIdle(file: "the command line")
         if let config, let own = ofFile.plan { try sayReplaced(own, RecipeKeys(yaml: ofFile.text), by: plan, in: config) }
         return plan
     }
 
     /// Says what of a file does not count: what nobody notices is looked for long.
     private func sayReplaced(_ own: RunPlan, _ written: RecipeKeys, by plan: RunPlan, in file: String) throws {
+        let named = written.values["recipe"] ?? written.values.keys.first { $0.hasPrefix("recipe.") }.flatMap { $0.split(separator: ".").dropFirst().first.map(String.init) }
+        for (name, own, given) in [("model", written.values["model"], model), ("task", written.values["task"], task), ("recipe", named, recipe)] {
+            if let own, let given, own != given { printError("\(file): \(name): \(own) is replaced by \(given)") }
+        }
         let differences = RecipeKeys(yaml: try own.yaml()).differences(to: RecipeKeys(yaml: try plan.yaml()))
-        for difference in differences where written.values[difference.key] != nil {
+        for difference in differences where written.values[difference.key] != nil && !["model", "task"].contains(difference.key) {
             printError("\(file): \(difference.key): \(difference.first ?? "") \(difference.second.map { "is replaced by \($0)" } ?? "does not count")")
         }
         let rate = "options.trainer.optimizer.learningRate"
-        guard own.recipe.name != plan.recipe.name, let kept = written.values[rate], learningRate == nil else { return }
+        guard let named, named != plan.recipe.name, let kept = written.values[rate], learningRate == nil else { return }
         let usual = try RunPlan.defaults(model: plan.model, task: plan.task, settings: plan.taskSettings, recipe: plan.recipe.name).options.trainer.optimizer.learningRate
-        printError("\(file): \(rate): \(kept) was written for \(own.recipe.name) and stays; \(plan.recipe.name) usually has \(usual). Say which with --learning-rate")
+        printError("\(file): \(rate): \(kept) was written for \(named) and stays; \(plan.recipe.name) usually has \(usual). Say which with --learning-rate")
     }
 
     /// The first of runs/<task>-<recipe>, -2, -3 … that does not exist.

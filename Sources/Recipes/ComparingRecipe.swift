@@ -1,7 +1,7 @@
 import Sampling
 import Tasks
 
-/// A recipe that samples several completions of each problem, and trains on right ones beside wrong ones. Every iteration starts from the policy before it.
+/// A recipe that samples several completions of each problem, and trains on what they are beside each other. Every iteration starts from the policy before it.
 public protocol ComparingRecipe: Recipe {
     var iterations: Int { get }
     var samplesPerProblem: Int { get }
@@ -16,9 +16,12 @@ public protocol ComparingRecipe: Recipe {
 extension ComparingRecipe {
     public func sampling(of phase: String) -> SamplingOptions { phase == "attempt" ? sampling : .greedy }
 
-    public func workload(problems: Int) -> Workload {
+    public func workload(problems: Int) -> Workload { workload(problems: problems, examples: 2 * (cap > 0 ? cap : samplesPerProblem)) }
+
+    /// - Parameter examples: of a problem, at most.
+    func workload(problems: Int, examples: Int) -> Workload {
         let window = problemsPerIteration > 0 ? min(problems, problemsPerIteration) : problems
-        return Workload(iterations: iterations, problems: window, samples: samplesPerProblem, cap: 2 * (cap > 0 ? cap : samplesPerProblem), training: .epochs(epochs))
+        return Workload(iterations: iterations, problems: window, samples: samplesPerProblem, cap: examples, training: .epochs(epochs))
     }
 
     /// - Parameters:
@@ -42,10 +45,11 @@ extension ComparingRecipe {
         try await loop.finish(base, policy, iteration: last)
     }
 
-    func validateComparisons(_ check: (Bool, String, String) throws -> Void) throws {
+    /// - Parameter samples: that a comparison needs.
+    func validateComparisons(_ check: (Bool, String, String) throws -> Void, atLeast samples: Int = 2) throws {
         try check([iterations, samplesPerProblem, epochs].allSatisfy((1...1_000_000).contains), "iterations, samplesPerProblem and epochs", "1 to 1000000")
-        try check(samplesPerProblem > 1, "samplesPerProblem", "2 or more: there must be something to compare")
+        try check(samplesPerProblem >= samples, "samplesPerProblem", "\(samples) or more: there must be something to compare")
         try check(cap >= 0 && problemsPerIteration >= 0, "cap and problemsPerIteration", "0 (all) or more")
-        try sampling.validate("sampling", samples: samplesPerProblem, check)
+        try sampling.validate("sampling", check)
     }
 }

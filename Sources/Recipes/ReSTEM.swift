@@ -57,7 +57,7 @@ public struct ReSTEM: Recipe {
     public func validate(_ check: (Bool, String, String) throws -> Void) throws {
         try check([iterations, samplesPerProblem, epochs, cap].allSatisfy((1...1_000_000).contains), "iterations, samplesPerProblem, epochs and cap", "1 to 1000000")
         try check(problemsPerIteration >= 0 && patience >= 0, "problemsPerIteration and patience", "0 (all) or more")
-        try sampling.validate("sampling", samples: samplesPerProblem, check)
+        try sampling.validate("sampling", check)
     }
 }
 

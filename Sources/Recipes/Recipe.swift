@@ -24,6 +24,8 @@ public protocol Recipe: Sendable, Codable, Equatable {
     func environment(_ base: any Tasks.Environment) -> any Tasks.Environment
     /// Calls `check` for every setting that could be out of its range, with what it may be.
     func validate(_ check: (_ isRight: Bool, _ settings: String, _ allowed: String) throws -> Void) throws
+    /// What is set although it has no effect, and why it has none. New runs are refused for it; what is recorded stays readable.
+    var idleSettings: [(name: String, reason: String)] { get }
 }
 
 extension Recipe {
@@ -33,12 +35,12 @@ extension Recipe {
     public static var rateShare: Double { 1 }
     public var rationalises: Bool { false }
     public func environment(_ base: any Tasks.Environment) -> any Tasks.Environment { base }
+    public var idleSettings: [(name: String, reason: String)] { [] }
 }
 
 extension SamplingOptions {
     /// As a recipe's setting of that name.
-    public func validate(_ name: String, samples: Int = 1, _ check: (_ isRight: Bool, _ settings: String, _ allowed: String) throws -> Void) throws {
-        try check(samples == 1 || temperature > 0, "\(name).temperature", "above 0: greedy samples of a problem are all the same")
+    public func validate(_ name: String, _ check: (_ isRight: Bool, _ settings: String, _ allowed: String) throws -> Void) throws {
         do {
             try validate()
         } catch {

@@ -66,9 +66,6 @@ extension RunPlan {
                 let settings = prompt.sorted { $0.key < $1.key }.map { "\($0.key)=\($0.value)" }.joined(separator: ", ")
                 throw RecipeFileError(file: title, problem: "the prompt '\(settings)' changes the \(split.rawValue) problems. Prompts are compared on the same problems: leave the other settings as they are.")
             }
-            guard candidate.maxTokens == candidates[0].maxTokens else {
-                throw RecipeFileError(file: title, problem: "prompts differ in max-tokens (\(candidates[0].maxTokens) and \(candidate.maxTokens)). Prompts are compared with as much room: set it once for all.")
-            }
         }
         return candidates
     }
@@ -136,7 +133,10 @@ extension RunPlan {
 
     /// Whether the task has problems to learn from, and hints where the recipe gives some.
     public func checkTask() throws {
-        let environment = try environments()[0]
+        let candidates = try environments(), environment = candidates[0]
+        if let other = candidates.first(where: { $0.maxTokens != environment.maxTokens }) {
+            throw RecipeFileError(file: title, problem: "the prompts differ in max-tokens (\(environment.maxTokens) and \(other.maxTokens)). Prompts are compared with as much room: set it once for all.")
+        }
         guard let first = try environment.problems(in: .train).first else {
             throw RecipeFileError(file: title, problem: "has no training problems. Give it more data, or a larger train-count.")
         }

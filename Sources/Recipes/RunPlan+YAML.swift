@@ -61,7 +61,7 @@ extension RunPlan {
     private static let added = [
         ("options.rolloutPrecision", "f32"), ("options.maximumImportanceWeight", "2"), ("options.trainer.activations", "float32"), ("options.trainer.optimizer.kind", "adamw"),
         ("options.trainer.optimizer.momentum", "0"), ("options.trainer.schedule.floor", "0"), ("options.trainer.schedule.cycles", "1"), ("options.trainer.schedule.power", "1"),
-        ("options.trainer.schedule.timescale", "0"), ("options.trainer.schedule.decaySteps", "0"), ("options.trainer.schedule.width", "512"), ("options.tokenBudget", "0"), ("options.testSamples", "0"), ("recipe.star.patience", "0"), ("recipe.rest-em.patience", "0"),
+        ("options.trainer.schedule.timescale", "0"), ("options.trainer.schedule.decaySteps", "0"), ("options.trainer.schedule.width", "512"), ("options.tokenBudget", "0"), ("options.testSamples", "0"), ("recipe.star.patience", "0"), ("recipe.rest-em.patience", "0"), ("recipe.best-of-n.problemsPerIteration", "0"),
         ("recipe.grpo.loop.referenceDecay", "0"), ("recipe.rloo.loop.referenceDecay", "0"), ("recipe.ppo.loop.referenceDecay", "0"), ("recipe.score.loop.referenceDecay", "0"),
     ]
 
@@ -95,7 +95,22 @@ extension RunPlan {
         if otherRecipe { plan.recipe = standard.recipe }
         if otherTask { plan.prompts = [] }
         (plan.model, plan.task, plan.taskSettings) = (standard.model, standard.task, standard.taskSettings)
+        try plan.refuseIdle(file: file)
         return plan
+    }
+
+    /// Refuses settings of a new run that would have no effect, or another than was meant.
+    /// - Throws: `RecipeFileError`.
+    public func refuseIdle(file: String) throws {
+        if let (name, reason) = recipe.chosen.idleSettings.first {
+            throw RecipeFileError(file: file, problem: "'recipe.\(recipe.name).\(name)' would have no effect: \(reason). Leave it out.")
+        }
+        guard recipe.chosen.workload(problems: 1).samples <= 1 || recipe.chosen.sampling(of: "attempt").temperature > 0 else {
+            throw RecipeFileError(file: file, problem: "'recipe.\(recipe.name).sampling.temperature' must be above 0: greedy samples of a problem are all the same")
+        }
+        guard options.adapter == nil || options.trainer.optimizer.groups.isEmpty else {
+            throw RecipeFileError(file: file, problem: "'options.trainer.optimizer.groups' must be left out where an adapter is trained: the model's own weights stay as they are")
+        }
     }
 
     /// - Throws: `RecipeFileError` that names the first setting out of its range.
@@ -132,7 +147,6 @@ extension RunPlan {
         try check(optimizer.weightDecay >= 0 && optimizer.weightDecay.isFinite, "options.trainer.optimizer.weightDecay", "0 or more")
         try recipe.chosen.validate { try check($0, "recipe.\(recipe.name).\($1)", $2) }
         if let adapter = options.adapter {
-            try check(optimizer.groups.isEmpty, "options.trainer.optimizer.groups", "left out where an adapter is trained: the model's own weights stay as they are")
             try check(adapter.kind != .softPrompt, "options.adapter.kind", "lora or bottleneck: the loop trains no soft prompt yet")
             try check((1...4096).contains(adapter.rank) && adapter.alpha > 0 && adapter.alpha.isFinite, "options.adapter.rank and alpha", "1 to 4096, and above 0")
         }

@@ -56,6 +56,6 @@ public struct VSTaR: Recipe {
             [iterations, samplesPerProblem, epochs, verifierEpochs, cap, candidates].allSatisfy((1...1_000_000).contains),
             "iterations, samplesPerProblem, epochs, verifierEpochs, cap and candidates", "1 to 1000000")
         try check(beta > 0 && beta.isFinite, "beta", "above 0")
-        try sampling.validate("sampling", samples: samplesPerProblem, check)
+        try sampling.validate("sampling", check)
     }
 }

@@ -73,16 +73,16 @@ public struct VerdictContrast: ComparingRecipe {
         }
     }
 
+    public var idleSettings: [(name: String, reason: String)] {
+        let usual = VerdictContrast()
+        let settings: [(name: String, isSet: Bool, losses: [Loss])] = [
+            ("beta", beta != usual.beta, [.slic, .rrhf, .unlikelihood]), ("weight", weight != usual.weight, [.kto, .simpo, .orpo, .rrhf]), ("cap", cap != usual.cap, [.rrhf]),
+        ]
+        return settings.filter { $0.isSet && $0.losses.contains(loss) }.map { ($0.name, "\(loss.rawValue) has none") }
+    }
+
     public func validate(_ check: (Bool, String, String) throws -> Void) throws {
         try validateComparisons(check)
         try check(beta > 0 && beta.isFinite && weight >= 0 && weight.isFinite, "beta and weight", "above 0, and 0 or more")
-        // What a loss has not is left as it is, or somebody would wait for its effect.
-        let usual = VerdictContrast()
-        func refuse(_ name: String, _ isOwn: Bool, _ losses: [Loss]) throws {
-            if isOwn { try check(!losses.contains(loss), name, "left out: \(loss.rawValue) has none") }
-        }
-        try refuse("beta", beta != usual.beta, [.slic, .rrhf, .unlikelihood])
-        try refuse("weight", weight != usual.weight, [.kto, .simpo, .orpo, .rrhf])
-        try refuse("cap", cap != usual.cap, [.rrhf])
     }
 }

@@ -119,7 +119,8 @@ public struct AnswerExtraction: Codable, Sendable, Equatable {
         private static func group(_ number: Int, of match: NSTextCheckingResult, in text: String) -> String? {
             var range = match.range(at: min(number, match.numberOfRanges - 1))
             if range.location == NSNotFound { range = match.range }
-            return Range(range, in: text).map { String(text[$0]) }
+            // A match may begin between the two characters of a line's end.
+            return range.location == NSNotFound ? nil : NSString(string: text).substring(with: range)
         }
 
         /// - Throws: `TaskError.badValue` for a regular expression that backtracks too long.

@@ -97,7 +97,8 @@ public struct Quantity: Equatable, Sendable, CustomStringConvertible {
     private static func scaled(_ text: String) -> String {
         var plain = "", isRaised = false
         for character in text {
-            if let digit = superscripts[character], isRaised || plain.hasSuffix("10") {
+            let isTen = plain.hasSuffix("10") && !(plain.dropLast(2).last.map { $0.isNumber || ".,".contains($0) } ?? false)
+            if let digit = superscripts[character], isRaised || isTen {
                 plain += isRaised ? String(digit) : "^\(digit)"
                 isRaised = true
             } else {
@@ -105,12 +106,21 @@ public struct Quantity: Equatable, Sendable, CustomStringConvertible {
                 isRaised = false
             }
         }
-        let power = #"10\s*(?:\^|\*\*)\s*(?:\{\s*)?([-+]?[0-9]{1,2})(?:\s*\})?(?![0-9])"#
-        plain = plain.replacingOccurrences(of: #"(?<=[0-9])\s*(?:×|x|\*|·|\\times|\\cdot)\s*"# + power, with: "e$1", options: .regularExpression)
-        plain = plain.replacingOccurrences(of: "(?<![0-9.,])" + power, with: "1e$1", options: .regularExpression)
+        func replace(_ pattern: String, _ template: String) {
+            plain = plain.replacingOccurrences(of: pattern, with: template, options: [.regularExpression, .caseInsensitive])
+        }
+        let power = #"10\s*(?:\^|\*\*)\s*(?:\{\s*)?([-+]?[0-9]{1,2})(?:\s*\})?(?![0-9])"#, times = #"(?<=[0-9])\s*(?:×|x|\*|·|\\times|\\cdot)\s*"#
+        for (before, kept) in [(times, "e$1"), ("(?<![0-9.,])", "1e$1")] {
+            // "10^3m" has its unit behind it.
+            replace(before + power + "(?=[a-z])", "\(kept) ")
+            replace(before + power, kept)
+        }
         for (word, exponent) in [("hundred", 2), ("thousand", 3), ("million", 6), ("billion", 9), ("trillion", 12)] {
-            plain = plain.replacingOccurrences(
-                of: #"(?<![/0-9])([0-9][0-9,]*(?:\.[0-9]+)?)[ -]"# + word + #"s?\b"#, with: "$1e\(exponent)", options: [.regularExpression, .caseInsensitive])
+            // Of a fraction the word would belong to the whole, and "3 million-dollar homes" are three.
+            replace(#"(?<=[0-9])(?<!/[0-9]{1,9})[ -]"# + word + #"s?\b(?!-[a-z])"#, "e\(exponent)")
+        }
+        while let match = plain.firstMatch(of: /e([-+]?[0-9]{1,3})e([-+]?[0-9]{1,3})/), let a = Int(match.1), let b = Int(match.2) {
+            plain.replaceSubrange(match.range, with: "e\(a + b)")
         }
         return plain
     }
@@ -120,7 +130,7 @@ public struct Quantity: Equatable, Sendable, CustomStringConvertible {
     // Groups: sign, currency, number, unit.
     private static let pattern =
         #"((?<![\w)])[-+])?([$€£])?(?<![\w.])([0-9]+ [0-9]+/[0-9]+|[0-9]+/[0-9]+"#
-        + #"|(?:[0-9]{1,3}(?:,[0-9]{3})+(?![0-9])|[0-9]+)(?:\.[0-9]+)?(?:[eE][-+]?[0-9]{1,2}(?![0-9A-Za-z]))?|\.[0-9]+)"#
+        + #"|(?:[0-9]{1,3}(?:,[0-9]{3})+(?![0-9])|[0-9]+)(?:\.[0-9]+)?(?:[eE][-+]?[0-9]{1,2}(?![0-9A-Za-z]))?|\.[0-9]+(?:[eE][-+]?[0-9]{1,2}(?![0-9A-Za-z]))?)"#
         + #"(?:[ -]?(%|¢|(?!in [a-z])(?:square |cubic )?[A-Za-z]+(?:\^?[23](?![0-9])|²|³|/s)?))?"#
 
     private init?(sign: Substring?, currency: Substring?, number: Substring, unit: Substring?) {

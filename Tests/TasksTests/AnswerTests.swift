@@ -48,6 +48,12 @@ struct AnswerTests {
         #expect(reason.contains("backtracks too long") && verdict.outcome == .right)
     }
 
+    @Test("a rule that finds nothing in a long answer leaves it to the next")
+    func falls() async throws {
+        let verifier = AnswerVerifier(extraction: try AnswerExtraction(named: ["/(?s).*answer is ([0-9]+)/", "flexible"]))
+        #expect(try await verdict(verifier, Problem(id: "q", question: "?", answer: "7"), String(repeating: "so it goes, ", count: 450) + "7").outcome == .right)
+    }
+
     @Test("evidence names what was read, by which rule, and what was expected")
     func evidence() async throws {
         let problem = Problem(id: "q", question: "?", answer: "17")

@@ -143,6 +143,15 @@ struct CodeVerifierTests {
         (tests("turn", "a = [3, 1, 2]\nassert turn(a, seen := {1}, counts := {}) is None\nassert a == [1, 2, 3] and seen == {1, 3} and counts == {'n': [3]}"),
          "def turn(a, seen, counts):\n    a.sort(); seen.add(len(a)); counts['n'] = [len(a)]\n"),
         (tests("select", "assert select([1, 2]) == 1"), "def select(x): return x[0]"),
+        (tests("total", "g = [[0] * 2 for _ in range(2)]\nrow = g[0]\nassert total(g) == 0\nrow[0] = 5\nassert total(g) == 5"), "def total(g): return sum(map(sum, g))"),
+        (tests("value", "d = {'a': 1, 'b': 2, 'c': 3}\ndel d['a']\nn = 0\nfor k, v in d.items():\n    assert value(d, k) == v\n    n += 1\nassert n == 2"), "def value(d, k): return d[k]"),
+        (tests("read", "for text in [b'\\xff', b'{']:\n    try:\n        read(text)\n        assert False\n    except ValueError:\n        pass"), "import json\ndef read(x): return json.loads(x.decode())"),
+        (tests("find", "try:\n    find('k')\nexcept KeyError as error:\n    assert error.args[0] == 'k'\nelse:\n    assert False"), "class Gone(KeyError): pass\ndef find(k): raise Gone(k)"),
+        (tests("take", "a = [1]\ntry:\n    take(a)\nexcept IndexError:\n    assert a == []"), "def take(a):\n    a.pop()\n    a.pop()"),
+        (tests("count", "assert count(2.5) == 2", prefix: "import math\ndef count(n):\n"), "```python\ndef count(n): return math.floor(n)\n```"),
+        (tests("count", "assert count(3) == 6"), "nt = 2\ndef count(n): return nt * n"),
+        (tests("turn", "nodes = [Node(2), Node(1)]\nfirst = nodes[0]\nturn(nodes)\nassert nodes[1] is first and first.v == 2"),
+         "class Node:\n    def __init__(self, v): self.v = v\ndef turn(nodes): nodes.reverse()"),
     ])
     func forms(problem: Problem, text: String) async throws {
         let verdict = try await verdict(problem, text)
@@ -154,6 +163,9 @@ struct CodeVerifierTests {
         (tests("root", "try:\n    root(-1)\nexcept ValueError:\n    pass\nassert root(4) == 2"), "def root(x): raise KeyError('k')", "KeyError: 'k'"),
         (tests("turn", "a = [3, 1]\nturn(a)\nassert a == [1, 3]"), "def turn(a): a = sorted(a)", "a == [1, 3]"),
         (tests("add", "assert add(1, 2) == 3", prefix: "def add(a, b):\n"), "    return a - b\n", "add(1, 2) == 3"),
+        (tests("count", "assert count(3) == 6"), "nt = 1\nwinreg = 2\ndef count(n): return 1", "count(3) == 6"),
+        (tests("rows", "assert rows(3)[:2] == [1, 2]"), "class A: pass\ndef rows(n): return A()", "TypeError"),
+        (tests("rows", "r = rows(3)\nr.sort(key=lambda x: x)\nassert r == [1]"), "class A:\n    def __getattr__(self, name): return lambda **k: None\ndef rows(n): return A()", "TypeError"),
     ])
     func stillWrong(problem: Problem, text: String, evidence: String) async throws {
         let verdict = try await verdict(problem, text)

@@ -60,8 +60,15 @@ struct LabelVerifierTests {
         #expect(taskError { _ = try TaskRegistry.builtIn.environment(file) }.contains(words))
     }
 
-    @Test("labels that differ in words are not", arguments: [["negative", "positive"], ["entailment", "not entailment"], ["0", "1", "2"], ["v1.0", "v2.0"], ["St. Louis", "Paris"]])
+    @Test("labels that differ in words are not", arguments: [["negative", "positive"], ["entailment", "not entailment"], ["0", "1", "2"], ["v1.0", "v2.0"], ["St. Louis", "Paris"], ["U.S.", "U.K."], ["St. Louis", "St. Paul", "Paris"]])
     func distinct(labels: [String]) { #expect(LabelVerifier.problem(with: labels) == nil) }
+
+    @Test("a label of marks is read by its words")
+    func marks() async throws {
+        let verifier = LabelVerifier(["+", "-"], verbalizers: ["+": ["plus"], "-": ["minus"]])
+        #expect(try await verdict(verifier, problem("+"), "It is plus.").outcome == .right)
+        #expect(LabelVerifier.problem(with: ["a", "b"], ["a": ["b"]]) != nil)
+    }
 
     @Test("cut off is cut off, and a gold answer that is no label is not judged; evidence names both")
     func others() async throws {

@@ -28,6 +28,14 @@ struct RegexVerifierTests {
         #expect(try await verdict(RegexVerifier("end$", extent: .search), problem(nil), text).outcome == .wrong)
     }
 
+    @Test("patterns are found in a part of a text as they stand: after line ends, with an open comment or quotation, with back references", arguments: [
+        ("\\nAnswer: B", "foo\r\nAnswer: B"), ("(?x) is \\s (\\w+) # the last word", "it is B"), ("\\Qa.b", "so a.b"), ("(b)a\\1", "abab"), ("(?<=x)y", "axy"), ("(?m)^B$", "A\nB"), ("(?i)b", "AB"), ("$", "a"),
+    ])
+    func parts(pattern: String, text: String) async throws {
+        #expect(try await verdict(RegexVerifier(pattern, extent: .search), problem(nil), text).outcome == .right)
+        #expect(try AnswerExtraction([.pattern(pattern)]).extract(from: text) != nil || pattern == "$")
+    }
+
     @Test("what is no expression is refused, in the settings at once, in a problem by failing")
     func refused() async throws {
         for pattern in ["", "(", "a)|(?:b", "[z-a]", "*"] {

@@ -43,22 +43,28 @@ enum CodeHarness {
         # The candidate.
 
         def candidate(reading, writing):
-            objects = []
+            objects, numbers = [], {}
             def export(value):
                 if isinstance(value, type) and value in PLAIN:
                     return ("type", PLAIN.index(value))
                 for base in PLAIN[:-1]:
                     if isinstance(value, base):
                         return ("plain", base(value))
-                objects.append(value)
-                return ("object", len(objects) - 1)
-            link = Link(reading, writing, export, lambda handle: (PLAIN if handle[0] == "type" else objects)[handle[1]])
+                if id(value) not in numbers:
+                    numbers[id(value)] = len(objects)
+                    objects.append(value)
+                return ("object", numbers[id(value)])
+            def imported(handle):
+                return slice(*handle[1:]) if handle[0] == "slice" else (PLAIN if handle[0] == "type" else objects)[handle[1]]
+            link = Link(reading, writing, export, imported)
             space = {"__name__": "candidate"}
             def load(source):
                 exec(compile(source, "candidate", "exec"), space)
                 return [name for name in space if not name.startswith("__")]
             def changing(value):
                 return value if type(value) in CHANGING else None
+            def names(error):
+                return [kind.__name__ for kind in type(error).__mro__]
             requests = {
                 "load": load, "name": space.__getitem__, "call": lambda f, a, k: f(*a, **k), "get": getattr, "set": setattr, "iter": iter,
                 "next": next, "len": len, "item": lambda o, i: o[i], "text": str, "bool": bool, "program": program,
@@ -68,16 +74,15 @@ enum CodeHarness {
                     kind, *arguments = link.receive()
                 except EOFError:
                     os._exit(0)
+                changed = lambda: list(map(changing, [*arguments[1], *arguments[2].values()])) if kind == "call" else []
                 try:
-                    reply = ("value", requests[kind](*arguments))
-                    if kind == "call":
-                        reply += (list(map(changing, [*arguments[1], *arguments[2].values()])),)
+                    reply = ("value", requests[kind](*arguments), changed())
                 except BaseException as error:
-                    reply = ("error", type(error).__name__, str(error))
+                    reply = ("error", names(error), str(error), error.args, changed())
                 try:
                     link.send(reply)
                 except BaseException as error:
-                    link.send(("error", type(error).__name__, str(error)))
+                    link.send(("error", names(error), str(error), (), []))
 
         def program(source, text, limit, seconds, wallSeconds):
             """Runs a whole program in a process of its own: what it printed, and how it failed, with no status where it took too long."""
@@ -121,21 +126,42 @@ enum CodeHarness {
         # The judge.
 
         class CandidateError(Exception):
-            """What the candidate raised, which tests may expect as they would expect the exception itself, or another reason why it failed."""
-            def __init__(self, text, raised=""):
-                super().__init__(text)
-                self.raised = raised
-            def __str__(self): return self.args[0]
+            """What the candidate raised, or another reason why it failed."""
+            text = raised = ""
+            def __str__(self): return self.text or ", ".join(map(str, self.args))
             def evidence(self): return ": ".join(part for part in (self.raised, str(self)) if part)
 
-        def as_raised(name, text):
-            kind = getattr(builtins, name, None)
-            if isinstance(kind, type) and issubclass(kind, Exception) and kind is not StopIteration:
-                try:
-                    return type(name, (CandidateError, kind), {})(text, name)
-                except TypeError:
-                    pass  # some take more than a text
-            return CandidateError(text, name)
+        def as_raised(names, text, values):
+            """An exception that tests may expect as they would expect the candidate's: of the first kind of Python's own that it is."""
+            kinds = [getattr(builtins, name, None) for name in names]
+            kind = next((k for k in kinds if isinstance(k, type) and issubclass(k, Exception) and k is not StopIteration), Exception)
+            kind = type("Raised", (CandidateError, kind), {})
+            error = kind.__new__(kind)  # its constructor may take more than a text
+            error.args, error.text, error.raised = values, text, names[0]
+            return error
+
+        def mirror(mine, theirs):
+            """Makes a list, dictionary or set of the tests what the candidate made of its own; what it left as it was stays the very object."""
+            def same(a, b):
+                return a is b or type(a) is type(b) is not Handle and a == b
+            def changed(a, b):
+                if type(a) in CHANGING and type(a) is type(b):
+                    mirror(a, b)
+                    return a
+                return a if same(a, b) else b
+            if type(mine) is set:
+                if mine != theirs:
+                    mine.clear()
+                    mine.update(theirs)
+            elif type(mine) is list:
+                for place in range(min(len(mine), len(theirs))):
+                    mine[place] = changed(mine[place], theirs[place])
+                mine[len(theirs):] = theirs[len(mine):]
+            else:
+                for key in [key for key in mine if key not in theirs]:
+                    del mine[key]
+                for key in theirs:
+                    mine[key] = changed(mine[key], theirs[key]) if key in mine else theirs[key]
 
         class Ended(BaseException):
             pass
@@ -168,35 +194,42 @@ enum CodeHarness {
                     return ("object", value._number)
                 if type(value) is type and value in PLAIN:
                     return ("type", PLAIN.index(value))
+                if type(value) is slice:
+                    return ("slice", value.start, value.stop, value.step)
                 raise TypeError(f"the tests pass an object of type {type(value).__name__}, which cannot be sent")
             def load(handle):
                 if handle[0] == "object" and type(handle[1]) is int:
-                    return Handle(handle[1], ask)
+                    return handles.setdefault(handle[1], Handle(handle[1], ask))
                 if handle[0] == "type":
                     return PLAIN[handle[1]]
                 if handle[0] == "plain" and type(handle[1]) in PLAIN:
                     return handle[1]
                 raise ValueError
             link = Link(reading, writing, export, load)
-            last = []
+            last, named, handles = [], [], {}
             def ask(*request):
                 try:
                     link.send(request)
                 except (TypeError, _pickle.PicklingError) as error:
-                    raise Unjudged(str(error))
+                    # What the tests do to an object that the candidate gave them, it may have brought about.
+                    raise Unjudged(str(error)) if any(request[1] is handle for handle in named) else TypeError(str(error))
                 except OSError:
                     raise Ended
                 try:
                     reply = link.receive()
                 except EOFError:
                     raise Ended
-                if reply[0] != "value":
-                    raise as_raised(*(part if type(part) is str else "" for part in reply[1:3]))
-                if request[0] == "call" and type(reply[2]) is list:
-                    for mine, theirs in zip([*request[2], *request[3].values()], reply[2]):
+                if request[0] == "call" and type(reply[-1]) is list:
+                    for mine, theirs in zip([*request[2], *request[3].values()], reply[-1]):
                         if type(mine) in CHANGING and type(theirs) is type(mine):
-                            mine.clear()
-                            (mine.extend if type(mine) is list else mine.update)(theirs)
+                            mirror(mine, theirs)
+                if reply[0] != "value":
+                    names, text, values = reply[1:4]
+                    if not (type(names) is list and names and all(type(name) is str for name in names) and type(text) is str and type(values) is tuple):
+                        raise CandidateError("it answers what no candidate does")
+                    raise as_raised(names, text, values)
+                if request[0] == "name":
+                    named.append(reply[1])
                 last[:] = reply[1:2]
                 return reply[1]
             data = sys.stdin.buffer
@@ -242,23 +275,41 @@ enum CodeHarness {
         def functions(ask, source, isWhole, prelude, entry, text):
             space = {"__name__": "tests"}
             try:
-                try:
-                    exec(compile(prelude, "prelude", "exec"), space)
-                except SyntaxError:  # it may begin a function that the completion ends
-                    prelude = ""
+                prelude = whole(prelude)
+                exec(prelude, space)
                 tests = compile(text, "tests", "exec")
             except Exception as error:
                 raise Unjudged(f"the tests cannot be run: {type(error).__name__}: {error}")
             names = ask("load", f"{prelude}\n{source}" if isWhole else source)
             if entry not in names:
                 raise CandidateError(f"the program does not define {entry}")
+            said = identifiers(tests)
             for name in names:
                 # What the tests rely on besides the candidate is the true thing, never the candidate's version of it.
                 if name == entry:
                     space[name] = ask("name", name)
-                elif name in text and name not in space and name not in dir(builtins):
-                    space[name] = __import__(name) if name in sys.stdlib_module_names else ask("name", name)
+                elif name in said and name not in space and name not in dir(builtins):
+                    space[name] = module(name) or ask("name", name)
             exec(tests, space)
+
+        def whole(prelude):
+            """A prelude without the beginning of a function that the completion ends."""
+            lines = prelude.split("\n")
+            while True:
+                try:
+                    compile("\n".join(lines), "prelude", "exec")
+                    return "\n".join(lines)
+                except SyntaxError:
+                    lines.pop()
+
+        def identifiers(code):
+            return {*code.co_names, *(name for value in code.co_consts if hasattr(value, "co_names") for name in identifiers(value))}
+
+        def module(name):
+            try:
+                return __import__(name) if name in sys.stdlib_module_names else None
+            except ImportError:  # of another system
+                return None
 
         def programs(ask, source, seconds, wallSeconds, overtime, cases):
             for number, (text, expected) in enumerate(cases, 1):

@@ -12,20 +12,20 @@ public struct LabelVerifier: AnswerReader {
     ///   - labels: the possible answers, of which `problem(with:)` finds nothing to say.
     ///   - verbalizers: other words for a label, such as `["positive": ["great", "good"]]`.
     public init(_ labels: [String], verbalizers: [String: [String]] = [:]) {
-        precondition(Self.problem(with: labels) == nil && verbalizers.keys.allSatisfy(labels.contains), "labels \(labels) with words for \(verbalizers.keys.sorted())")
+        precondition(Self.problem(with: labels, verbalizers) == nil && verbalizers.keys.allSatisfy(labels.contains), "labels \(labels) with words for \(verbalizers.keys.sorted())")
         self.labels = labels
         sayings = labels.map { label in ([label] + (verbalizers[label] ?? [])).map { Splitting.words(of: $0.lowercased()) }.filter { !$0.isEmpty } }
     }
 
     /// Why a text could not say which of some labels it means; `nil` where it can. What is read are words: "-1" and "1" are the same, and "1.5" begins with "1".
-    public static func problem(with labels: [String]) -> String? {
+    public static func problem(with labels: [String], _ verbalizers: [String: [String]] = [:]) -> String? {
         if labels.count < 2 { return "Name two or more different answers, as [yes, no]." }
-        var known: [[String]: String] = [:]
-        for label in labels {
-            let words = Splitting.words(of: label.lowercased())
-            if words.isEmpty { return "'\(label)' has neither letters nor digits to be read by. Call the answers by words." }
-            for said in Set([words, opening(of: label)]) where !said.isEmpty {
-                if let other = known.updateValue(label, forKey: said) { return "'\(other)' and '\(label)' would be read as the same. Name two or more different answers." }
+        let ways = labels.map { label in ([label] + (verbalizers[label] ?? [])).filter { !Splitting.words(of: $0.lowercased()).isEmpty } }
+        if let silent = labels.indices.first(where: { ways[$0].isEmpty }) { return "'\(labels[silent])' has neither letters nor digits to be read by. Call the answers by words." }
+        for a in labels.indices {
+            let whole = Set(ways[a].map { Splitting.words(of: $0.lowercased()) })
+            for b in labels.indices where b != a && ways[b].contains(where: { whole.contains(Splitting.words(of: $0.lowercased())) || whole.contains(opening(of: $0)) }) {
+                return "'\(labels[min(a, b)])' and '\(labels[max(a, b)])' would be read as the same. Name two or more different answers."
             }
         }
         return nil
