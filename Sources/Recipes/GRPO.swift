@@ -31,11 +31,11 @@ public struct GRPO: PolicyRecipe {
     public init() {}
 
     public func run(_ learning: isolated LearningLoop) async throws {
-        let objective = objective(maxTokens: learning.environment.maxTokens)
+        let base = try await learning.start(), objective = objective(maxTokens: learning.environment.maxTokens)
         // Means over tokens are over those of groups that tell something, as DAPO has it.
         let selector = RelativeRewards(
             .group(variant == .drGRPO ? .none : .group), truncation: loop.truncation, countsEqualGroups: loop.resamples == 0 && objective.normalization != .tokens)
-        try await loop.run(learning, objective, selector, comparesWithReference: loop.klWeight > 0)
+        try await loop.run(learning, from: base, objective, selector, comparesWithReference: loop.klWeight > 0)
     }
 
     func objective(maxTokens: Int) -> ClippedPolicyGradient {

@@ -29,7 +29,7 @@ public struct PPO: PolicyRecipe {
         var selector = estimation
         (selector.klWeight, selector.truncation) = (loop.klWeight, loop.truncation)
         let objective = ActorCritic(ClippedPolicyGradient(.tokens, clipLow: clip, clipHigh: clip), valueWeight: valueWeight, valueClip: valueClip, criticRate: criticRate)
-        try await loop.run(learning, objective, selector, comparesWithReference: loop.klWeight > 0)
+        try await loop.run(learning, from: try await learning.start(), objective, selector, comparesWithReference: loop.klWeight > 0)
     }
 
     public func validate(_ check: (Bool, String, String) throws -> Void) throws {

@@ -28,8 +28,8 @@ public struct PolicyIteration: Sendable, Codable, Equatable {
     /// The policy is sampled as it is: what another temperature or a truncated law gives would be the gradient of another policy.
     static let sampling = SamplingOptions(temperature: 1)
 
-    func run(_ loop: isolated LearningLoop, _ objective: any Objective, _ selector: some Selector, comparesWithReference: Bool) async throws {
-        let base = try await loop.start()
+    /// - Parameter base: what `loop.start()` gave, which also chooses the prompt.
+    func run(_ loop: isolated LearningLoop, from base: PolicyVersion, _ objective: any Objective, _ selector: some Selector, comparesWithReference: Bool) async throws {
         let (policy, last) = try await train(loop, "improve", from: base, reference: comparesWithReference ? base : nil, objective, selector)
         try await loop.finish(base, policy, iteration: last)
     }

@@ -28,7 +28,7 @@ public struct RLOO: PolicyRecipe {
     public func run(_ learning: isolated LearningLoop) async throws {
         // Of whole sequences: the sum over tokens, and the mean over completions.
         try await loop.run(
-            learning, ClippedPolicyGradient(.length(1)), RelativeRewards(compared, klWeight: loop.klWeight, truncation: loop.truncation, countsEqualGroups: loop.resamples == 0),
+            learning, from: try await learning.start(), ClippedPolicyGradient(.length(1)), RelativeRewards(compared, klWeight: loop.klWeight, truncation: loop.truncation, countsEqualGroups: loop.resamples == 0),
             comparesWithReference: loop.klWeight > 0)
     }
 

@@ -133,10 +133,7 @@ extension RunPlan {
 
     /// Whether the task has problems to learn from, and hints where the recipe gives some.
     public func checkTask() throws {
-        let candidates = try environments(), environment = candidates[0]
-        if let other = candidates.first(where: { $0.maxTokens != environment.maxTokens }) {
-            throw RecipeFileError(file: title, problem: "the prompts differ in max-tokens (\(environment.maxTokens) and \(other.maxTokens)). Prompts are compared with as much room: set it once for all.")
-        }
+        let environment = try environments()[0]
         guard let first = try environment.problems(in: .train).first else {
             throw RecipeFileError(file: title, problem: "has no training problems. Give it more data, or a larger train-count.")
         }

@@ -178,7 +178,7 @@ struct FineTuneTests {
     }
 
     @Test("options that do not go together, lost answers and unknown settings are refused before anything is made", arguments: [
-        (["--input", "codes.jsonl:0.5", "--input", "hello.jsonl"], ["hello.jsonl: has no weight, but others have"]), (["--input", "codes.jsonl:0"], ["a weight must be above 0"]),
+        (["--input", "codes.jsonl:0.5", "--input", "hello.jsonl"], ["hello.jsonl: has no weight, but others have"]), (["--input", "codes.jsonl:0"], ["a weight must be from 0.000001"]),
         (["--input", "codes.jsonl", "--patience", "2"], ["--patience: needs --eval"]), (["--input", "codes.jsonl", "--resume"], ["no training of out was begun"]),
         (["--input", "codes.jsonl", "--max-tokens", "20"], ["codes.jsonl: 8 of 8 lines (the first is line 1)", "--skip-too-long"]), (["--input", "codes.jsonl", "--format", "alpacca"], ["alpacca"]),
         (["--input", "codes.jsonl", "--config", "bad.yaml"], ["bad.yaml: line 1: unknown setting 'learning-rates'; did you mean 'learning-rate'?"]), (["--input", "codes.jsonl", "--config", "no.yaml"], ["no.yaml: cannot be read"]),

@@ -143,7 +143,7 @@ struct KillTests {
             let learn = try autodidact(["learn", "--config", "small.yaml", "--output", "run", "--json"], in: folder)
             try #require(learn.status == 0, "\(learn.error)")
             let events = try learn.output.split(separator: "\n").map { try JSON.parse(String($0), source: "events")["event"]?.string }
-            #expect(Set(events) == Set(["phase", "sampled", "step", "measured", "checkpoint", "note"]))
+            #expect(Set(events) == Set(["phase", "sampled", "step", "measured", "checkpoint", "note", "finished"]) && events.last == "finished")
             let shown = try autodidact(["runs", "show", "run", "--json"], in: folder)
             #expect(try JSON.parse(shown.output, source: "show")["state"]?.string == "finished")
             let replay = try autodidact(["runs", "replay", "run", "--limit", "0"], in: folder)

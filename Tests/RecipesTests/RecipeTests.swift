@@ -702,8 +702,6 @@ struct RecipeFileTests {
         #expect(try same.environments().count == 2)
         let error = #expect(throws: RecipeFileError.self) { try plan("prompts:\n  - few-shot: 2\n  - dev-per-length: 7\n").environments() }
         #expect("\(try #require(error))".contains("dev-per-length=7"))
-        let room = #expect(throws: RecipeFileError.self) { try plan("prompts:\n  - few-shot: 2\n  - max-tokens: 7\n").checkTask() }
-        #expect("\(try #require(room))".contains("max-tokens"))
     }
 
     @Test("an adapter's alpha is twice its rank unless the file says otherwise")
