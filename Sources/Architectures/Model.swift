@@ -181,6 +181,17 @@ extension Transformer {
 }
 
 extension Model {
+    /// SHA-256 over all that decides what the model says: the weights, the configuration, adapters, the tokenizer with its template, and the tokens that end an answer.
+    public func identityHash() -> String {
+        let files = tokenizer.huggingFaceFiles(), adapters = transformer.adapters.map { "\($0)" }
+        let parts = [transformer.contentHash(), JSON.object(transformer.configuration.configJSON()).text(), files.tokenizerJSON.text(), files.tokenizerConfig.text(), "\(stopTokens.sorted())"] + adapters
+        var hash = SHA256()
+        for part in parts { hash.update(data: Data("\(part.utf8.count)\n\(part)".utf8)) }
+        return hexadecimal(hash.finalize())
+    }
+}
+
+extension Model {
     /// Writes config.json, model.safetensors, the tokenizer's files and generation_config.json: a folder that transformers
     /// and llama.cpp's converter load.
     /// - Returns: the content hash of the weights.

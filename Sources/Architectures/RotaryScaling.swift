@@ -71,3 +71,12 @@ public struct RotaryScaling: Sendable, Equatable {
         }
     }
 }
+
+extension TransformerConfiguration {
+    /// How many tokens of at most `count` a completion that is trained may have: where a longer sequence is turned by other frequencies, all of it, what was sampled before that length would
+    /// not be what a scoring pass over the whole gives.
+    public func room(_ count: Int, after prompt: Int) -> Int {
+        guard let length = rope?.switchLength, prompt <= length else { return count }
+        return min(count, length - prompt + 1)
+    }
+}

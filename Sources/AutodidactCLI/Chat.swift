@@ -37,6 +37,10 @@ struct Chat: AsyncParsableCommand {
                     let opening: [(role: String, content: String)] = system.map { [("system", $0)] } ?? []
                     prompt = try model.encode(opening + [("user", line)])
                 }
+                let context = model.transformer.configuration.maxPositionEmbeddings
+                guard prompt.count < context else {
+                    throw FileError(file: "the conversation", problem: "would have \(prompt.count) tokens with this line, but the model's context is \(context)", advice: "Say it in fewer words, or begin again.")
+                }
             } catch let error as FileError where isTerminal && model.tokenizer.chatTemplate != nil {
                 printError("\(error)")  // the conversation goes on without this line
                 continue
@@ -46,7 +50,7 @@ struct Chat: AsyncParsableCommand {
                 promptTokens: prompt, options: sampling.options, maxTokens: maxTokens, stopTokens: model.stopTokens,
                 key: RandomKey(seed: sampling.seed).folding("chat").folding(turn))
             var stream = DecodeStream(model.tokenizer, skipSpecialTokens: true)
-            let completion = try generator.run([request], onToken: { _, _, token in if let text = stream.step(token) { printNow(text) } })[0]
+            let completion = try generator.run([request], onToken: { _, _, token in if !model.stopTokens.contains(token), let text = stream.step(token) { printNow(text) } })[0]
             if let rest = stream.finish() { printNow(rest) }
             printLine(completion.finishReason == .length ? " […cut off at \(completion.tokens.count) tokens]" : "")
             conversation = prompt + completion.tokens

@@ -180,7 +180,7 @@ struct Eval: StagedCommand {
         }
         let samples = plan.samples == 1 ? "one sample" : "\(plan.samples) samples"
         printLine("\(entry.task) \(entry.split): \(plan.problems.count) problems, \(samples) of each, by \(plan.method.rawValue); recipe \(entry.recipe.shortHash)")
-        printLine("  model: \(entry.model)\(adapter.map { " + \($0)" } ?? "")" + (entry.weightsHash.isEmpty ? "" : " (weights \(entry.weightsHash.prefix(12)))"))
+        printLine("  model: \(entry.model)\(adapter.map { " + \($0)" } ?? "")" + (entry.weightsHash.isEmpty ? "" : " (\(entry.weightsHash.prefix(12)))"))
         printLine(record.map { "  would be recorded in \($0), where \(judged) of \(total) are judged already" } ?? "  would not be recorded: there is no --record")
         guard let estimate else { return }
         printLine("  " + (estimate.tokens > 0 ? "tokens to sample: about \(estimate.tokens), " : "") + String(format: "time: about %.1f minutes", estimate.seconds / 60))
@@ -253,7 +253,7 @@ struct Eval: StagedCommand {
         for entry in entries {
             let accuracy = entry.summary?.accuracy.map { EvaluationTable.interval($0) } ?? "not finished"
             let adapter = entry.adapter.map { " + \($0)" } ?? ""
-            let model = "\(entry.model)\(adapter)" + (entry.weightsHash.isEmpty ? "" : " (weights \(entry.weightsHash.prefix(12)))")
+            let model = "\(entry.model)\(adapter)" + (entry.weightsHash.isEmpty ? "" : " (\(entry.weightsHash.prefix(12)))")
             printLine("\(entry.id)  \(entry.task) \(entry.split)  \(accuracy)  \(model)  recipe \(entry.recipe.shortHash)  seed \(entry.seed)  \(entry.created)")
         }
         for seeds in try SeedSummary.all(in: record) {

@@ -90,6 +90,12 @@ struct FineTuneOptions: ParsableArguments {
         return files
     }
 
+    /// The weights of the files; nil where they have none.
+    func shares() throws -> [Double]? {
+        let weights = try files().compactMap(\.weight)
+        return weights.isEmpty ? nil : weights
+    }
+
     private var kind: AdapterChoices.Kind? { adapterOptions.kind }
 
     /// The model with what is trained of it: all weights as values, or an adapter.
@@ -112,8 +118,7 @@ struct FineTuneOptions: ParsableArguments {
         var tuning = FineTuning(trainer: TrainerOptions(optimizer: optimizer, schedule: Schedule(update.schedule ?? .linear), microBatchTokens: microBatchTokens))
         (tuning.epochs, tuning.batch, tuning.seed, tuning.epochSize) = (epochs, batch, seed, epochSize)
         (tuning.evalEvery, tuning.patience, tuning.keepsBest) = (evalEvery, patience, keep != .last)
-        let weights = try files().compactMap(\.weight)
-        tuning.weights = weights.isEmpty ? nil : weights
+        tuning.weights = try shares()
         return tuning
     }
 

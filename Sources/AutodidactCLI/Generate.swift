@@ -41,7 +41,7 @@ struct Generate: AsyncParsableCommand {
         // A stop string must not appear even in part, so with one nothing is shown before it is ruled out.
         let streams = !json && stop.isEmpty
         let completion = try Generator(model).run([request], onToken: { _, _, token in
-            if streams, let text = stream.step(token) { printNow(text) }
+            if streams, !model.stopTokens.contains(token), let text = stream.step(token) { printNow(text) }
         })[0]
         if json {
             printLine(jsonLine(report(completion, model, promptTokens: tokens.count)))

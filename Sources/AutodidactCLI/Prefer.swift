@@ -146,7 +146,7 @@ struct Prefer: StagedCommand {
     /// What one stage trains and measures.
     private func stage(_ name: String, _ model: Model) throws -> PreparedStage {
         if loss == .hindsight { return try hindsight(name, model) }
-        let paths = try tuning.files().map(\.path), objective = objective, files = try read(paths, model), all = files.flatMap(\.self)
+        let paths = try tuning.files().map(\.path), objective = objective, files = try read(paths, model, shares: tuning.shares()), all = files.flatMap(\.self)
         let held = try tuning.eval.map { try read([$0], model)[0] }, described = zip(paths, files).map { PreparedStage.File(path: $0, examples: $1) }
         let stage = FineTuningStage(try tuning.tuning(model, rateShare: 0.1), counts: files.map { objective.groups($0).count }, examples: { _ in all }, held: held)
         return PreparedStage(name: name, stage: stage, files: described, reading: reading) { [preference, microBatchTokens = tuning.microBatchTokens] in
@@ -158,10 +158,10 @@ struct Prefer: StagedCommand {
     }
 
     /// The examples of each file.
-    private func read(_ paths: [String], _ model: Model) throws -> [[Example]] {
+    private func read(_ paths: [String], _ model: Model, shares: [Double]? = nil) throws -> [[Example]] {
         let limit = tuning.limit(model), files: [[Example]]
         switch loss {
-        case .kto: files = try JudgedData(paths, model, limit: limit, isChat: chat).desirability(wrongWeight: wrongWeight ?? 1)
+        case .kto: files = try JudgedData(paths, model, limit: limit, isChat: chat).desirability(wrongWeight: wrongWeight ?? 1, shares: shares)
         case .unlikelihood:
             let (read, lost) = try JudgedData(paths, model, limit: limit, isChat: chat).likelihoods()
             if lost > 0 {

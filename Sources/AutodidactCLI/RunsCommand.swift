@@ -22,7 +22,7 @@ struct RunsCommand: AsyncParsableCommand {
         }
 
         func run() async throws {
-            if let folder, !FileManager.default.fileExists(atPath: folder) { throw ValidationError("\(folder): no such folder. Give the folder that holds the runs.") }
+            if let folder, !FileManager.default.fileExists(atPath: folder) { throw FileError(file: folder, problem: "is no folder", advice: "Give the folder that holds the runs.") }
             let folder = folder ?? "runs"
             let runs = RunSummary.list(in: folder)
             if json {

@@ -73,6 +73,8 @@ struct SamplingArguments: ParsableArguments {
 
     func validate() throws {
         do { try options.validate() } catch { throw ValidationError("\(error)") }
+        let narrowing = [("top-k", topK != 0), ("top-p", topP != 1), ("min-p", minP != 0), ("typical-p", typicalP != 1)]
+        if temperature == 0, let name = narrowing.first(where: \.1)?.0 { throw ValidationError("--\(name): has no effect at temperature 0, where the likeliest token is taken. Give a --temperature such as 0.8.") }
     }
 }
 

@@ -154,7 +154,7 @@ public final class Classifier {
         }
         let filled = try texts.map { try self.filled($0) }
         if tokens.allSatisfy({ $0.count == 1 }) {
-            return try batched(filled) { try filler.laws($0).map { masks in tokens.map { token in masks.reduce(0) { $0 + Double($1[Int(token[0])]) } } } }
+            return try batched(filled) { try filler.laws($0, cutting: true).map { masks in tokens.map { token in masks.reduce(0) { $0 + Double($1[Int(token[0])]) } } } }
         }
         func scores(_ texts: [String]) throws -> [[Double]] {
             try batched(texts) { texts in

@@ -39,7 +39,7 @@ public actor Evaluator {
         let base = try makeModel()
         model = base.at(precision)
         self.precision = model === base ? .float32 : precision
-        weightsHash = base.transformer.contentHash()
+        weightsHash = base.identityHash()
         self.maxSequences = maxSequences
     }
 

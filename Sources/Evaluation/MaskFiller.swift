@@ -32,8 +32,9 @@ public struct MaskFiller {
     }
 
     /// Natural log-probabilities over the vocabulary at every mask of every text, in which `{mask}` or the tokenizer's own mask token stands.
+    /// - Parameter cuts: whether a text that is too long loses a part of itself, and masks that stand in it.
     /// - Throws: `FileError` for a text without a mask, or longer than the model's context.
-    public func laws(_ texts: [String]) throws -> [[[Float]]] { laws(try texts.map { try encode($0) }) }
+    public func laws(_ texts: [String], cutting cuts: Bool = false) throws -> [[[Float]]] { laws(try texts.map { try encode($0, cuts: cuts) }) }
 
     private func laws(_ texts: [[Int32]]) -> [[[Float]]] {
         let batch = RaggedBatch(texts), rows = batch.tokens.indices.filter { batch.tokens[$0] == mask }
@@ -72,8 +73,10 @@ public struct MaskFiller {
         return scores
     }
 
-    /// - Parameter masks: that stand for each `{mask}`.
-    private func encode(_ text: String, masks: Int = 1) throws -> [Int32] {
+    /// - Parameters:
+    ///   - masks: that stand for each `{mask}`.
+    ///   - cuts: whether a text that is too long loses a part of itself, where all of its masks belong to one word.
+    private func encode(_ text: String, masks: Int = 1, cuts: Bool = true) throws -> [Int32] {
         let context = model.transformer.configuration.maxPositionEmbeddings, name = model.tokenizer.piece(mask) ?? ""
         let whole = try model.encode(text.replacing(Classifier.slots.mask, with: String(repeating: name, count: masks)))
         func refuse(_ problem: String, _ advice: String) -> FileError { FileError(file: "the text", problem: problem, advice: advice) }
@@ -81,7 +84,7 @@ public struct MaskFiller {
         if whole.count <= context { return whole }
         // What is cut is the middle of the text before the last mask, so that its surroundings stay.
         let excess = whole.count - context, at = whole.lastIndex(of: mask)!
-        guard at > excess + masks else { throw refuse("has \(whole.count) tokens, but the model's context is \(context)", "Shorten it.") }
+        guard cuts, at > excess + masks else { throw refuse("has \(whole.count) tokens, but the model's context is \(context)", "Shorten it.") }
         let cut = max(1, at - excess - 7 - masks)
         return Array(whole[..<cut] + whole[(cut + excess)...])
     }

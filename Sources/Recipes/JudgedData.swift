@@ -24,12 +24,17 @@ public struct JudgedData {
     /// For KTO: right answers with the advantage 1 and wrong ones with -1, from {"prompt", "completion", "label"} and from pairs.
     ///
     /// Each has another prompt's completion beside its prompt, for KTO to compare with, where the file has another prompt. The weights of all right ones have the sum of those of
-    /// all wrong ones, which are multiplied by `wrongWeight` then. Files count as they are, whatever share of an epoch they get. Source: Ethayarajh et al. 2024, arXiv:2402.01306, which asks for sums in a ratio of 1 to 4/3.
+    /// all wrong ones, which are multiplied by `wrongWeight` then. Source: Ethayarajh et al. 2024, arXiv:2402.01306, which asks for sums in a ratio of 1 to 4/3.
+    /// - Parameters:
+    ///   - wrongWeight: of all wrong answers, beside all right ones.
+    ///   - shares: of an epoch that the files get, in any unit; nil: as many as they hold.
     /// - Returns: the examples of each file, without a reference's log-probabilities.
     /// - Throws: `FileError` that names the line, also where all files hold one kind only; `JSONError`.
-    public func desirability(wrongWeight: Double = 1) throws -> [[Example]] {
+    public func desirability(wrongWeight: Double = 1, shares: [Double]? = nil) throws -> [[Example]] {
         var files = try verdicts().map { $0.map(\.example) }
-        let all = files.joined(), right = Double(all.count { !$0.isAgainst }), wrong = Double(all.count(where: \.isAgainst))
+        // How often an answer of each file is trained.
+        let rates = zip(shares ?? files.map { Double($0.count) }, files).map { $0 / Double(max(1, $1.count)) }
+        let right = zip(rates, files).reduce(0) { $0 + $1.0 * Double($1.1.count { !$0.isAgainst }) }, wrong = zip(rates, files).reduce(0) { $0 + $1.0 * Double($1.1.count(where: \.isAgainst)) }
         for file in files.indices {
             files[file].addMismatches()
             for place in files[file].indices { files[file][place].weight = Float(files[file][place].isAgainst ? wrongWeight * max(1, right / wrong) : max(1, wrong / right)) }

@@ -301,9 +301,10 @@ public actor LearningLoop {
             }
             if missing.isEmpty { continue }
             let requests = try missing.map { observation in
-                GenerationRequest(
-                    promptTokens: try observation.promptTokens ?? model.encode(phase.environment.reset(phase.problems[observation.index], mode: phase.mode)),
-                    samples: observation.samples.count, firstSample: observation.samples.lowerBound, options: phase.options, maxTokens: phase.environment.maxTokens,
+                let prompt = try observation.promptTokens ?? model.encode(phase.environment.reset(phase.problems[observation.index], mode: phase.mode))
+                return GenerationRequest(
+                    promptTokens: prompt, samples: observation.samples.count, firstSample: observation.samples.lowerBound, options: phase.options,
+                    maxTokens: model.transformer.configuration.room(phase.environment.maxTokens, after: prompt.count),
                     stopTokens: model.stopTokens, stopStrings: phase.environment.stops, key: samplingKey(phase.key(observation, 0)))
             }
             let clock = ContinuousClock()
@@ -523,7 +524,7 @@ public actor LearningLoop {
         let model = try model(of: policy, at: rollout.precision)
         return try Generator(model).run([
             GenerationRequest(
-                promptTokens: rollout.promptTokens, firstSample: rollout.key.sample, options: sampling, maxTokens: environment.maxTokens, stopTokens: model.stopTokens,
+                promptTokens: rollout.promptTokens, firstSample: rollout.key.sample, options: sampling, maxTokens: model.transformer.configuration.room(environment.maxTokens, after: rollout.promptTokens.count), stopTokens: model.stopTokens,
                 stopStrings: environment.stops, key: samplingKey(rollout.key))
         ])[0]
     }

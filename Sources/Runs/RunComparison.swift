@@ -53,6 +53,7 @@ public struct RunComparison: Sendable {
         }
 
         var warnings = recipeDifferences.filter { Self.isDecisive($0.key, showsExamples: showsExamples) }.map { "measured differently: \($0)" }
+        if let problem = try Self.askedDifferently(first, second, before) { warnings.append("measured under different prompts, such as that of problem '\(problem)'") }
         let uneven = rows.filter { $0.first.iteration != $0.second.iteration }
         if let row = uneven.first {
             warnings.append("the last \(row.first.phase) is of iteration \(row.first.iteration) in \(firstName), of iteration \(row.second.iteration) in \(secondName)")
@@ -105,6 +106,25 @@ public struct RunComparison: Sendable {
             let key = Key(phase: metric.phase, name: metric.name, category: metric.category)
             if last[key].map({ $0.iteration <= metric.iteration }) ?? true { last[key] = metric }
         }
+    }
+
+    /// A problem that both runs have measured last and put differently, or in another number of turns: worked examples may follow the seed, and recipes have ways of asking.
+    private static func askedDifferently(_ first: RunRecord, _ second: RunRecord, _ last: [Key: MetricRecord]) throws -> String? {
+        for phase in ["test", "dev"] {
+            guard let iteration = last[Key(phase: phase, name: "accuracy", category: "")]?.iteration else { continue }
+            func prompts(_ record: RunRecord) throws -> [String: [[Int32]]] {
+                // Only how it is asked, not what was answered: the first turn's prompt, and that there are others.
+                try Dictionary(grouping: record.rollouts(iteration: iteration, phase: phase), by: \.problem.id).mapValues { turns in
+                    turns.filter { $0.key.sample == 0 }.map { $0.key.turn == 0 ? $0.promptTokens : [] }
+                }
+            }
+            let (own, other) = (try prompts(first), try prompts(second))
+            if let problem = own.keys.sorted().first(where: { id in other[id].map { $0.first != own[id]?.first } ?? false }) { return problem }
+            // An answer that was cut off has no second turn.
+            func turns(_ prompts: [String: [[Int32]]]) -> Int { prompts.values.map(\.count).max() ?? 0 }
+            if !own.isEmpty, !other.isEmpty, turns(own) != turns(other) { return own.keys.sorted()[0] }
+        }
+        return nil
     }
 
     /// Whether a measurement depends on a key of the recipe, and not training alone. Seeds choose the worked examples in prompts.

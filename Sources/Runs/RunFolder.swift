@@ -22,7 +22,8 @@ public struct RunFolder: Sendable {
         self.recipe = recipe
         if Self.holdsRun(path) { throw Self.exists(path) }
         try Self.makeFolder(path)
-        let strangers = Self.entries(path).filter { !Self.ownNames.contains($0) }
+        // What others keep among checkpoints would be taken for leftovers.
+        let strangers = (Self.entries(path) + Self.entries("\(path)/checkpoints").map { "checkpoints/\($0)" }).filter { !Self.ownNames.contains($0) }
         guard strangers.isEmpty else {
             throw FileError(
                 file: path, problem: "is not empty and holds no run (\(strangers.prefix(3).joined(separator: ", ")))",

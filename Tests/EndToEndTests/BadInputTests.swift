@@ -49,6 +49,8 @@ struct BadInputTests {
             try expectRefusal(["learn", "--resume", "nowhere"], saying: ["nowhere"], in: folder)
             try expectRefusal(["learn", "--threads", "0"], saying: ["threads"], in: folder)
             try expectRefusal(["generate", "--model", "x", "--prompt", "x", "--top-p", "1.5"], saying: ["top-p", "1.5"], in: folder)
+            try expectRefusal(["generate", "--model", "x", "--prompt", "x", "--top-k", "40"], saying: ["--top-k: has no effect at temperature 0"], in: folder)
+            try expectRefusal(["runs", "list", "nowhere"], saying: ["nowhere"], in: folder)
             try expectRefusal(["runs", "show", "nowhere"], saying: ["nowhere"], in: folder)
         }
     }

@@ -1,6 +1,7 @@
 import Architectures
 import Evaluation
 import Foundation
+import ModelFiles
 import Tensors
 import Testing
 import Tokenization
@@ -59,6 +60,21 @@ struct ClassifierTests {
         let input = try masked.encode("the film was fine [MASK]"), mask = input.count - 2
         let logits = masked.transformer.logits(masked.transformer.hiddenStates(RaggedBatch([input]))).read()
         #expect(abs(fill[0] - fill[1] - Double(logits[mask * width + good] - logits[mask * width + bad])) < 1e-5)
+    }
+
+    @Test("a text that is too long is refused where each mask is asked for, and cut for a class")
+    func long() throws {
+        let model = try model("bert"), filler = try MaskFiller(model), context = model.transformer.configuration.maxPositionEmbeddings
+        let text = String(repeating: "film ", count: context) + "[MASK]"
+        #expect(throws: FileError.self) { try filler.laws([text]) }
+        #expect(try filler.laws([text], cutting: true)[0].count == 1)
+    }
+
+    @Test("what decides a model's answers is its identity, not the weights alone")
+    func identity() throws {
+        let model = try model("bert"), other = Model(transformer: model.transformer, tokenizer: model.tokenizer, stopTokens: model.stopTokens + [3])
+        #expect(model.identityHash() == (try self.model("bert")).identityHash() && model.identityHash() != other.identityHash())
+        #expect(model.identityHash() != (try self.model("llama")).identityHash())
     }
 
     @Test("words of several tokens fill several masks, the surest first")

@@ -45,6 +45,12 @@ struct JudgedDataTests {
         // Four right ones and two wrong ones.
         #expect(all.map(\.weight) == [1, 2, 1, 1, 1, 2])
         #expect(try read([Self.labels, Self.pairs]) { try $0.desirability(wrongWeight: 0.75) }.joined().map(\.weight) == [1, 1.5, 1, 1, 1, 1.5])
+        // In an epoch with shares all right answers weigh as much as all wrong ones too.
+        let shared = try read([Self.labels, Self.pairs]) { try $0.desirability(shares: [0.9, 0.1]) }
+        func sum(_ isWrong: Bool) -> Double {
+            zip([0.9, 0.1], shared).reduce(0) { sum, file in sum + file.0 / Double(file.1.count) * file.1.filter { ($0.advantage! < 0) == isWrong }.reduce(0) { $0 + Double($1.weight) } }
+        }
+        #expect(abs(sum(true) - sum(false)) < 1e-6 && shared.joined().map(\.weight) != all.map(\.weight))
         #expect(try all[0].promptTokens == tokens("1 + 2 =", end: false) && all[1].completionTokens == tokens(" 4"))
         for (place, example) in files[0].enumerated() {
             let mismatch = try #require(example.mismatch)

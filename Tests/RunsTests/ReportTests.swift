@@ -174,6 +174,33 @@ struct RunComparisonTests {
         #expect(comparison.text.hasPrefix("warning: "))
     }
 
+    @Test("problems that were put differently, or in more turns, are said")
+    func prompts() throws {
+        func warnings(_ change: (inout Rollout) -> Void, turns: Int = 1) throws -> [String] {
+            try withTemporaryPath { path in
+                for name in ["-a", "-b"] {
+                    let record = try RunRecord(writing: RunFolder(creating: path + name, recipe: recipe))
+                    var rollouts = [rollout(0, iteration: 1, phase: "test"), rollout(1, iteration: 1, phase: "test")]
+                    if name == "-b" {
+                        change(&rollouts[1])
+                        for turn in 1..<turns {
+                            var next = rollouts[0]
+                            next.key.turn = turn
+                            rollouts.append(next)
+                        }
+                    }
+                    try record.record(rollouts)
+                    try record.record([accuracy(1, 0.5, 2)])
+                    try record.close()
+                }
+                return try RunComparison(RunRecord(reading: path + "-a"), RunRecord(reading: path + "-b")).warnings
+            }
+        }
+        #expect(try warnings { _ in } == [])
+        #expect(try warnings { $0.promptTokens.append(3) } == ["measured under different prompts, such as that of problem 'sum-1'"])
+        #expect(try warnings({ _ in }, turns: 2).count == 1)
+    }
+
     @Test("what changes training alone is no reason to warn")
     func trainsOnly() throws {
         let comparison = try compare((recipe, recipe.replacingOccurrences(of: "train-count: 40", with: "train-count: 50")), ([accuracy(1, 0.5, 10)], [accuracy(1, 0.5, 10)]))

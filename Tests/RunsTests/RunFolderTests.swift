@@ -32,6 +32,15 @@ struct RunFolderTests {
         }
     }
 
+    @Test("what others keep among checkpoints is not touched: the folder is refused")
+    func strangers() throws {
+        try withTemporaryPath { path in
+            try FileManager.default.createDirectory(atPath: "\(path)/checkpoints/500", withIntermediateDirectories: true)
+            #expect(runError { _ = try RunFolder(creating: path, recipe: recipe) }.contains("checkpoints/500"))
+            #expect(FileManager.default.fileExists(atPath: "\(path)/checkpoints/500"))
+        }
+    }
+
     @Test("a run killed before its recipe was written can be created again")
     func killedWhileCreating() throws {
         try withTemporaryPath { path in

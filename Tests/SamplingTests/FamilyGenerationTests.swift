@@ -65,6 +65,20 @@ struct FamilyGenerationTests {
         }
     }
 
+    @Test("a longrope completion that is to be trained ends where the whole sequence would be turned anew, with the bits of one pass over it")
+    func longropeRoom() throws {
+        let tiny = try Tiny(config: Self.longrope, seed: 4), c = tiny.decoder.configuration
+        for length in [3, 10, 24, 40] {
+            var request = requests(tiny, lengths: [length], maxTokens: 60)[0]
+            request.maxTokens = c.room(60, after: length)
+            request.stopTokens = []
+            #expect(request.maxTokens == (length <= 24 ? 25 - length : 60))
+            let completion = try Generator(tiny.model).run([request])[0]
+            let laws = tiny.decoder.score([Example(promptTokens: request.promptTokens, completionTokens: completion.tokens)])[0]
+            #expect(completion.tokens.count == request.maxTokens && bits(completion.logProbabilities) == bits(laws.map(\.logProbability)), "\(length)")
+        }
+    }
+
     @Test("a masked model says that it does not write")
     func masked() throws {
         let tiny = try Tiny(config: Self.bert)

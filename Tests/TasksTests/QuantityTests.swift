@@ -63,4 +63,12 @@ struct QuantityTests {
         let judgements = await QuantityVerifier().judge([rollout(Problem(id: "q", question: "?", answer: "far"), "12")])
         #expect(judgements == [.failed(reason: "problem 'q' has no quantity to compare with: its answer is far")])
     }
+
+    @Test("answers vote for a quantity, however they write it", arguments: ["1 hour 30 minutes", "1 1/2 hours", "so 90 min", "5400 seconds", "90"])
+    func votes(text: String) throws {
+        let verifier = QuantityVerifier(), problem = Problem(id: "q", question: "?", answer: "90 minutes")
+        let answer = try #require(verifier.answer(in: rollout(problem, text)))
+        #expect(verifier.areEqual(answer, "90 minutes") && !verifier.areEqual(answer, "91 minutes"), "\(answer)")
+        #expect(verifier.answer(in: rollout(problem, "long")) == nil && verifier.answer(in: rollout(problem, text, finish: .length)) == nil)
+    }
 }

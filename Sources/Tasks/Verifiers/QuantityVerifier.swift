@@ -1,7 +1,7 @@
 /// Reads the last quantity of a completion's answer and compares its number and unit with the problem's.
 ///
 /// A cut completion is cut off whatever it says.
-public struct QuantityVerifier: Verifier {
+public struct QuantityVerifier: AnswerReader {
     public let name = "quantity"
     public let extraction: AnswerExtraction
     public let tolerance: Quantity.Tolerance
@@ -43,5 +43,15 @@ public struct QuantityVerifier: Verifier {
             let isRight = found.matches(expected, tolerance: tolerance, requiringUnit: requiresUnit)
             return .judged(Verdict(isRight ? .right : .wrong, evidence: "read \(found), expected \(expected)"))
         }
+    }
+
+    public func answer(in rollout: Rollout) -> String? {
+        rollout.finishReason == .length ? nil : (try? extraction.extract(from: rollout.text)).flatMap { $0 }.flatMap { Quantity(lastIn: $0.answer)?.description }
+    }
+
+    /// Whether two answers are the same quantity, whatever their units and how they are written.
+    public func areEqual(_ a: String, _ b: String) -> Bool {
+        guard let first = Quantity(lastIn: a), let second = Quantity(lastIn: b) else { return a == b }
+        return first.matches(second)
     }
 }
