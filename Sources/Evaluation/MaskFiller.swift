@@ -32,7 +32,9 @@ public struct MaskFiller {
     }
 
     /// Natural log-probabilities over the vocabulary at every mask of every text, in which `{mask}` or the tokenizer's own mask token stands.
-    /// - Parameter cuts: whether a text that is too long loses a part of itself, and masks that stand in it.
+    /// - Parameters:
+    ///   - texts: of no more tokens than the model's context.
+    ///   - cuts: whether a text that is too long loses a part of itself instead, and masks that stand in it.
     /// - Throws: `FileError` for a text without a mask, or longer than the model's context.
     public func laws(_ texts: [String], cutting cuts: Bool = false) throws -> [[[Float]]] { laws(try texts.map { try encode($0, cuts: cuts) }) }
 
