@@ -112,7 +112,7 @@ public struct Quantity: Equatable, Sendable, CustomStringConvertible {
         let power = #"10\s*(?:\^|\*\*)\s*(?:\{\s*)?([-+]?[0-9]{1,2})(?:\s*\})?(?![0-9])"#, times = #"(?<=[0-9])\s*(?:×|x|\*|·|\\times|\\cdot)\s*"#
         for (before, kept) in [(times, "e$1"), ("(?<![0-9.,])", "1e$1")] {
             // "10^3m" has its unit behind it.
-            replace(before + power + "(?=[a-z])", "\(kept) ")
+            replace(before + power + "(?=[a-z])(?!e[-+]?[0-9])", "\(kept) ")
             replace(before + power, kept)
         }
         for (word, exponent) in [("hundred", 2), ("thousand", 3), ("million", 6), ("billion", 9), ("trillion", 12)] {
@@ -131,7 +131,7 @@ public struct Quantity: Equatable, Sendable, CustomStringConvertible {
     private static let pattern =
         #"((?<![\w)])[-+])?([$€£])?(?<![\w.])([0-9]+ [0-9]+/[0-9]+|[0-9]+/[0-9]+"#
         + #"|(?:[0-9]{1,3}(?:,[0-9]{3})+(?![0-9])|[0-9]+)(?:\.[0-9]+)?(?:[eE][-+]?[0-9]{1,2}(?![0-9A-Za-z]))?|\.[0-9]+(?:[eE][-+]?[0-9]{1,2}(?![0-9A-Za-z]))?)"#
-        + #"(?:[ -]?(%|¢|(?!in [a-z])(?:square |cubic )?[A-Za-z]+(?:\^?[23](?![0-9])|²|³|/s)?))?"#
+        + #"(?:[ -]?(%|¢|[$€£](?![0-9])|(?!in [a-z])(?:square |cubic )?[A-Za-z]+(?:\^?[23](?![0-9])|²|³|/s)?))?"#
 
     private init?(sign: Substring?, currency: Substring?, number: Substring, unit: Substring?) {
         guard let (numerator, denominator) = Self.number(number) else { return nil }

@@ -152,6 +152,12 @@ struct CodeVerifierTests {
         (tests("count", "assert count(3) == 6"), "nt = 2\ndef count(n): return nt * n"),
         (tests("turn", "nodes = [Node(2), Node(1)]\nfirst = nodes[0]\nturn(nodes)\nassert nodes[1] is first and first.v == 2"),
          "class Node:\n    def __init__(self, v): self.v = v\ndef turn(nodes): nodes.reverse()"),
+        (tests("f", "p = [3]\nq = [1]\na = [p, q]\nassert f(a) is a\nassert a == [[1], [3]] and p == [3] and a[0] is q"), "def f(x):\n    x.sort()\n    return x"),
+        (tests("fill", "m = [[0, 0]] * 3\nfill(m)\nassert m == [[0, 0], [1, 1], [2, 2]]"), "def fill(m):\n    for i in range(3): m[i] = [i] * 2"),
+        (tests("touch", "d = {'a': 1, 'b': 2}\ntouch(d)\nassert list(d) == ['b', 'a']"), "def touch(d): d['a'] = d.pop('a')"),
+        (tests("f", "a = {}\nb = {'next': a}\na['next'] = b\nassert f(a) == 1\nx = [1]\nfor _ in range(40): x = [x, x]\nassert f(x) == 1"), "def f(a): return 1"),
+        (tests("grow", "rows = [[1]]\nrow = rows[0]\ngrow(rows)\nassert row == [1, 2] and rows == [[1, 2], ([1, 2], 3)] and rows[1][0] is row"),
+         "def grow(rows):\n    rows[0].append(2)\n    rows.append((rows[0], 3))"),
     ])
     func forms(problem: Problem, text: String) async throws {
         let verdict = try await verdict(problem, text)
@@ -163,6 +169,10 @@ struct CodeVerifierTests {
         (tests("root", "try:\n    root(-1)\nexcept ValueError:\n    pass\nassert root(4) == 2"), "def root(x): raise KeyError('k')", "KeyError: 'k'"),
         (tests("turn", "a = [3, 1]\nturn(a)\nassert a == [1, 3]"), "def turn(a): a = sorted(a)", "a == [1, 3]"),
         (tests("add", "assert add(1, 2) == 3", prefix: "def add(a, b):\n"), "    return a - b\n", "add(1, 2) == 3"),
+        (tests("dedupe", "a = [1]\nb = [2]\nrows = [a, b]\ndedupe(rows)\nassert rows == [a, b]"), "def dedupe(rows): rows[:] = [[0], [0]]", "rows == [a, b]"),
+        (tests("inc", "g = [[1], [2]]\nrow = g[0]\ninc(g)\nassert row == [2]"), "def inc(g):\n    for i in range(2): g[i] = [g[i][0] + 1]", "row == [2]"),
+        (tests("f", "try:\n    f(1)\nexcept TypeError:\n    pass\nelse:\n    assert False"), "def f(x): raise ExceptionGroup('a', [ValueError(1)])", "a"),
+        (tests("rows", "r = rows(3)\nr.sort(key=lambda x: x)"), "def rows(n=0, **k): return rows\nrows.sort = rows", "TypeError"),
         (tests("count", "assert count(3) == 6"), "nt = 1\nwinreg = 2\ndef count(n): return 1", "count(3) == 6"),
         (tests("rows", "assert rows(3)[:2] == [1, 2]"), "class A: pass\ndef rows(n): return A()", "TypeError"),
         (tests("rows", "r = rows(3)\nr.sort(key=lambda x: x)\nassert r == [1]"), "class A:\n    def __getattr__(self, name): return lambda **k: None\ndef rows(n): return A()", "TypeError"),

@@ -13,7 +13,7 @@ enum CodeHarness {
         from io import BytesIO
         del sys.path[0]
         OVERTIME = -24  # the status of what SIGXCPU ended
-        CHANGING = (list, dict, set)  # arguments that a function may change
+        CHANGING = (list, dict, set)
         PLAIN = (bool, int, float, complex, str, bytes, list, tuple, dict, set, frozenset, type(None))
 
         class Link:
@@ -40,6 +40,19 @@ enum CodeHarness {
                     raise EOFError
                 return self.Unpickler(BytesIO(self.reading.read(int.from_bytes(size, "little")))).load()
 
+        def containers(values):
+            """The lists, dictionaries and sets in some values, each once, in an order that both processes find."""
+            found, seen, waiting = [], set(), list(values)
+            while waiting:
+                value = waiting.pop()
+                if type(value) in (list, dict, set, tuple) and id(value) not in seen:
+                    seen.add(id(value))
+                    if type(value) is not tuple:
+                        found.append(value)
+                    if type(value) is not set:
+                        waiting.extend(value.values() if type(value) is dict else value)
+            return found
+
         # The candidate.
 
         def candidate(reading, writing):
@@ -61,8 +74,6 @@ enum CodeHarness {
             def load(source):
                 exec(compile(source, "candidate", "exec"), space)
                 return [name for name in space if not name.startswith("__")]
-            def changing(value):
-                return value if type(value) in CHANGING else None
             def names(error):
                 return [kind.__name__ for kind in type(error).__mro__]
             requests = {
@@ -74,11 +85,11 @@ enum CodeHarness {
                     kind, *arguments = link.receive()
                 except EOFError:
                     os._exit(0)
-                changed = lambda: list(map(changing, [*arguments[1], *arguments[2].values()])) if kind == "call" else []
+                given = containers([*arguments[1], *arguments[2].values()]) if kind == "call" else []
                 try:
-                    reply = ("value", requests[kind](*arguments), changed())
+                    reply = ("value", requests[kind](*arguments), given)
                 except BaseException as error:
-                    reply = ("error", names(error), str(error), error.args, changed())
+                    reply = ("error", names(error), str(error), error.args, given)
                 try:
                     link.send(reply)
                 except BaseException as error:
@@ -136,32 +147,40 @@ enum CodeHarness {
             kinds = [getattr(builtins, name, None) for name in names]
             kind = next((k for k in kinds if isinstance(k, type) and issubclass(k, Exception) and k is not StopIteration), Exception)
             kind = type("Raised", (CandidateError, kind), {})
-            error = kind.__new__(kind)  # its constructor may take more than a text
+            try:
+                error = kind.__new__(kind)  # its constructor may take more than a text
+            except TypeError:
+                error = CandidateError()
             error.args, error.text, error.raised = values, text, names[0]
             return error
 
         def mirror(mine, theirs):
-            """Makes a list, dictionary or set of the tests what the candidate made of its own; what it left as it was stays the very object."""
+            """Makes containers of the tests what the candidate made of its copies of them. What is as it was is not touched: somebody may be iterating over it."""
+            if not (type(theirs) is list and list(map(type, mine)) == list(map(type, theirs))):
+                raise CandidateError("it answers what no candidate does")
+            owned = {id(copy): value for copy, value in zip(theirs, mine)}
+            def own(value):
+                if type(value) is tuple and id(value) not in owned:
+                    owned[id(value)] = tuple(map(own, value))
+                return owned.get(id(value), value)
             def same(a, b):
-                return a is b or type(a) is type(b) is not Handle and a == b
-            def changed(a, b):
-                if type(a) in CHANGING and type(a) is type(b):
-                    mirror(a, b)
-                    return a
-                return a if same(a, b) else b
-            if type(mine) is set:
-                if mine != theirs:
-                    mine.clear()
-                    mine.update(theirs)
-            elif type(mine) is list:
-                for place in range(min(len(mine), len(theirs))):
-                    mine[place] = changed(mine[place], theirs[place])
-                mine[len(theirs):] = theirs[len(mine):]
-            else:
-                for key in [key for key in mine if key not in theirs]:
-                    del mine[key]
-                for key in theirs:
-                    mine[key] = changed(mine[key], theirs[key]) if key in mine else theirs[key]
+                return a is b or type(a) is type(b) and type(a) not in CHANGING and type(a) is not Handle and a == b
+            for copy in containers(theirs):
+                value = owned.get(id(copy), copy)
+                if type(value) is set:
+                    if value != copy:
+                        value.clear()
+                        value.update(copy)
+                elif type(value) is list:
+                    now = list(map(own, copy))
+                    if not (len(now) == len(value) and all(map(same, value, now))):
+                        value[:] = now
+                else:
+                    now = {key: own(copy[key]) for key in copy}
+                    if list(now) != list(value):
+                        value.clear()
+                    value.update((key, now[key]) for key in now if key not in value or not same(value[key], now[key]))
+            return own
 
         class Ended(BaseException):
             pass
@@ -208,6 +227,7 @@ enum CodeHarness {
             link = Link(reading, writing, export, load)
             last, named, handles = [], [], {}
             def ask(*request):
+                given = containers([*request[2], *request[3].values()]) if request[0] == "call" else []
                 try:
                     link.send(request)
                 except (TypeError, _pickle.PicklingError) as error:
@@ -219,19 +239,18 @@ enum CodeHarness {
                     reply = link.receive()
                 except EOFError:
                     raise Ended
-                if request[0] == "call" and type(reply[-1]) is list:
-                    for mine, theirs in zip([*request[2], *request[3].values()], reply[-1]):
-                        if type(mine) in CHANGING and type(theirs) is type(mine):
-                            mirror(mine, theirs)
+                own = mirror(given, reply[-1]) if given and reply[-1] else lambda value: value
                 if reply[0] != "value":
                     names, text, values = reply[1:4]
                     if not (type(names) is list and names and all(type(name) is str for name in names) and type(text) is str and type(values) is tuple):
                         raise CandidateError("it answers what no candidate does")
                     raise as_raised(names, text, values)
-                if request[0] == "name":
-                    named.append(reply[1])
-                last[:] = reply[1:2]
-                return reply[1]
+                value = own(reply[1])
+                if request[0] == "name" and type(value) is Handle:
+                    value = Handle(value._number, ask)  # not the one under which the candidate may give it out again
+                    named.append(value)
+                last[:] = [value]
+                return value
             data = sys.stdin.buffer
             fields = []
             while size := data.readline():
