@@ -126,7 +126,7 @@ struct Eval: StagedCommand {
         for plan in plans {
             let recipe = try await evaluator?.recipe(of: plan) ?? EvaluationRecipe(plan)
             let entry = EvaluationRecord.Entry(
-                model: model ?? "reference solutions", weightsHash: evaluator?.weightsHash ?? "", adapter: adapter, recipe: recipe, taskOptions: options, seed: sampling.seed)
+                model: model ?? "reference solutions", modelHash: evaluator?.modelHash ?? "", adapter: adapter, recipe: recipe, taskOptions: options, seed: sampling.seed)
             measurements.append((plan, entry))
         }
         if resume { try checkBegun(measurements.map(\.entry)) }
@@ -153,8 +153,8 @@ struct Eval: StagedCommand {
         let known = try EvaluationRecord(reading: path)
         if try entries.contains(where: { try known.find($0) != nil }) { return }
         let likest = try known.entries().filter { $0.task == first.task }.map { entry -> [String] in
-            let ofWeights = entry.weightsHash == first.weightsHash ? [] : ["weights"], ofSeed = entry.seed == first.seed ? [] : ["seed \(entry.seed) and \(first.seed)"]
-            return ofWeights + ofSeed + entry.recipe.differences(to: first.recipe)
+            let ofModel = entry.modelHash == first.modelHash ? [] : ["model"], ofSeed = entry.seed == first.seed ? [] : ["seed \(entry.seed) and \(first.seed)"]
+            return ofModel + ofSeed + entry.recipe.differences(to: first.recipe)
         }.min { $0.count < $1.count }
         let differences = likest.map { "; the likest one differs in \($0.joined(separator: ", "))" } ?? ""
         throw FileError(
@@ -180,7 +180,7 @@ struct Eval: StagedCommand {
         }
         let samples = plan.samples == 1 ? "one sample" : "\(plan.samples) samples"
         printLine("\(entry.task) \(entry.split): \(plan.problems.count) problems, \(samples) of each, by \(plan.method.rawValue); recipe \(entry.recipe.shortHash)")
-        printLine("  model: \(entry.model)\(adapter.map { " + \($0)" } ?? "")" + (entry.weightsHash.isEmpty ? "" : " (\(entry.weightsHash.prefix(12)))"))
+        printLine("  model: \(entry.model)\(adapter.map { " + \($0)" } ?? "")" + (entry.modelHash.isEmpty ? "" : " (\(entry.modelHash.prefix(12)))"))
         printLine(record.map { "  would be recorded in \($0), where \(judged) of \(total) are judged already" } ?? "  would not be recorded: there is no --record")
         guard let estimate else { return }
         printLine("  " + (estimate.tokens > 0 ? "tokens to sample: about \(estimate.tokens), " : "") + String(format: "time: about %.1f minutes", estimate.seconds / 60))
@@ -253,7 +253,7 @@ struct Eval: StagedCommand {
         for entry in entries {
             let accuracy = entry.summary?.accuracy.map { EvaluationTable.interval($0) } ?? "not finished"
             let adapter = entry.adapter.map { " + \($0)" } ?? ""
-            let model = "\(entry.model)\(adapter)" + (entry.weightsHash.isEmpty ? "" : " (\(entry.weightsHash.prefix(12)))")
+            let model = "\(entry.model)\(adapter)" + (entry.modelHash.isEmpty ? "" : " (\(entry.modelHash.prefix(12)))")
             printLine("\(entry.id)  \(entry.task) \(entry.split)  \(accuracy)  \(model)  recipe \(entry.recipe.shortHash)  seed \(entry.seed)  \(entry.created)")
         }
         for seeds in try SeedSummary.all(in: record) {

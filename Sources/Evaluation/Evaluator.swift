@@ -24,8 +24,8 @@ public actor Evaluator {
     }
     private let model: Model
     private let precision: Precision
-    /// Of the weights that are measured.
-    public nonisolated let weightsHash: String
+    /// Of the model that is measured, with all that decides what it says.
+    public nonisolated let modelHash: String
     /// Sequences that decode together.
     private let maxSequences: Int
 
@@ -39,7 +39,7 @@ public actor Evaluator {
         let base = try makeModel()
         model = base.at(precision)
         self.precision = model === base ? .float32 : precision
-        weightsHash = base.identityHash()
+        modelHash = base.identityHash()
         self.maxSequences = maxSequences
     }
 
@@ -136,7 +136,7 @@ public actor Evaluator {
                         let rollout = Rollout(
                             completion, of: requests[completion.request],
                             key: RolloutKey(iteration: 0, phase: plan.split.rawValue, index: completion.request, sample: completion.sample, turn: turn),
-                            problem: observation.problem, mode: .plain, weightsHash: weightsHash, precision: precision)
+                            problem: observation.problem, mode: .plain, weightsHash: modelHash, precision: precision)
                         work.samples += 1
                         queue.add(rollout, prompt: try model.text(of: observation.prompt), tokens: observation.answered + completion.tokens.count)
                     }, isCancelled: { isCancelled() || queue.hasFailed })

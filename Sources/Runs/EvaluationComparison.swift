@@ -67,7 +67,7 @@ public struct SeedSummary: Sendable, Equatable {
     /// In the order in which the first of each was begun; only finished evaluations count.
     public static func all(in record: EvaluationRecord) throws -> [SeedSummary] {
         let finished = try record.entries().filter { $0.summary != nil }
-        return try Dictionary(grouping: finished) { [$0.weightsHash, $0.recipe.hash] }.values.filter { $0.count > 1 }.sorted { $0[0].id < $1[0].id }.compactMap { group in
+        return try Dictionary(grouping: finished) { [$0.modelHash, $0.recipe.hash] }.values.filter { $0.count > 1 }.sorted { $0[0].id < $1[0].id }.compactMap { group in
             let shares = try group.map { try record.samples(of: $0.id).shares() }
             let problems = Set(shares.flatMap(\.keys)).sorted()
             guard let accuracy = ProportionInterval(shares: problems.map { problem in

@@ -15,8 +15,8 @@ public final class EvaluationRecord: Sendable {
         /// ISO 8601.
         public var created = ""
         public var model: String
-        /// Of the model's weights; empty where the problems' own solutions were judged.
-        public var weightsHash: String
+        /// Of the model, with all that decides what it says; empty where the problems' own solutions were judged.
+        public var modelHash: String
         public var adapter: String?
         public var recipe: EvaluationRecipe
         /// As the task was asked for: they explain why recipes differ.
@@ -25,8 +25,8 @@ public final class EvaluationRecord: Sendable {
         /// `nil` until all samples are there.
         public var summary: EvaluationSummary?
 
-        public init(model: String, weightsHash: String, adapter: String? = nil, recipe: EvaluationRecipe, taskOptions: [String: String] = [:], seed: UInt64) {
-            (self.model, self.weightsHash, self.adapter, self.recipe, self.taskOptions, self.seed) = (model, weightsHash, adapter, recipe, taskOptions, seed)
+        public init(model: String, modelHash: String, adapter: String? = nil, recipe: EvaluationRecipe, taskOptions: [String: String] = [:], seed: UInt64) {
+            (self.model, self.modelHash, self.adapter, self.recipe, self.taskOptions, self.seed) = (model, modelHash, adapter, recipe, taskOptions, seed)
         }
 
         public var task: String { recipe.parts["task"] ?? "" }
@@ -95,7 +95,7 @@ public final class EvaluationRecord: Sendable {
             id INTEGER PRIMARY KEY,
             created TEXT NOT NULL,
             model TEXT NOT NULL,             -- its path
-            weightsHash TEXT NOT NULL,
+            weightsHash TEXT NOT NULL,       -- of the model: what else decides its answers is in it
             adapter TEXT,
             task TEXT NOT NULL,
             split TEXT NOT NULL,
@@ -130,7 +130,7 @@ public final class EvaluationRecord: Sendable {
                 try db.run(
                     "INSERT OR IGNORE INTO evaluations (created, model, weightsHash, adapter, task, split, recipeHash, seed, settings) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
                     [
-                        Stored.now(), Stored.text(entry.model), entry.weightsHash, Stored.text(entry.adapter), Stored.text(entry.task), entry.split, entry.recipe.hash,
+                        Stored.now(), Stored.text(entry.model), entry.modelHash, Stored.text(entry.adapter), Stored.text(entry.task), entry.split, entry.recipe.hash,
                         "\(entry.seed)", Stored.json(Settings(recipe: entry.recipe, taskOptions: entry.taskOptions)),
                     ])
             }
@@ -140,7 +140,7 @@ public final class EvaluationRecord: Sendable {
 
     /// The evaluation with the same weights, recipe and seed; nil where there is none.
     public func find(_ entry: Entry) throws -> Entry? {
-        try entries(where: "weightsHash = ? AND recipeHash = ? AND seed = ?", [entry.weightsHash, entry.recipe.hash, "\(entry.seed)"]).first
+        try entries(where: "weightsHash = ? AND recipeHash = ? AND seed = ?", [entry.modelHash, entry.recipe.hash, "\(entry.seed)"]).first
     }
 
     /// In the order in which they were begun.
@@ -152,7 +152,7 @@ public final class EvaluationRecord: Sendable {
             guard let seed = UInt64(try row.text("seed")) else { throw row.wrong("seed", "a whole number") }
             guard try row.text("recipeHash") == settings.recipe.hash else { throw row.wrong("recipeHash", "the hash of its settings") }
             var entry = Entry(
-                model: try row.text("model"), weightsHash: try row.text("weightsHash"), adapter: try row.optionalText("adapter"), recipe: settings.recipe,
+                model: try row.text("model"), modelHash: try row.text("weightsHash"), adapter: try row.optionalText("adapter"), recipe: settings.recipe,
                 taskOptions: settings.taskOptions, seed: seed)
             (entry.id, entry.created) = (Int64(try row.int("id")), try row.text("created"))
             entry.summary = try row.optionalText("metrics") == nil ? nil : row.json(EvaluationSummary.self, "metrics")

@@ -13,7 +13,7 @@ struct EvaluationRecordTests {
 
     private func entry(weights: String = "aa", temperature: String = "0.0", options: [String: String] = [:], seed: UInt64 = 0, task: String = "sums") -> EvaluationRecord.Entry {
         EvaluationRecord.Entry(
-            model: "model", weightsHash: weights, recipe: EvaluationRecipe(parts: ["task": task, "split": "test", "temperature": temperature]), taskOptions: options, seed: seed)
+            model: "model", modelHash: weights, recipe: EvaluationRecipe(parts: ["task": task, "split": "test", "temperature": temperature]), taskOptions: options, seed: seed)
     }
 
     private func sample(_ problem: Int, _ isRight: Bool, sample: Int = 0) -> EvaluatedSample {
@@ -45,7 +45,7 @@ struct EvaluationRecordTests {
             let record = try EvaluationRecord(reading: file)
             #expect(try record.samples(of: id) == samples)
             let read = try record.entries()
-            #expect(read.count == 4 && read[0].summary == summary && read[0].taskOptions == ["few-shot": "5"] && read[0].recipe == entry().recipe && read[2].weightsHash == "bb")
+            #expect(read.count == 4 && read[0].summary == summary && read[0].taskOptions == ["few-shot": "5"] && read[0].recipe == entry().recipe && read[2].modelHash == "bb")
         }
     }
 

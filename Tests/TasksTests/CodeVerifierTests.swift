@@ -30,12 +30,56 @@ struct CodeVerifierTests {
         return verdict
     }
 
+    private static func tests(_ entry: String, _ tests: String, prefix: String? = nil) -> Problem {
+        Problem(id: entry, question: "", details: ["entry_point": entry, "tests": tests].merging(prefix.map { ["prefix": $0] } ?? [:]) { $1 })
+    }
+
+    /// Prefixes that are no program, tests that expect exceptions, arguments that change, and functions that are called like a module.
+    static let otherRight: [(Problem, String)] = [
+        (tests("add", "assert add(1, 2) == 3", prefix: "def add(a, b):\n"), "    return a + b\n"),
+        (tests("add", "assert add(1, 2) == 3", prefix: "def add(a, b):\n"), "```python\ndef add(a, b):\n    return a + b\n```"),
+        (tests("root", "try:\n    root(-1)\n    assert False\nexcept ValueError as error:\n    assert str(error) == 'below 0'"), "def root(x):\n    if x < 0: raise ValueError('below 0')\n"),
+        (tests("find", "try:\n    find({}, 'x')\n    assert False\nexcept (KeyError, OSError):\n    pass"), "def find(d, k): return d[k]"),
+        (tests("turn", "a = [3, 1, 2]\nassert turn(a, seen := {1}, counts := {}) is None\nassert a == [1, 2, 3] and seen == {1, 3} and counts == {'n': [3]}"),
+         "def turn(a, seen, counts):\n    a.sort(); seen.add(len(a)); counts['n'] = [len(a)]\n"),
+        (tests("select", "assert select([1, 2]) == 1"), "def select(x): return x[0]"),
+        (tests("total", "g = [[0] * 2 for _ in range(2)]\nrow = g[0]\nassert total(g) == 0\nrow[0] = 5\nassert total(g) == 5"), "def total(g): return sum(map(sum, g))"),
+        (tests("value", "d = {'a': 1, 'b': 2, 'c': 3}\ndel d['a']\nn = 0\nfor k, v in d.items():\n    assert value(d, k) == v\n    n += 1\nassert n == 2"), "def value(d, k): return d[k]"),
+        (tests("read", "for text in [b'\\xff', b'{']:\n    try:\n        read(text)\n        assert False\n    except ValueError:\n        pass"), "import json\ndef read(x): return json.loads(x.decode())"),
+        (tests("find", "try:\n    find('k')\nexcept KeyError as error:\n    assert error.args[0] == 'k'\nelse:\n    assert False"), "class Gone(KeyError): pass\ndef find(k): raise Gone(k)"),
+        (tests("take", "a = [1]\ntry:\n    take(a)\nexcept IndexError:\n    assert a == []"), "def take(a):\n    a.pop()\n    a.pop()"),
+        (tests("count", "assert count(2.5) == 2", prefix: "import math\ndef count(n):\n"), "```python\ndef count(n): return math.floor(n)\n```"),
+        (tests("count", "assert count(3) == 6"), "nt = 2\ndef count(n): return nt * n"),
+        (tests("turn", "nodes = [Node(2), Node(1)]\nfirst = nodes[0]\nturn(nodes)\nassert nodes[1] is first and first.v == 2"),
+         "class Node:\n    def __init__(self, v): self.v = v\ndef turn(nodes): nodes.reverse()"),
+        (tests("f", "p = [3]\nq = [1]\na = [p, q]\nassert f(a) is a\nassert a == [[1], [3]] and p == [3] and a[0] is q"), "def f(x):\n    x.sort()\n    return x"),
+        (tests("fill", "m = [[0, 0]] * 3\nfill(m)\nassert m == [[0, 0], [1, 1], [2, 2]]"), "def fill(m):\n    for i in range(3): m[i] = [i] * 2"),
+        (tests("touch", "d = {'a': 1, 'b': 2}\ntouch(d)\nassert list(d) == ['b', 'a']"), "def touch(d): d['a'] = d.pop('a')"),
+        (tests("f", "a = {}\nb = {'next': a}\na['next'] = b\nassert f(a) == 1\nx = [1]\nfor _ in range(40): x = [x, x]\nassert f(x) == 1"), "def f(a): return 1"),
+        (tests("grow", "rows = [[1]]\nrow = rows[0]\ngrow(rows)\nassert row == [1, 2] and rows == [[1, 2], ([1, 2], 3)] and rows[1][0] is row"),
+         "def grow(rows):\n    rows[0].append(2)\n    rows.append((rows[0], 3))"),
+    ]
+    /// The same, and code that would like not to be judged.
+    static let otherWrong: [(Problem, String, String)] = [
+        (tests("root", "try:\n    root(-1)\n    assert False\nexcept ValueError:\n    pass"), "def root(x): raise TypeError('no')", "TypeError: no"),
+        (tests("root", "try:\n    root(-1)\nexcept ValueError:\n    pass\nassert root(4) == 2"), "def root(x): raise KeyError('k')", "KeyError: 'k'"),
+        (tests("turn", "a = [3, 1]\nturn(a)\nassert a == [1, 3]"), "def turn(a): a = sorted(a)", "a == [1, 3]"),
+        (tests("add", "assert add(1, 2) == 3", prefix: "def add(a, b):\n"), "    return a - b\n", "add(1, 2) == 3"),
+        (tests("dedupe", "a = [1]\nb = [2]\nrows = [a, b]\ndedupe(rows)\nassert rows == [a, b]"), "def dedupe(rows): rows[:] = [[0], [0]]", "rows == [a, b]"),
+        (tests("inc", "g = [[1], [2]]\nrow = g[0]\ninc(g)\nassert row == [2]"), "def inc(g):\n    for i in range(2): g[i] = [g[i][0] + 1]", "row == [2]"),
+        (tests("f", "try:\n    f(1)\nexcept TypeError:\n    pass\nelse:\n    assert False"), "def f(x): raise ExceptionGroup('a', [ValueError(1)])", "ExceptionGroup"),
+        (tests("rows", "r = rows(3)\nr.sort(key=lambda x: x)"), "def rows(n=0, **k): return rows\nrows.sort = rows", "TypeError"),
+        (tests("count", "assert count(3) == 6"), "nt = 1\nwinreg = 2\ndef count(n): return 1", "count(3) == 6"),
+        (tests("rows", "assert rows(3)[:2] == [1, 2]"), "class A: pass\ndef rows(n): return A()", "TypeError"),
+        (tests("rows", "r = rows(3)\nr.sort(key=lambda x: x)\nassert r == [1]"), "class A:\n    def __getattr__(self, name): return lambda **k: None\ndef rows(n): return A()", "TypeError"),
+    ]
+
     @Test("right code is right, in every form that models give it", arguments: [
         (completion, "    return a + b\n"), (completion, "    return a + b\n\nprint(add(1, 2))\ndef broken(:\n"),
         (completion, "Here:\n```python\ndef add(a, b):\n    return a + b\n```\nThat is all.\n```\nadd(1, 2)\n```\n"),
         (function, good), (function, "Sure.\n```python\n\(good)"), (function, good + "import sys\nprint('noise')\nsys.stderr.write('noise')\n"),
         (program, "print(sum(map(int, input().split())))"), (program, "import sys\nprint(eval('+'.join(sys.stdin.read().split())), '  ')\nsys.exit()"),
-    ])
+    ] + otherRight)
     func right(problem: Problem, text: String) async throws {
         let verdict = try await verdict(problem, text)
         #expect(verdict.outcome == .right && verdict.reward == 1, "\(verdict.evidence)")
@@ -50,7 +94,7 @@ struct CodeVerifierTests {
         (function, good + "import time\ntime.sleep(60)", "timed out after 9 s"), (program, "while True: pass", "test 1: used 3 s of processor time"),
         (program, "import time\ntime.sleep(60)", "test 1: timed out after 9 s"),
         (program, "print(3)", "test 2: printed '3\\n', expected '12\\n'"), (program, "1/0", "ZeroDivisionError"), (program, "print(3)\nimport os\nos._exit(1)", "status 1"),
-    ])
+    ] + otherWrong)
     func wrong(problem: Problem, text: String, evidence: String) async throws {
         let verdict = try await verdict(problem, text)
         #expect(verdict.outcome == .wrong && verdict.reward == 0)
@@ -129,57 +173,6 @@ struct CodeVerifierTests {
         let code = "class Node:\n    def __init__(self, value): self.value, self.left = value, None\ndef depth(node): return 1 + depth(node.left) if node else 0"
         #expect(try await verdict(problem, code).outcome == .right)
         #expect(try await verdict(problem, code.replacingOccurrences(of: "1 + ", with: "2 + ")).outcome == .wrong)
-    }
-
-    private static func tests(_ entry: String, _ tests: String, prefix: String? = nil) -> Problem {
-        Problem(id: entry, question: "", details: ["entry_point": entry, "tests": tests].merging(prefix.map { ["prefix": $0] } ?? [:]) { $1 })
-    }
-
-    @Test("right code is right where a prefix is no program, tests expect exceptions, functions change their arguments, or are called like a module", arguments: [
-        (tests("add", "assert add(1, 2) == 3", prefix: "def add(a, b):\n"), "    return a + b\n"),
-        (tests("add", "assert add(1, 2) == 3", prefix: "def add(a, b):\n"), "```python\ndef add(a, b):\n    return a + b\n```"),
-        (tests("root", "try:\n    root(-1)\n    assert False\nexcept ValueError as error:\n    assert str(error) == 'below 0'"), "def root(x):\n    if x < 0: raise ValueError('below 0')\n"),
-        (tests("find", "try:\n    find({}, 'x')\n    assert False\nexcept (KeyError, OSError):\n    pass"), "def find(d, k): return d[k]"),
-        (tests("turn", "a = [3, 1, 2]\nassert turn(a, seen := {1}, counts := {}) is None\nassert a == [1, 2, 3] and seen == {1, 3} and counts == {'n': [3]}"),
-         "def turn(a, seen, counts):\n    a.sort(); seen.add(len(a)); counts['n'] = [len(a)]\n"),
-        (tests("select", "assert select([1, 2]) == 1"), "def select(x): return x[0]"),
-        (tests("total", "g = [[0] * 2 for _ in range(2)]\nrow = g[0]\nassert total(g) == 0\nrow[0] = 5\nassert total(g) == 5"), "def total(g): return sum(map(sum, g))"),
-        (tests("value", "d = {'a': 1, 'b': 2, 'c': 3}\ndel d['a']\nn = 0\nfor k, v in d.items():\n    assert value(d, k) == v\n    n += 1\nassert n == 2"), "def value(d, k): return d[k]"),
-        (tests("read", "for text in [b'\\xff', b'{']:\n    try:\n        read(text)\n        assert False\n    except ValueError:\n        pass"), "import json\ndef read(x): return json.loads(x.decode())"),
-        (tests("find", "try:\n    find('k')\nexcept KeyError as error:\n    assert error.args[0] == 'k'\nelse:\n    assert False"), "class Gone(KeyError): pass\ndef find(k): raise Gone(k)"),
-        (tests("take", "a = [1]\ntry:\n    take(a)\nexcept IndexError:\n    assert a == []"), "def take(a):\n    a.pop()\n    a.pop()"),
-        (tests("count", "assert count(2.5) == 2", prefix: "import math\ndef count(n):\n"), "```python\ndef count(n): return math.floor(n)\n```"),
-        (tests("count", "assert count(3) == 6"), "nt = 2\ndef count(n): return nt * n"),
-        (tests("turn", "nodes = [Node(2), Node(1)]\nfirst = nodes[0]\nturn(nodes)\nassert nodes[1] is first and first.v == 2"),
-         "class Node:\n    def __init__(self, v): self.v = v\ndef turn(nodes): nodes.reverse()"),
-        (tests("f", "p = [3]\nq = [1]\na = [p, q]\nassert f(a) is a\nassert a == [[1], [3]] and p == [3] and a[0] is q"), "def f(x):\n    x.sort()\n    return x"),
-        (tests("fill", "m = [[0, 0]] * 3\nfill(m)\nassert m == [[0, 0], [1, 1], [2, 2]]"), "def fill(m):\n    for i in range(3): m[i] = [i] * 2"),
-        (tests("touch", "d = {'a': 1, 'b': 2}\ntouch(d)\nassert list(d) == ['b', 'a']"), "def touch(d): d['a'] = d.pop('a')"),
-        (tests("f", "a = {}\nb = {'next': a}\na['next'] = b\nassert f(a) == 1\nx = [1]\nfor _ in range(40): x = [x, x]\nassert f(x) == 1"), "def f(a): return 1"),
-        (tests("grow", "rows = [[1]]\nrow = rows[0]\ngrow(rows)\nassert row == [1, 2] and rows == [[1, 2], ([1, 2], 3)] and rows[1][0] is row"),
-         "def grow(rows):\n    rows[0].append(2)\n    rows.append((rows[0], 3))"),
-    ])
-    func forms(problem: Problem, text: String) async throws {
-        let verdict = try await verdict(problem, text)
-        #expect(verdict.outcome == .right, "\(verdict.evidence)")
-    }
-
-    @Test("wrong code stays wrong there", arguments: [
-        (tests("root", "try:\n    root(-1)\n    assert False\nexcept ValueError:\n    pass"), "def root(x): raise TypeError('no')", "TypeError: no"),
-        (tests("root", "try:\n    root(-1)\nexcept ValueError:\n    pass\nassert root(4) == 2"), "def root(x): raise KeyError('k')", "KeyError: 'k'"),
-        (tests("turn", "a = [3, 1]\nturn(a)\nassert a == [1, 3]"), "def turn(a): a = sorted(a)", "a == [1, 3]"),
-        (tests("add", "assert add(1, 2) == 3", prefix: "def add(a, b):\n"), "    return a - b\n", "add(1, 2) == 3"),
-        (tests("dedupe", "a = [1]\nb = [2]\nrows = [a, b]\ndedupe(rows)\nassert rows == [a, b]"), "def dedupe(rows): rows[:] = [[0], [0]]", "rows == [a, b]"),
-        (tests("inc", "g = [[1], [2]]\nrow = g[0]\ninc(g)\nassert row == [2]"), "def inc(g):\n    for i in range(2): g[i] = [g[i][0] + 1]", "row == [2]"),
-        (tests("f", "try:\n    f(1)\nexcept TypeError:\n    pass\nelse:\n    assert False"), "def f(x): raise ExceptionGroup('a', [ValueError(1)])", "a"),
-        (tests("rows", "r = rows(3)\nr.sort(key=lambda x: x)"), "def rows(n=0, **k): return rows\nrows.sort = rows", "TypeError"),
-        (tests("count", "assert count(3) == 6"), "nt = 1\nwinreg = 2\ndef count(n): return 1", "count(3) == 6"),
-        (tests("rows", "assert rows(3)[:2] == [1, 2]"), "class A: pass\ndef rows(n): return A()", "TypeError"),
-        (tests("rows", "r = rows(3)\nr.sort(key=lambda x: x)\nassert r == [1]"), "class A:\n    def __getattr__(self, name): return lambda **k: None\ndef rows(n): return A()", "TypeError"),
-    ])
-    func stillWrong(problem: Problem, text: String, evidence: String) async throws {
-        let verdict = try await verdict(problem, text)
-        #expect(verdict.outcome == .wrong && verdict.evidence.contains(evidence), "\(verdict.evidence)")
     }
 
     @Test("tests that cannot be run judge nobody, and an interpreter that judges nothing is found beforehand", arguments: [

@@ -45,7 +45,7 @@ enum CodeHarness {
             found, seen, waiting = [], set(), list(values)
             while waiting:
                 value = waiting.pop()
-                if type(value) in (list, dict, set, tuple) and id(value) not in seen:
+                if type(value) in (*CHANGING, tuple) and id(value) not in seen:
                     seen.add(id(value))
                     if type(value) is not tuple:
                         found.append(value)
