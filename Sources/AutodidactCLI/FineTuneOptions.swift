@@ -155,7 +155,8 @@ struct FineTuneOptions: ParsableArguments {
         let printer = StagePrinter(stages, model.transformer, unit: objective is PreferenceObjective ? "pairs" : objective is RewardObjective || objective is RRHF ? "comparisons" : "examples")
         if dryRun { return printer.plan(try FineTuningEstimate(model.transformer, objective: objective, stages: stages.map(\.stage))) }
         if !resume { try makeFolder(partial) }
-        defer { removeIfEmpty(partial) }
+        let lock = try FolderLock(partial)
+        defer { withExtendedLifetime(lock) { removeIfEmpty(partial) } }
         let stop = StopSignal(abandon: { [partial] in removeIfEmpty(partial) }), start = Date()
         var origin = ["model": model.transformer.contentHash(), "objective": name, "adapter": try adapterOptions.choices().map { String(decoding: try JSONEncoder.stable.encode($0), as: UTF8.self) } ?? ""]
         for (number, prepared) in stages.enumerated() {

@@ -156,9 +156,9 @@ func makeFolder(_ output: String) throws {
     }
 }
 
-/// Takes an empty folder away again after work that failed.
+/// Takes a folder that holds nothing, or nothing but its lock, away again after work that failed.
 func removeIfEmpty(_ folder: String) {
-    if (try? FileManager.default.contentsOfDirectory(atPath: folder))?.isEmpty == true { try? FileManager.default.removeItem(atPath: folder) }
+    if (try? FileManager.default.contentsOfDirectory(atPath: folder))?.allSatisfy({ $0 == FolderLock.name }) == true { try? FileManager.default.removeItem(atPath: folder) }
 }
 
 /// - Throws: `FileError` where something would be written over.

@@ -213,8 +213,8 @@ extension LearningLoop {
 
     /// One iteration of a training with one optimizer: the examples that a selector makes of rollouts are trained, and what comes out samples the next ones.
     ///
-    /// The last policy is kept, and every `keepEvery`-th. The others live as long as they are used; after a kill the updates since the last save are taken
-    /// again, from the recorded examples and therefore to the same bits.
+    /// The last policy is kept, also where the run's budget of tokens makes it the last, and every `keepEvery`-th. The others live as long as they are used; after a kill
+    /// the updates since the last save are taken again, from the recorded examples and therefore to the same bits.
     /// - Parameters:
     ///   - training: what goes on.
     ///   - iteration: counted from 1.
@@ -227,8 +227,7 @@ extension LearningLoop {
             let version = PolicyVersion(training: place, weightsHash: done.weightsHash)
             spentTokens += try trainedTokens(place)
             online?.recorded.append(version)
-            if iteration == training.iterations.upperBound { online = nil }
-            return version
+            return iteration == training.iterations.upperBound || isSpent ? try conclude(version) : version
         }
         let trainer = try trainer(of: training, after: iteration - 1)
         rounded = nil
@@ -244,9 +243,9 @@ extension LearningLoop {
         if examples.isEmpty { report(.note("iteration \(iteration): no group of answers tells better from worse, so nothing is trained")) }
         spentTokens += try update(trainer, training, iteration, examples, recording: true)
         let version: PolicyVersion
-        let start = training.start.weightsHash
-        if iteration == training.iterations.upperBound { for plugin in trainer.plugins { plugin.iterationEnd(trainer.decoder) } }
-        if iteration == training.iterations.upperBound || (training.keepEvery > 0 && iteration % training.keepEvery == 0) {
+        let start = training.start.weightsHash, isLast = iteration == training.iterations.upperBound || isSpent
+        if isLast { for plugin in trainer.plugins { plugin.iterationEnd(trainer.decoder) } }
+        if isLast || (training.keepEvery > 0 && iteration % training.keepEvery == 0) {
             version = try checkpoint(trainer.decoder, training: place, step: trainer.optimizer.steps, parents: [start])
         } else {
             version = PolicyVersion(training: place, weightsHash: trainer.decoder.contentHash())
@@ -254,7 +253,7 @@ extension LearningLoop {
         }
         online?.recorded.append(version)
         online?.live = (trainer, iteration)
-        if iteration == training.iterations.upperBound {
+        if isLast {
             online = nil
             loaded = (version, trainer.decoder)
             saved(training).discard()
@@ -264,8 +263,8 @@ extension LearningLoop {
         return version
     }
 
-    /// Ends such a training before its last iteration: the policy that it has is kept.
-    /// - Returns: the policy that was kept; plug-ins may have had the last word.
+    /// Ends such a training before its last iteration, for a reason of the recipe's own: the policy that it has is kept.
+    /// - Returns: the policy that was kept; plug-ins may have had the last word, where it was not kept before.
     public func conclude(_ policy: PolicyVersion) throws -> PolicyVersion {
         // A save of another training of the run is not this one's to remove.
         let owned = try online.flatMap { state in

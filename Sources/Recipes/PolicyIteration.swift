@@ -64,7 +64,6 @@ public struct PolicyIteration: Sendable, Codable, Equatable {
             policy = try loop.advance(training, iteration: n, on: rollouts, selector)
             last = n
             let isLast = n == training.iterations.upperBound || loop.isSpent
-            if isLast { policy = try loop.conclude(policy) }
             if isLast || (measureEvery > 0 && n % measureEvery == 0) { try await loop.evaluate(policy, iteration: n) }
             if isLast { break }
         }

@@ -20,6 +20,8 @@ public struct SCoRe: PolicyRecipe {
     public var firstAnswerWeight = 0.1
     /// α: what making an answer better earns, and making it worse costs, besides its reward.
     public var progressBonus = 10.0
+    /// What the model hears before its second answer. Tasks as text with worked examples need one that ends as their prompts do, with the problem's `{question}` in it:
+    /// after other words a pretrained model hardly answers again.
     public var instruction = SelfCorrection.usualInstruction
 
     public init() {}

@@ -12,7 +12,7 @@ public struct RunFolder: Sendable {
     public let path: String
     /// The text of recipe.yaml.
     public let recipe: String
-    private let lock: RunLock
+    private let lock: FolderLock
 
     /// Starts a run. A folder without a run may be there already, as long as nothing else is in it.
     /// - Throws: `FileError` when there is a run already, or the folder cannot be written.
@@ -29,7 +29,7 @@ public struct RunFolder: Sendable {
                 file: path, problem: "is not empty and holds no run (\(strangers.prefix(3).joined(separator: ", ")))",
                 advice: "Choose a folder that does not exist yet, for example runs/<name>.")
         }
-        lock = try RunLock("\(path)/.lock", run: path)
+        lock = try FolderLock(path)
         if Self.holdsRun(path) { throw Self.exists(path) }  // made while we waited
         try Self.makeFolder("\(path)/checkpoints")
         try writeDurably(recipe, to: recipePath)
@@ -46,7 +46,7 @@ public struct RunFolder: Sendable {
         guard Self.holdsRun(path) else {
             throw FileError(file: path, problem: "holds no run: there is no recipe.yaml", advice: "Check the path; `autodidact runs list` lists what is there.")
         }
-        lock = try RunLock("\(path)/.lock", run: path)
+        lock = try FolderLock(path)
         let stored = try Self.storedRecipe(path)
         self.recipe = stored
         if let recipe, recipe != stored {
@@ -65,7 +65,7 @@ public struct RunFolder: Sendable {
     public static func holdsRun(_ path: String) -> Bool { FileManager.default.fileExists(atPath: "\(normalized(path))/recipe.yaml") }
 
     /// Whether some process is writing the run now.
-    public static func isBeingWritten(_ path: String) -> Bool { RunLock.isHeld("\(normalized(path))/.lock") }
+    public static func isBeingWritten(_ path: String) -> Bool { FolderLock.isHeld(normalized(path)) }
 
     public var name: String { (path as NSString).lastPathComponent }
     public var recipePath: String { "\(path)/recipe.yaml" }
@@ -109,7 +109,7 @@ public struct RunFolder: Sendable {
 
     // MARK: -
 
-    private static let ownNames: Set<String> = [".lock", "checkpoints", "recipe.yaml.tmp", ".DS_Store"]
+    private static let ownNames: Set<String> = [FolderLock.name, "checkpoints", "recipe.yaml.tmp", ".DS_Store"]
 
     private static func exists(_ path: String) -> FileError {
         FileError(file: path, problem: "already holds a run", advice: "Go on with `autodidact learn --resume \(path)`, or choose another --output.")

@@ -111,6 +111,7 @@ extension RunRecord: Journal {
             if try row.optionalText("mismatch") != nil { example.mismatch = try row.json(Example.Mismatch.self, "mismatch") }
             if try row.optionalText("labels") != nil { example.labels = try row.json(Example.Labels.self, "labels") }
             example.segments = try row.optionalTokens("segments")
+            if try row.optionalText("standing") != nil { example.standing = try row.json(Example.Standing.self, "standing") }
             return example
         }
         guard examples.count == count else {
@@ -130,7 +131,7 @@ extension RunRecord: Journal {
                     """
                     INSERT INTO examples (iteration, phase, position, promptTokens, completionTokens, trained, weight, advantage,
                         behaviorLogProbabilities, rollouts, \(RunSchema.exampleColumns.joined(separator: ", ")))
-                    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+                    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
                     """,
                     [
                         training.iteration, phase, position, Stored.tokens(example.promptTokens), Stored.tokens(example.completionTokens),
@@ -139,6 +140,7 @@ extension RunRecord: Journal {
                         example.behaviorLogProbabilities.map { Stored.numbers($0) }, Stored.json(example.rollouts),
                         example.referenceLogProbabilities.map(Stored.numbers), example.tokenAdvantages.map(Stored.numbers), example.values.map(Stored.numbers), example.returns.map(Stored.numbers),
                         example.mismatch.map { try Stored.json($0) }, example.labels.map { try Stored.json($0) }, example.segments.map(Stored.tokens),
+                        example.standing.map { try Stored.json($0) },
                     ])
             }
         }

@@ -9,7 +9,7 @@ import ModelFiles
 /// Token ids are little-endian `Int32`, numbers per token little-endian `Float`. Text that holds U+0000 is stored as a BLOB of
 /// its UTF-8, because SQLite's text ends there.
 enum RunSchema {
-    static let version = 3
+    static let version = 4
 
     /// In the order in which `RunRecord.digest()` reads them.
     static let tables = ["problems", "rollouts", "trainings", "examples", "steps", "metrics", "checkpoints", "phases", "models", "data", "facts"]
@@ -26,17 +26,10 @@ enum RunSchema {
     }
 
     static func migrate(_ db: Database, file: String) throws {
-        if try check(db, file: file) < 1 {
-            try db.execute(sql: version1)
-            try db.execute(sql: "PRAGMA user_version = 1")
-        }
-        if try check(db, file: file) < 2 {
-            try db.execute(sql: version2)
-            try db.execute(sql: "PRAGMA user_version = 2")
-        }
-        if try check(db, file: file) < 3 {
-            try db.execute(sql: version3)
-            try db.execute(sql: "PRAGMA user_version = 3")
+        let found = try check(db, file: file)
+        for (number, statements) in zip(1..., [version1, version2, version3, version4]) where number > found {
+            try db.execute(sql: statements)
+            try db.execute(sql: "PRAGMA user_version = \(number)")
         }
     }
 
@@ -44,7 +37,7 @@ enum RunSchema {
     static let addedColumns: Set<String> = Set(["precision", "policyLogProbabilities"] + exampleColumns)
 
     /// What only some objectives need of an example.
-    static let exampleColumns = ["referenceLogProbabilities", "tokenAdvantages", "criticValues", "returns", "mismatch", "labels", "segments"]
+    static let exampleColumns = ["referenceLogProbabilities", "tokenAdvantages", "criticValues", "returns", "mismatch", "labels", "segments", "standing"]
 
     /// Rollouts sampled at another precision than float32; both are NULL for the others.
     private static let version2 = """
@@ -53,6 +46,8 @@ enum RunSchema {
         """
 
     private static let version3 = zip(exampleColumns, ["BLOB", "BLOB", "BLOB", "BLOB", "TEXT", "TEXT", "BLOB"]).map { "ALTER TABLE examples ADD COLUMN \($0) \($1);" }.joined(separator: "\n")
+
+    private static let version4 = "ALTER TABLE examples ADD COLUMN standing TEXT;"
 
     private static let version1 = """
         CREATE TABLE problems (

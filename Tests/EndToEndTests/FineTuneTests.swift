@@ -158,6 +158,12 @@ struct FineTuneTests {
             #expect(other.status == 1 && other.error.contains("seed was 0 and is 1") && !other.error.contains("max-tokens"), "\(other.error)")
             let shorter = try autodidact(killed + ["--resume", "--max-tokens", "200", "--rank", "3"], in: folder)
             #expect(shorter.status == 1 && shorter.error.contains("max-tokens was 256 and is 200") && shorter.error.contains("rank was 2 and is 3"), "\(shorter.error)")
+            do {
+                let lock = try FolderLock("\(folder)/killed.partial")
+                let beside = try autodidact(killed + ["--resume"], in: folder)
+                #expect(beside.status == 1 && beside.error.contains("killed.partial: another process is writing here (process \(ProcessInfo.processInfo.processIdentifier))"), "\(beside.error)")
+                withExtendedLifetime(lock) {}
+            }
             var kills = 1
             while result.status == SIGKILL, kills < 20 {
                 result = try autodidact(killed + ["--resume", "--threads", "\(1 + kills % 2)"], in: folder, environment: ["AUTODIDACT_FAULT": "after a save of fine-tuning"])

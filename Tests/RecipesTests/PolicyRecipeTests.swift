@@ -101,6 +101,26 @@ struct PolicyRecipeTests {
         }
     }
 
+    @Test("where a budget ends the run, plug-ins have the last word, also over a policy that is kept anyway")
+    func budgetAndPlugins() async throws {
+        func last(keepEvery: Int, averages: Bool = true) async throws -> String? {
+            try await withFolder { folder in
+                var grpo = GRPO()
+                grpo.loop = iteration(12)
+                grpo.loop.keepEvery = keepEvery
+                let journal = MemoryJournal()
+                try await grpo.run(try makeLoop(folder, journal: journal, verifier: Shortness(), warmUpSteps: 30, tokenBudget: 2000, plugins: { averages ? [WeightAverage(decay: 0.5)] : [] }))
+                let kept = (1...12).flatMap { journal.checkpoints(TrainingKey(iteration: $0, phase: "improve")) }.filter { $0.path != nil }
+                #expect(kept.count == 1 || keepEvery == 1)
+                return kept.last?.weightsHash
+            }
+        }
+        let averaged = try await last(keepEvery: 0)
+        #expect(averaged != nil)
+        #expect(try await last(keepEvery: 1) == averaged)
+        #expect(try await last(keepEvery: 0, averages: false) != averaged)
+    }
+
     @Test("groups of equal rewards train nothing: not one bit changes")
     func withoutSignal() async throws {
         try await withFolder { folder in

@@ -149,6 +149,7 @@ struct SelfCorrectionTests {
         let task = SelfCorrection(CopiedDigits(), instruction: "Again."), problem = try task.problems(in: .train)[0]
         #expect(try task.step(problem, after: ["1"]) == .text("\n\nAgain.\n"))
         #expect(try task.step(problem, after: ["1", "2"]) == nil)
+        #expect(try SelfCorrection(CopiedDigits(), instruction: "Again: {question} =").step(problem, after: ["1"]) == .text("\n\nAgain: \(problem.question) ="))
     }
 
     private func run(_ recipe: some Recipe, rate: Double = 1e-3, warmUpSteps: Int = 700, tokenBudget: Int = 0) async throws -> MemoryJournal {

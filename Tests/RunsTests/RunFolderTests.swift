@@ -78,7 +78,7 @@ struct RunFolderTests {
                 let folder = try RunFolder(creating: path, recipe: recipe)
                 #expect(RunFolder.isBeingWritten(path))
                 let message = runError { _ = try RunFolder(opening: path) }
-                #expect(message.contains("another process is writing this run"))
+                #expect(message.contains("another process is writing here"))
                 #expect(message.contains("\(ProcessInfo.processInfo.processIdentifier)"))
                 withExtendedLifetime(folder) {}
             }

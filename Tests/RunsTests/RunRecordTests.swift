@@ -50,12 +50,15 @@ struct RunRecordTests {
         try withRecord { record in
             let training = TrainingKey(iteration: 1, phase: "improve")
             #expect(try record.examples(training) == nil)
-            let examples = [
-                Example(
-                    promptTokens: [5, 6], completionTokens: [7, 8], trained: [false, true], weight: 0.1, advantage: -1.5, behaviorLogProbabilities: [-0.5, -2],
-                    rollouts: [RolloutKey(iteration: 1, phase: "attempt", index: 4, sample: 2, turn: 1)]),
-                Example(promptTokens: [1], completionTokens: []),
-            ]
+            var whole = Example(
+                promptTokens: [5, 6], completionTokens: [7, 8], trained: [false, true], weight: 0.1, advantage: -1.5, behaviorLogProbabilities: [-0.5, -2],
+                rollouts: [RolloutKey(iteration: 1, phase: "attempt", index: 4, sample: 2, turn: 1)])
+            (whole.referenceLogProbabilities, whole.tokenAdvantages, whole.values, whole.returns) = ([-0.25, -1e-30], [0.1, -3], [2, 0.3], [1, 0])
+            whole.mismatch = .init(promptTokens: [4], completionTokens: [3, 2], referenceLogProbabilities: [-1, -0.1])
+            (whole.labels, whole.segments) = (.init(places: [1], targets: [6]), [0, 1])
+            whole.standing = .init(comparison: 3, score: 0.1, margin: 0.5)
+            #expect(Mirror(reflecting: whole).children.allSatisfy { Mirror(reflecting: $0.value).displayStyle != .optional || Mirror(reflecting: $0.value).children.count == 1 })
+            let examples = [whole, Example(promptTokens: [1], completionTokens: [])]
             try record.record(examples, for: training)
             #expect(try record.examples(training) == examples)
             try record.record([examples[1]], for: training)

@@ -7,17 +7,21 @@ import Glibc
 import Darwin
 #endif
 
-/// The right to write a run, held by one process at a time and given back when it ends, however it ends.
+/// The right to write into a folder, held by one process at a time and given back when it ends, however it ends.
 ///
-/// A `flock` on a file that is never removed (removing it would let two processes lock two different files).
-final class RunLock: Sendable {
+/// A `flock` on a file that only goes with its folder (removing it alone would let two processes lock two different files).
+public final class FolderLock: Sendable {
+    /// What the file is called.
+    public static let name = ".lock"
     private let descriptor: Int32
 
+    /// - Parameter folder: which must be there.
     /// - Throws: `FileError` naming the process that holds it.
-    init(_ path: String, run: String) throws {
+    public init(_ folder: String) throws {
+        let path = "\(folder)/\(Self.name)"
         descriptor = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0o644)
         guard descriptor >= 0 else { throw FileError(file: path, cannotBe: "created", errno: errno) }
-        // A process that only asks whether the run is being written holds the lock for an instant.
+        // A process that only asks whether it is held holds the lock for an instant.
         for attempt in 0..<10 {
             if flock(descriptor, LOCK_EX | LOCK_NB) == 0 {
                 let owner = Array("\(getpid())\n".utf8)
@@ -30,15 +34,15 @@ final class RunLock: Sendable {
             if attempt < 9 { usleep(10_000) }
         }
         throw FileError(
-            file: run, problem: "another process is writing this run\(Self.owner(path).map { " (process \($0))" } ?? "")",
+            file: folder, problem: "another process is writing here\(Self.owner(path).map { " (process \($0))" } ?? "")",
             advice: "Wait for it to end, or stop it with Ctrl-C; then resume. To learn beside it, choose another --output.")
     }
 
     deinit { close(descriptor) }
 
-    /// Whether some process is writing the run now.
-    static func isHeld(_ path: String) -> Bool {
-        let descriptor = open(path, O_RDONLY | O_CLOEXEC)
+    /// Whether some process holds the folder now.
+    public static func isHeld(_ folder: String) -> Bool {
+        let descriptor = open("\(folder)/\(name)", O_RDONLY | O_CLOEXEC)
         guard descriptor >= 0 else { return false }
         defer { close(descriptor) }
         return flock(descriptor, LOCK_SH | LOCK_NB) != 0 && errno == EWOULDBLOCK
