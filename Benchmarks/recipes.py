@@ -50,7 +50,8 @@ METHODS = {
     "dpo": ("preference", {"contrast": {"loss": "dpo", "iterations": 20, "problemsPerIteration": 100, "samplesPerProblem": 4, "epochs": 2, "weight": 1}}),
     "rloo": ("policy gradient", {"rloo": {"loop": {**loop, "klWeight": 0.01}}}),
     "grpo": ("policy gradient", {"grpo": {"loop": {**loop, "klWeight": 0.01}}}),
-    "ppo": ("policy gradient", {"ppo": {"loop": {**loop, "klWeight": 0.01, "epochs": 2}}}),
+    # With λ below 1 the first tokens of an answer hardly hear of its reward, and further passes use up the budget.
+    "ppo": ("policy gradient", {"ppo": {"loop": {**loop, "klWeight": 0.01, "epochs": 1}, "estimation": {"lambda": 1}}}),
     "score": ("policy gradient", {"score": {"loop": {**loop, "iterations": 30, "problemsPerIteration": 4}}}),
 }
 # Sums are short, and of few answers none is right: policy gradients sample more. What asks for a sum again ends as its prompt does.
