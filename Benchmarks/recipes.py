@@ -175,40 +175,44 @@ def interval(found):
 
 
 def table():
-    def show(value, form="{:.1f}", scale=100):
-        return "–" if value is None else form.format(scale * value)
-
+    """The tables of README, and what is said of them there."""
+    columns = {
+        "seeds": lambda found: f"{len(found)}",
+        "right, %": lambda found: "{:.1f} ± {:.1f}".format(*(100 * value for value in interval(found))),
+        "pass@1, %": average("pass@1", "{:.1f}", 100), "pass@8, %": average("pass@8", "{:.1f}", 100), "majority, %": average("majority", "{:.1f}", 100),
+        "tokens": average("tokens", "{:,.0f}"), "minutes": average("processorMinutes", "{:.1f}"), "GB": average("peakGB", "{:.2f}"), "bits a byte": average("bitsPerByte", "{:.3f}"),
+        "distinct-2": average("distinct2", "{:.3f}"), "self-BLEU": average("selfBLEU", "{:.3f}"), "KL": average("klToStart", "{:.2f}"),
+    }
     print("\nRates that dev chose: " + ", ".join(f"{kind} {value:g}" for kind in RATES if (value := rate(kind))))
     for task in TASKS:
-        print(f"\n| {task} | seeds | before | after (95 %) | pass@1 | pass@8 | majority | tokens | minutes | GB | wikitext bits/byte | distinct-2 | self-BLEU | KL to base |")
-        print("| --- |" + " --- |" * 13)
-        for method in METHODS:
-            found = results(task, method)
-            if not found:
-                continue
-            mean, half = interval(found)
-
-            def average(key):
-                values = [cell[key] for cell in found if cell.get(key) is not None]
-                return statistics.mean(values) if values else None
-
-            print(
-                f"| {method} | {len(found)} | {show(average('before'))} | {100 * mean:.1f} ± {100 * half:.1f} | {show(average('pass@1'))} | {show(average('pass@8'))} | "
-                f"{show(average('majority'))} | {average('tokens'):,.0f} | {show(average('processorMinutes'), '{:.1f}', 1)} | {average('peakGB'):.2f} | {show(average('bitsPerByte'), '{:.3f}', 1)} | {show(average('distinct2'), '{:.3f}', 1)} | "
-                f"{show(average('selfBLEU'), '{:.3f}', 1)} | {show(average('klToStart'), '{:.2f}', 1)} |")
+        rows = [(method, found) for method in METHODS if (found := results(task, method))]
+        # Answers to instructions have no majority.
+        shown = {title: of for title, of in columns.items() if any(of(found) != "–" for _, found in rows)}
+        print(f"\n| {task} | " + " | ".join(shown) + " |\n" + "| --- " * (len(shown) + 1) + "|")
+        for method, found in rows:
+            print(f"| {method} | " + " | ".join(of(found) for of in shown.values()) + " |")
         if base := results(task, "base"):
             lowest = sum(interval(base))
-            below = [method for method in METHODS if method != "base" and (found := results(task, method)) and interval(found)[0] - interval(found)[1] <= lowest]
+            below = [method for method, found in rows if method != "base" and interval(found)[0] - interval(found)[1] <= lowest]
             print(f"\nNot above the base, interval from interval: {', '.join(below) or 'none'}.")
-        turns = results(task, "score")
-        if turns:
-            print("\nSCoRe on test: " + ", ".join(f"{key} {100 * statistics.mean(cell[key] for cell in turns):.1f} %" for key in ["firstTry", "lastTry", "wrongToRight", "rightToWrong"]))
+        if turns := results(task, "score"):
+            tries = {"first try": "firstTry", "second": "lastTry", "wrong to right": "wrongToRight", "right to wrong": "rightToWrong"}
+            print(f"\nSCoRe, of a second try {100 * statistics.mean(cell['before'] for cell in turns):.1f} % at first: " + ", ".join(f"{name} {100 * statistics.mean(cell[key] for cell in turns):.1f} %" for name, key in tries.items()))
+
+
+def average(key, form, scale=1):
+    """A column: the mean of a figure over cells that have it."""
+    def of(found):
+        values = [cell[key] for cell in found if cell.get(key) is not None]
+        return form.format(scale * statistics.mean(values)) if values else "–"
+
+    return of
 
 
 def draw():
     """docs/recipes.svg: a row a method, its accuracy with the interval, and that of the base as a line."""
     width, row, left = 300, 22, 110
-    body = []
+    body = [f'<text x="{left - 10}" y="{44 + row * place}" text-anchor="end">{method}</text>' for place, method in enumerate(METHODS)]
     for panel, task in enumerate(TASKS):
         x0, shown = left + panel * (width + 40), [(method, found) for method in METHODS if (found := results(task, method))]
         if not shown:
@@ -219,17 +223,15 @@ def draw():
         def x(value):
             return x0 + width * max(0, value) / high
 
-        bottom = 34 + row * len(shown)
+        bottom = 34 + row * len(METHODS)
         body.append(f'<text x="{x0}" y="16" font-weight="bold">{task}: right of the held-out problems, in %</text>')
         for tick in range(0, int(100 * high) + 1, 5 if high < 0.3 else 10):
             body.append(f'<line x1="{x(tick / 100):.1f}" y1="26" x2="{x(tick / 100):.1f}" y2="{bottom}" stroke="#ddd"/><text x="{x(tick / 100):.1f}" y="{bottom + 14}" text-anchor="middle">{tick}</text>')
-        for place, ((method, _), (mean, half)) in enumerate(zip(shown, means)):
-            y = 40 + row * place
+        for (method, _), (mean, half) in zip(shown, means):
+            y = 40 + row * list(METHODS).index(method)
             colour = "#888" if method == "base" else "#c33" if method == "gold" else "#06c"
             if method == "base":
                 body.append(f'<line x1="{x(mean):.1f}" y1="26" x2="{x(mean):.1f}" y2="{bottom}" stroke="#888" stroke-dasharray="3 3"/>')
-            if panel == 0:
-                body.append(f'<text x="{left - 10}" y="{y + 4}" text-anchor="end">{method}</text>')
             body.append(f'<line x1="{x(mean - half):.1f}" y1="{y}" x2="{x(mean + half):.1f}" y2="{y}" stroke="{colour}" stroke-width="2"/><circle cx="{x(mean):.1f}" cy="{y}" r="4" fill="{colour}"/>')
     size = f'width="{left + len(TASKS) * (width + 40)}" height="{60 + row * len(METHODS)}"'
     text = "\n".join(body)
