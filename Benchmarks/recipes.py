@@ -137,7 +137,7 @@ def run(name, task, method, seed, learning_rate, measures):
         "command": " ".join(command[1:]).replace(work, "WORK").replace(model, "MODEL"), "commit": subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True).stdout.strip(),
         "plan": plan(task, method, learning_rate, measures), "seed": seed, "learningRate": learning_rate, "minutes": minutes, "processorMinutes": (usage.ru_utime + usage.ru_stime) / 60, "peakGB": usage.ru_maxrss * 1024 / 1e9,
         "tokens": metric("run", "tokens"), "dev": metric("dev", "accuracy"), "before": metric("test", "accuracy", 0), "after": metric("test", "accuracy"),
-        "tests": next((m["count"] for m in shown["metrics"] if m["phase"] == "test" and m["name"] == "accuracy"), 0),
+        "iterations": outcome, "tests": next((m["count"] for m in shown["metrics"] if m["phase"] == "test" and m["name"] == "accuracy"), 0),
     }
     cell.update({key: metric("spread", key) for key in ["pass@1", "pass@8", "majority", "distinct2", "selfBLEU", "klToStart"]})
     cell.update({key: metric("test", key) for key in ["firstTry", "lastTry", "wrongToRight", "rightToWrong"] if metric("test", key) is not None})
@@ -165,9 +165,9 @@ def method_cells():
                     yield f"{task}-{method}-{seed}", task, method, seed, rate(kind), True
 
 
-def interval(found):
+def interval(found, key="after"):
     """Mean share of right answers over seeds, and 95 % over problems and seeds: the problems' binomial error of the mean, and the seeds' spread."""
-    shares = [cell["after"] for cell in found]
+    shares = [cell[key] for cell in found]
     mean = statistics.mean(shares)
     problems = mean * (1 - mean) / found[0]["tests"]
     seeds = statistics.variance(shares) / len(shares) if len(shares) > 1 else 0
@@ -177,8 +177,8 @@ def interval(found):
 def table():
     """The tables of README, and what is said of them there."""
     columns = {
-        "seeds": lambda found: f"{len(found)}",
-        "right, %": lambda found: "{:.1f} ± {:.1f}".format(*(100 * value for value in interval(found))),
+        "seeds": lambda found: f"{len(found)}", "before, %": average("before", "{:.1f}", 100),
+        "after, %": lambda found: "{:.1f} ± {:.1f}".format(*(100 * value for value in interval(found))),
         "pass@1, %": average("pass@1", "{:.1f}", 100), "pass@8, %": average("pass@8", "{:.1f}", 100), "majority, %": average("majority", "{:.1f}", 100),
         "tokens": average("tokens", "{:,.0f}"), "minutes": average("processorMinutes", "{:.1f}"), "GB": average("peakGB", "{:.2f}"), "bits a byte": average("bitsPerByte", "{:.3f}"),
         "distinct-2": average("distinct2", "{:.3f}"), "self-BLEU": average("selfBLEU", "{:.3f}"), "KL": average("klToStart", "{:.2f}"),
@@ -191,13 +191,11 @@ def table():
         print(f"\n| {task} | " + " | ".join(shown) + " |\n" + "| --- " * (len(shown) + 1) + "|")
         for method, found in rows:
             print(f"| {method} | " + " | ".join(of(found) for of in shown.values()) + " |")
-        if base := results(task, "base"):
-            lowest = sum(interval(base))
-            below = [method for method, found in rows if method != "base" and interval(found)[0] - interval(found)[1] <= lowest]
-            print(f"\nNot above the base, interval from interval: {', '.join(below) or 'none'}.")
+        below = [method for method, found in rows if method != "base" and interval(found)[0] - interval(found)[1] <= sum(interval(found, "before"))]
+        print(f"\nNot above what they began with, interval from interval: {', '.join(below) or 'none'}.")
         if turns := results(task, "score"):
             tries = {"first try": "firstTry", "second": "lastTry", "wrong to right": "wrongToRight", "right to wrong": "rightToWrong"}
-            print(f"\nSCoRe, of a second try {100 * statistics.mean(cell['before'] for cell in turns):.1f} % at first: " + ", ".join(f"{name} {100 * statistics.mean(cell[key] for cell in turns):.1f} %" for name, key in tries.items()))
+            print("\nSCoRe: " + ", ".join(f"{name} {100 * statistics.mean(cell[key] for cell in turns):.1f} %" for name, key in tries.items()))
 
 
 def average(key, form, scale=1):
