@@ -129,6 +129,7 @@ struct FineTuneOptions: ParsableArguments {
         try refuseExisting(output)
         let exists = FileManager.default.fileExists(atPath: partial)
         if resume, !exists { throw FileError(file: partial, problem: "is not there: no training of \(output) was begun", advice: "Begin it without --resume.") }
+        if !dryRun { try FolderLock.refuseHeld(partial) }
         if exists, !resume, !dryRun { throw FileError(file: partial, problem: "holds a training that is not finished", advice: "Go on with the same command and --resume, or remove that folder.") }
     }
 

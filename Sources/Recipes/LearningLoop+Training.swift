@@ -213,8 +213,8 @@ extension LearningLoop {
 
     /// One iteration of a training with one optimizer: the examples that a selector makes of rollouts are trained, and what comes out samples the next ones.
     ///
-    /// The last policy is kept, also where the run's budget of tokens makes it the last, and every `keepEvery`-th. The others live as long as they are used; after a kill
-    /// the updates since the last save are taken again, from the recorded examples and therefore to the same bits.
+    /// The last policy is kept, and every `keepEvery`-th; where the loop `isSpent` afterwards it was the last, and the recipe has to end the training. The others live as
+    /// long as they are used; after a kill the updates since the last save are taken again, from the recorded examples and therefore to the same bits.
     /// - Parameters:
     ///   - training: what goes on.
     ///   - iteration: counted from 1.
@@ -270,16 +270,15 @@ extension LearningLoop {
         let owned = try online.flatMap { state in
             try saved(state.training).savedIteration(phase: state.training.phase, start: state.training.start.weightsHash) == nil ? nil : saved(state.training)
         }
-        defer {
-            online = nil
-            owned?.discard()
+        defer { online = nil }
+        var kept = policy
+        if let place = policy.training, let done = try journal.checkpoints(place).last(where: \.isFinal), done.path == nil {
+            let decoder = try decoder(of: policy)
+            for plugin in online?.live?.trainer.plugins ?? [] { plugin.iterationEnd(decoder) }
+            kept = try checkpoint(decoder, training: place, step: done.step, parents: done.parents)
+            loaded = (kept, decoder)
         }
-        guard let place = policy.training, let done = try journal.checkpoints(place).last(where: \.isFinal) else { return policy }
-        guard done.path == nil else { return policy }
-        let decoder = try decoder(of: policy)
-        for plugin in online?.live?.trainer.plugins ?? [] { plugin.iterationEnd(decoder) }
-        let kept = try checkpoint(decoder, training: place, step: done.step, parents: done.parents)
-        loaded = (kept, decoder)
+        owned?.discard()
         return kept
     }
 

@@ -33,8 +33,15 @@ public final class FolderLock: Sendable {
             }
             if attempt < 9 { usleep(10_000) }
         }
-        throw FileError(
-            file: folder, problem: "another process is writing here\(Self.owner(path).map { " (process \($0))" } ?? "")",
+        throw Self.held(folder)
+    }
+
+    /// - Throws: `FileError` naming the process that holds the folder now, where one does.
+    public static func refuseHeld(_ folder: String) throws { if isHeld(folder) { throw held(folder) } }
+
+    private static func held(_ folder: String) -> FileError {
+        FileError(
+            file: folder, problem: "another process is writing here\(owner("\(folder)/\(name)").map { " (process \($0))" } ?? "")",
             advice: "Wait for it to end, or stop it with Ctrl-C; then resume. To learn beside it, choose another --output.")
     }
 

@@ -45,6 +45,7 @@ enum RunSchema {
         ALTER TABLE rollouts ADD COLUMN policyLogProbabilities BLOB;
         """
 
+    /// The first seven of them.
     private static let version3 = zip(exampleColumns, ["BLOB", "BLOB", "BLOB", "BLOB", "TEXT", "TEXT", "BLOB"]).map { "ALTER TABLE examples ADD COLUMN \($0) \($1);" }.joined(separator: "\n")
 
     private static let version4 = "ALTER TABLE examples ADD COLUMN standing TEXT;"
