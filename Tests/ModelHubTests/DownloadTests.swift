@@ -231,8 +231,10 @@ struct DownloadTests {
     @Test("nobody at the address is an error that names it")
     func nobody() async throws {
         try await withWorkplace { place in
-            var options = try place.options(FakeHub([file]))
-            options.retries.sleep = { _ in }  // with the old closure goes the server
+            let nobody = try NobodysAddress()
+            var options = HubOptions(cache: place.cache)
+            options.endpoint = nobody.address
+            options.retries.sleep = { _ in withExtendedLifetime(nobody) {} }
             options.retries.attempts = 2
             let error = await hubError { try await pull(options) }
             guard case .unreachable(let url, _, 2) = error else { return #expect(Bool(false), "\(String(describing: error))") }

@@ -32,18 +32,12 @@ struct FakeHub {
     ///   - listsHashes: whether the listing tells sizes and hashes, or the client has to ask for each file.
     ///   - misbehave: another answer than the right one, given the request, how many such came before, and the right answer.
     init(_ files: [File], listsHashes: Bool = true, misbehave: @escaping @Sendable (Request, Int, Answer) -> Answer? = { _, _, _ in nil }) throws {
-        _ = Self.noProxy
         self.files = files
         server = try MisbehavingServer { request, earlier in
             let right = Self.answer(request, files, listsHashes)
             return misbehave(request, earlier, right) ?? right
         }
     }
-
-    /// The variables for proxies are not for this machine's own servers.
-    private static let noProxy: Void = {
-        for name in ["no_proxy", "NO_PROXY"] { setenv(name, "127.0.0.1", 1) }
-    }()
 
     static func listingPath(_ revision: String = "main") -> String { "/api/models/\(repository)/revision/\(revision)?blobs=true" }
     static func path(_ file: String) -> String { "/\(repository)/resolve/\(commit)/\(file)" }

@@ -48,24 +48,14 @@ final class MisbehavingServer: Sendable {
 
     /// - Parameter answer: what to say, given the request and how many with this method and path came before it.
     init(_ answer: @escaping @Sendable (Request, Int) -> Answer) throws {
-        #if canImport(Glibc)
-            let kind = Int32(SOCK_STREAM.rawValue)
-        #else
-            let kind = SOCK_STREAM
-        #endif
-        let listener = socket(AF_INET, kind, 0)
-        var address = sockaddr_in()
-        address.sin_family = sa_family_t(AF_INET)
-        address.sin_addr.s_addr = UInt32(0x7F00_0001).bigEndian
-        var length = socklen_t(MemoryLayout<sockaddr_in>.size)
-        let isUp = withUnsafeMutablePointer(to: &address) {
-            $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { bind(listener, $0, length) == 0 && listen(listener, 64) == 0 && getsockname(listener, $0, &length) == 0 }
-        }
-        guard listener >= 0, isUp else { throw POSIXError(POSIXErrorCode(rawValue: errno) ?? .EIO) }
-        (self.listener, port) = (listener, Int(UInt16(bigEndian: address.sin_port)))
+        let (listener, port) = try boundSocket()
+        guard listen(listener, 64) == 0 else { throw POSIXError(POSIXErrorCode(rawValue: errno) ?? .EIO) }
+        (self.listener, self.port) = (listener, port)
         let log = Log()
         self.log = log
         Thread.detachNewThread {
+            // Closed here and not at the end of the server, after which the number may be another one's that this thread would take connections from.
+            defer { close(listener) }
             while true {
                 let connection = accept(listener, nil, nil)
                 if connection < 0 {
@@ -77,10 +67,7 @@ final class MisbehavingServer: Sendable {
         }
     }
 
-    deinit {
-        shutdown(listener, Int32(SHUT_RDWR))
-        close(listener)
-    }
+    deinit { shutdown(listener, Int32(SHUT_RDWR)) }
 
     var address: String { "http://127.0.0.1:\(port)" }
     var requests: [Request] { log.requests.withLock { $0 } }
@@ -160,6 +147,42 @@ final class MisbehavingServer: Sendable {
         }
         return true
     }
+}
+
+/// An address on this machine where nobody answers, and that is given to nobody else while this lives.
+final class NobodysAddress: Sendable {
+    private let descriptor: Int32
+    private let port: Int
+
+    init() throws { (descriptor, port) = try boundSocket() }
+    deinit { close(descriptor) }
+
+    var address: String { "http://127.0.0.1:\(port)" }
+}
+
+/// The variables for proxies are not for this machine's own servers.
+private let noProxy: Void = {
+    for name in ["no_proxy", "NO_PROXY"] { setenv(name, "127.0.0.1", 1) }
+}()
+
+/// A socket with a port of its own on this machine.
+private func boundSocket() throws -> (descriptor: Int32, port: Int) {
+    _ = noProxy
+    #if canImport(Glibc)
+        let kind = Int32(SOCK_STREAM.rawValue)
+    #else
+        let kind = SOCK_STREAM
+    #endif
+    let descriptor = socket(AF_INET, kind, 0)
+    var address = sockaddr_in()
+    address.sin_family = sa_family_t(AF_INET)
+    address.sin_addr.s_addr = UInt32(0x7F00_0001).bigEndian
+    var length = socklen_t(MemoryLayout<sockaddr_in>.size)
+    let isBound = withUnsafeMutablePointer(to: &address) {
+        $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { bind(descriptor, $0, length) == 0 && getsockname(descriptor, $0, &length) == 0 }
+    }
+    guard descriptor >= 0, isBound else { throw POSIXError(POSIXErrorCode(rawValue: errno) ?? .EIO) }
+    return (descriptor, Int(UInt16(bigEndian: address.sin_port)))
 }
 
 // Inside the class its own `send` hides the system's.
