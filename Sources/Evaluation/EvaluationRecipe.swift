@@ -26,6 +26,8 @@ public struct EvaluationRecipe: Codable, Sendable, Equatable {
         if plan.method != .reference {
             let prompts = try problems.map { try environment.reset($0, mode: .plain) }
             parts["prompts"] = try Self.hash(prompts)
+            let turns = try problems.compactMap { try environment.step($0, after: [""]) }
+            if !turns.isEmpty { parts["next turn"] = try Self.hash(turns) }
             if prompts.contains(where: { if case .messages = $0 { true } else { false } }) { parts["chat template"] = sha256(Data((chatTemplate ?? "").utf8)) }
         }
         if plan.method == .likelihood {

@@ -165,7 +165,7 @@ public final class RationaleModel {
     /// The question as the prompt; a candidate, a label and what ends an answer as the completion.
     private func text(_ question: RationaleQuestion, _ rationale: String, _ label: String) throws -> Example {
         let example = try Classifier.joined(model, prompt: "\(question.text)\nReason:", word: "\(rationale)\nAnswer: \(label)", separator: " ").example
-        let end = (model.tokenizer.eosToken ?? model.stopTokens.first).map { [$0] } ?? [], completion = example.completionTokens + end, room = form.maxTokens - completion.count
+        let completion = example.completionTokens + model.endTokens, room = form.maxTokens - completion.count
         guard room > 0 else {
             throw FileError(
                 file: model.source ?? "the model", problem: "has room for \(form.maxTokens) tokens, but line \(question.line) has a rationale that takes \(completion.count) with its label: '\(rationale.prefix(60))'",

@@ -267,7 +267,8 @@ public struct Addition: Environment {
     /// How many unordered pairs a length has in a part: counted up to two digits, a safe estimate above.
     private static func capacity(_ part: Part, digits: Int) -> Int {
         if digits <= 2 { return allPairs(part, digits: digits).count }
-        return digits == 3 ? 30_000 : 1_000_000  // of 405450 pairs; of 40504500 and more
+        // Of 405,450 pairs, half of which train; of 40,504,500 and more.
+        return digits == 3 ? (part == .train ? 200_000 : 30_000) : 1_000_000
     }
 
     private static func allPairs(_ part: Part, digits: Int) -> [(Int, Int)] {

@@ -17,7 +17,7 @@ extension Environment {
     public func options(of problem: Problem, as form: AnswerOptions.Form = .letter) -> AnswerOptions? {
         guard let answer = problem.answer else { return nil }
         if let choices = Choices(problem) {
-            guard let right = choices.index(of: answer) ?? choices.texts.firstIndex(of: answer) else { return nil }
+            guard let right = choices.right(answer) else { return nil }
             return AnswerOptions(texts: form == .text ? choices.texts : choices.texts.indices.map { "(\(Choices.letter($0)))" }, right: right)
         }
         guard let labels = (verifier as? LabelVerifier)?.labels, let right = labels.firstIndex(of: answer) else { return nil }

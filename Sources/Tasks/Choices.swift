@@ -30,6 +30,9 @@ public struct Choices: Sendable, Equatable {
         return texts.indices.contains(index) ? index : nil
     }
 
+    /// The place of an answer, which is a letter or else a text; `nil` where it is neither.
+    public func right(_ answer: String) -> Int? { index(of: answer) ?? texts.firstIndex(of: answer) }
+
     /// One option a line, "(a) shirt pocket"; the right one is marked as in STaR's rationalisation prompts, " (CORRECT)".
     public func listed(marking right: Int? = nil) -> String {
         texts.enumerated().map { "(\(Self.letter($0))) \($1)\($0 == right ? " (CORRECT)" : "")" }.joined(separator: "\n")

@@ -19,7 +19,7 @@ public struct Instructions: Environment {
     private let outputs: [String: String]
 
     /// - Parameters:
-    ///   - data: JSON Lines with `instruction` (or `prompt`) and, if there are any, `input` and `id`; other fields are not read.
+    ///   - data: JSON Lines with `instruction` (or `prompt`) and, if there are any, `input`, `id` and `output`, the data's own answer; other fields are not read.
     ///   - seed: which demand each training instruction gets, and their order.
     ///   - trainCount: `nil`: all.
     ///   - devCount: fewer where the data has fewer.

@@ -216,7 +216,15 @@ struct MathParser {
 
     /// What a command or an exponent takes: a group in braces, or one atom.
     mutating func argument() throws -> MathExpression {
-        guard accept(.symbol("{")) else { return try nested { parser in try parser.atom() } }
+        guard accept(.symbol("{")) else {
+            // A fraction behind it is another factor: "x^2 \frac{1}{2}".
+            if case .number(let digits) = peek {
+                try budget.spend()
+                place += 1
+                return .number(digits)
+            }
+            return try nested { parser in try parser.atom() }
+        }
         let content = try nested { parser in try parser.relation() }
         try expect(.symbol("}"))
         return content

@@ -161,7 +161,10 @@ enum MathToken: Equatable {
         mutating func letters() {
             let start = place
             let word = run { $0.isLetter }
-            if let name = (functions + ["pi", "infinity", "infty"]).first(where: word.hasPrefix), word.count <= name.count + 2 {
+            let isLast = !characters[place...].contains { $0.isLetter || $0.isNumber }
+            if case .number = tokens.last, isLast, units.contains(word) {
+                tokens.append(.word(word))  // "5 sec" is no secant
+            } else if let name = (functions + ["pi", "infinity", "infty"]).first(where: word.hasPrefix), word.count <= name.count + 2 {
                 takesArgument()
                 tokens.append(.command(synonyms[name] ?? name))
                 place = start + name.count

@@ -18,7 +18,7 @@ extension QuestionAnswer {
         _ url: URL, _ settings: Settings, _ splitting: Splitting, where isWanted: (TaskRecord) throws -> Bool = { _ in true },
         rationale: (TaskRecord) -> String?
     ) throws -> [Problem] {
-        let gold = try AnswerExtraction.Extractor(settings.goldExtraction)
+        let gold = try AnswerExtraction.Extractor(settings.goldExtraction ?? AnswerExtraction(settings.check == .regex ? [.whole] : [.strict, .whole]))
         var ids: Set<String> = []
         return try TaskRecord.read(url).filter(isWanted).map { record in
             let question = try record.requiredText(settings.question).trimmingCharacters(in: .whitespacesAndNewlines)
@@ -83,9 +83,14 @@ extension QuestionAnswer {
             let lines = key == "tests" ? value.array?.compactMap(\.string) : nil
             details[key] = value.string ?? lines?.joined(separator: "\n") ?? value.text()
         }
+        guard settings.check == .code else { return details }
         func isGiven(_ fields: String...) -> Bool { fields.allSatisfy { details[$0]?.allSatisfy(\.isWhitespace) == false } }
-        guard settings.check != .code || isGiven("tests", "entry_point") || isGiven("inputs", "outputs") else {
+        guard isGiven("tests", "entry_point") || isGiven("inputs", "outputs") else {
             throw record.refused("no tests of code. Give 'tests' and 'entry_point', the function that they call, or 'inputs' and 'outputs' of a program.")
+        }
+        if record.fields["tests"]?.array?.contains(where: { $0.string == nil }) == true { throw record.refused("not every one of 'tests' is a text. Write each as code.") }
+        guard isGiven("tests", "entry_point") || CodeVerifier.cases(details) != nil else {
+            throw record.refused("'inputs' and 'outputs' are no two lists of equally many texts. Write what a program reads, and what it prints, as one text for each run.")
         }
         return details
     }
@@ -100,7 +105,10 @@ extension QuestionAnswer {
     /// What a verifier compares with: the letter of the right option, a label, a number, or the text. A schema is compared with nothing.
     private static func gold(_ answer: String, _ choices: Choices?, _ settings: Settings, _ record: TaskRecord) throws -> String? {
         if let choices {
-            if let index = choices.index(of: answer) ?? choices.texts.firstIndex(of: answer) { return Choices.letter(index) }
+            if let letter = choices.index(of: answer), let text = choices.texts.firstIndex(of: answer), letter != text {
+                throw record.refused("the answer '\(answer)' is the letter of one option and the text of another. Write the right one's letter, and the options' texts so that none is another's letter.")
+            }
+            if let index = choices.right(answer) { return Choices.letter(index) }
             throw record.refused("the answer '\(shortened(answer))' is neither the letter nor the text of one of \(choices.texts.count) options. Correct it.")
         }
         if let labels = settings.labels {

@@ -30,7 +30,9 @@ extension TaskKind {
         settings.fewShotData = try file.path("few-shot-data")
         settings.fewShotWhere = try file.texts("few-shot-where") ?? [:]
         settings.fewShotLongest = try file.count("few-shot-longest")
-        settings.goldExtraction = try file.extraction("gold-extraction") ?? settings.goldExtraction
+        if settings.fewShotData == nil { try file.refuse("few-shot-where", "It chooses among the examples of 'few-shot-data'. Give that file, or leave it out.") }
+        try file.refuseSystem(in: settings.form)
+        settings.goldExtraction = try file.extraction("gold-extraction")
         settings.comparison = try file.choice("comparison", AnswerVerifier.Comparison.self) ?? settings.comparison
         settings.extraction = try file.extraction("extraction") ?? AnswerExtraction.usual(for: settings.comparison)
         settings.stripCalculatorMarks = try file.bool("strip-calculator-marks") ?? settings.stripCalculatorMarks

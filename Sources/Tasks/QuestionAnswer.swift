@@ -72,7 +72,8 @@ public struct QuestionAnswer: Environment {
         /// The most characters of an example's question and worked solution together; `nil`: any number.
         public var fewShotLongest: Int?
         /// Finds the gold answer within the answer field.
-        public var goldExtraction = AnswerExtraction([.strict, .whole])
+        /// nil: the strict rule, else the whole field; of a regular expression always that.
+        public var goldExtraction: AnswerExtraction?
         /// Finds the answer within a completion.
         public var extraction = AnswerExtraction.usual(for: .number)
         public var comparison = AnswerVerifier.Comparison.number

@@ -1,6 +1,6 @@
 /// A task whose training answers are wrong on purpose: a control that must stay at chance on held-out problems.
 ///
-/// Answers are permuted among the training problems of one category; where problems have demands on form instead of answers,
+/// Answers are permuted among the training problems of one category, and of one number of options; where problems have demands on form instead of answers,
 /// the demands that are checked are permuted, among all problems, and those that are asked for stay. Dev and test problems,
 /// prompts and the verifier are the base task's; a hinted prompt shows the wrong answer. Rationales are taken out, because they
 /// would tell the truth.
@@ -20,7 +20,9 @@ public struct ShuffledAnswers: TaskVariant {
                 throw TaskError.badProblem(id: problem.id, reason: "it has no answer, so task '\(base.name)' has nothing to shuffle. Use this control with a task of questions and answers.")
             }
             truths.append(CanonicalAnswer.canonical(truth))
-            members[problem.answer == nil ? "" : problem.category, default: []].append(index)
+            // A letter that a problem does not have would be no answer to it.
+            let options = Choices(problem).map { " of \($0.texts.count) options" } ?? ""
+            members[problem.answer == nil ? "" : problem.category + options, default: []].append(index)
         }
         var changed: [Problem?] = problems.map { $0 }
         for category in members.keys.sorted() {

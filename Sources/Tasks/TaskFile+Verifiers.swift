@@ -15,23 +15,20 @@ extension TaskFile {
     func verifier(for settings: QuestionAnswer.Settings) throws -> any Verifier {
         let parts = try section("verifiers")
         for key in Self.verifierKeys where self[key] != nil && (parts != nil || !settings.check.keys.contains(key)) {
-            let place = parts == nil ? "'check: \(settings.check.rawValue)' does not read it." : "Write it behind the part of 'verifiers' that it is for."
-            throw TaskError.badValue(file: source, line: self[key]?.line, key: key, value: self[key]?.text ?? "", reason: place)
+            try refuse(key, parts == nil ? "'check: \(settings.check.rawValue)' does not read it." : "Write it behind the part of 'verifiers' that it is for.")
         }
         let isExtracted = settings.check.keys.contains("extraction") && settings.choices == nil && settings.labels == nil
-        if parts == nil, !isExtracted, let extraction = self["extraction"] {
-            throw TaskError.badValue(file: source, line: extraction.line, key: "extraction", value: extraction.text, reason: "What judges here reads the whole completion. Leave it out.")
-        }
-        if parts == nil, settings.check != .answer || !isExtracted, let comparison = self["comparison"] {
-            throw TaskError.badValue(file: source, line: comparison.line, key: "comparison", value: comparison.text, reason: "What judges here compares in its own way. Leave it out.")
-        }
+        if parts == nil, !isExtracted { try refuse("extraction", "What judges here reads the whole completion. Leave it out.") }
+        if parts == nil, settings.check != .answer || !isExtracted { try refuse("comparison", "What judges here compares in its own way. Leave it out.") }
         guard let parts else { return try verifier(settings.check, for: settings) }
+        var judgesAnswers = false
         let judging = try parts.entries.map { entry in
             let part = try parts.section(entry.key) ?? parts
             guard let check = try part.choice("check", QuestionAnswer.Check.self) ?? QuestionAnswer.Check(rawValue: entry.key) else {
                 throw TaskError.missingKey(file: source, key: "check", reason: "Say how '\(entry.key)' under 'verifiers' judges: \(QuestionAnswer.Check.allCases.map(\.rawValue).joined(separator: ", ")).")
             }
             try part.check(keys: ["check", "weight"] + check.keys)
+            judgesAnswers = judgesAnswers || check == .answer
             guard part.reads(check, settings.check) else {
                 throw TaskError.badValue(
                     file: source, line: entry.value.line, key: entry.key, value: check.rawValue,
@@ -39,11 +36,23 @@ extension TaskFile {
             }
             return WeightedVerifier.Part(entry.key, weight: try part.double("weight") ?? 1, try part.verifier(check, for: settings))
         }
+        if !judgesAnswers { try refuse("extraction", "Write it behind the part of 'verifiers' that it is for.") }
         do {
             return try WeightedVerifier(judging)
         } catch TaskError.badValue(_, _, _, let value, let reason) {
             throw TaskError.badValue(file: source, line: self["verifiers"]?.line, key: "verifiers", value: value, reason: reason)
         }
+    }
+
+    /// - Throws: `TaskError` for a key that is given although it has no effect.
+    func refuse(_ key: String, _ reason: String) throws {
+        guard let value = self[key] else { return }
+        throw TaskError.badValue(file: source, line: value.line, key: key, value: shortened(value.text), reason: reason)
+    }
+
+    /// - Throws: `TaskError` for a system message in a form that has none.
+    func refuseSystem(in form: QuestionAnswer.Form) throws {
+        if form == .text { try refuse("system", "Only 'form: chat' has a system message. Set that, or leave it out.") }
     }
 
     /// Settings of verifiers that stand beside `check` where there is one.

@@ -10,7 +10,7 @@ struct ModelTableTests {
         let use =
             switch family.kind {
             case .generative: "generate, chat, score, classify, embed"
-            case .masked: "fill, classify, embed"
+            case .masked: "fill, score, classify, embed"
             case .encoderDecoder: "generate, classify"
             }
         let heads = family.heads.map { $0 == .sequenceClassification ? "sequence" : $0 == .tokenClassification ? "token" : "span" }.joined(separator: ", ")

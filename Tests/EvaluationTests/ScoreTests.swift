@@ -101,7 +101,10 @@ struct ScoreTests {
         #expect(AnswerVerifier().answer(in: rollout("so #### 18.0")) == AnswerVerifier().answer(in: rollout("= $18")))
         #expect(AnswerVerifier().answer(in: rollout("no number")) == nil)
         #expect(AnswerVerifier().answer(in: rollout("#### 18", finish: .length)) == nil)
-        #expect(MathVerifier().answer(in: rollout(#"\boxed{\frac12}"#)) == MathVerifier().answer(in: rollout(#"\boxed{0.5}"#)))
+        for (a, b) in [(#"\frac12"#, "0.5"), (#"2\pi r"#, #"2r\pi"#), (#"\log_2 8"#, "3")] {
+            let answers = [a, b].compactMap { MathVerifier().answer(in: rollout("\\boxed{\($0)}")) }
+            #expect(answers.count == 2 && MathVerifier().areEqual(answers[0], answers[1]), "\(a) and \(b)")
+        }
         #expect(ChoiceVerifier().answer(in: rollout("The answer is (B).", choice)) == "b" && ChoiceVerifier().answer(in: rollout("(A) or (B)", choice)) == nil)
         #expect(LabelVerifier(["yes", "no"]).answer(in: rollout("Yes, it is.")) == "yes" && LabelVerifier(["yes", "no"]).answer(in: rollout("maybe")) == nil)
         #expect(AdditionVerifier(form: .direct).answer(in: rollout(" 883")) == "883")

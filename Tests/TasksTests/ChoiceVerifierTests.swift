@@ -17,7 +17,7 @@ struct ChoiceVerifierTests {
             ("answer is B", "b"), ("The answer is B because it is.", "b"), ("The answer is (B), not (C).\nReally: the answer is (D).", "d"), ("Answer: B", "b"),
             ("**Answer:** B", "b"), ("**B**", "b"), ("Answer:\n\nD. blotter", "d"), ("Final answer is option D.", "d"), ("the answer is choice (d)", "d"),
             (#"The answer is $\boxed{D}$."#, "d"), (#"The answer is \boxed{\text{D}}."#, "d"), ("A dog would not fit.\nTherefore, the answer is blotter (d).", "d"),
-            ("The answer is (d). Option (c) is too small.", "d"),
+            ("The answer is (d). Option (c) is too small.", "d"), ("The answer is (B), not (C).", "b"),
             ("The answer is B. C is wrong.", "b"), ("blotter", "d"), ("Blotter.", "d"), ("the answer is a blotter, which takes up ink", "d"), ("desk drawer", "c"),
             ("I think of a car.\nThe answer is car park.", "b"), ("The answer is the one called park", "a"), ("B. Cars stand there.\nThat is all there is to say", "b"),
             ("A", "a"), ("The answer is A.", "a"),
@@ -35,7 +35,7 @@ struct ChoiceVerifierTests {
         "what chooses nothing, or two options, is unreadable",
         arguments: [
             "", "\n \n", "(f)", "F", "The answer is 7.", "I cannot say", "a b c d e", "(a) (b)", "The answer is (a) or (b).", "B or C", "B, C", "The answer is B/C",
-            "The answer is not blotter.",
+            "The answer is not blotter.", "The answer is not (d).", "It isn't blotter (d)",
             "The answer is a park or a blotter", "A: (e).", "(B)\n(C)", "It is in the park, I think, or by the blotter", "the answer issue", "B and D", "the answers: none",
             "The answer is park or car park",
         ])
@@ -50,6 +50,14 @@ struct ChoiceVerifierTests {
         for text in ["I don't know.", "I would guess."] { #expect(try await verdict(ChoiceVerifier(), try problem(nine, "i"), text).outcome == .unreadable, "\(text)") }
         for text in ["I", "(i)", "I.", "The answer is I"] { #expect(try await verdict(ChoiceVerifier(), try problem(nine, "i"), text).outcome == .right, "\(text)") }
         #expect(try await verdict(ChoiceVerifier(), try problem(nine, "c"), "I think it is (c).").outcome == .right)
+    }
+
+    @Test("an option's own text is that option, also where it begins as with a letter", arguments: [
+        ("The answer is B cells", "a"), ("T cells.", "b"), ("so:\nNK cells", "c"), ("E. coli", "d"), ("The answer is **E. coli**.", "d"), ("B", "b"), ("B. T cells", "b"), ("D minor", "e"),
+    ])
+    func letters(text: String, letter: String) async throws {
+        let cells = ["B cells", "T cells", "NK cells", "E. coli", "D minor"]
+        #expect(try await verdict(ChoiceVerifier(), problem(cells, letter), text).outcome == .right)
     }
 
     @Test("equal options cannot be told apart by their text, but by their letter")

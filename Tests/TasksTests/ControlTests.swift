@@ -57,6 +57,22 @@ struct ControlTests {
         #expect(most.leftOut == 2)
     }
 
+    @Test("a problem is lent no letter of an option that it does not have")
+    func options() throws {
+        let lines = (0..<60).map { n in
+            let count = 2 + n % 3, choices = (0..<count).map { "\"choice \($0) of \(n)\"" }.joined(separator: ",")
+            return "{\"question\":\"\(wordings[n])\",\"choices\":[\(choices)],\"answer\":\"\(Choices.letter(n / 3 % count))\"}"
+        }
+        let task = try withFolder(["q.jsonl": lines.joined(separator: "\n")]) { folder in
+            var settings = QuestionAnswer.Settings()
+            (settings.data, settings.choices, settings.splitting) = (folder.appendingPathComponent("q.jsonl"), "choices", Splitting(dev: 0, test: 0, grouping: .exact))
+            return try QuestionAnswer(settings)
+        }
+        let shuffled = try ShuffledAnswers(task, seed: 1), problems = try shuffled.problems(in: .train)
+        #expect(problems.count + shuffled.leftOut == 60 && problems.count > 50)
+        #expect(problems.allSatisfy { problem in Choices(problem)?.index(of: problem.answer ?? "") != nil })
+    }
+
     @Test("a task without answers, or with one answer only, cannot be shuffled")
     func impossible() {
         #expect(taskError { _ = try ShuffledAnswers(Fixed(answers: ["1", nil]), seed: 0) }.contains("nothing to shuffle"))

@@ -28,6 +28,10 @@ enum MathPairs {
         5 \mbox{ inches}^2 ~ 5
         5\text{ square feet} ~ 5
         5 cm ~ 5
+        5 sec ~ 5
+        \log_2\frac{1}{8} ~ -3
+        x^2\frac{1}{2} ~ \frac{x^2}{2}
+        \frac12\frac13 ~ \frac16
         18 hours ~ 18
         18\,\text{hours} ~ 18
         0.25\,\text{ cm} ~ \frac14

@@ -71,6 +71,8 @@ struct QuantityTests {
         #expect(verifier.areEqual(answer, "90 minutes") && !verifier.areEqual(answer, "91 minutes"), "\(answer)")
         let pounds = try #require(verifier.answer(in: rollout(problem, "£5")))
         #expect(verifier.areEqual(pounds, "£5") && !verifier.areEqual(pounds, "$5"))
+        let near = QuantityVerifier(tolerance: .init(absolute: 0.01)), strict = QuantityVerifier(requiresUnit: true)
+        #expect(near.areEqual("3.14", "3.141") && !verifier.areEqual("3.14", "3.141") && !strict.areEqual("12", "12 km") && strict.areEqual("12000 m", "12 km"))
         #expect(verifier.answer(in: rollout(problem, "long")) == nil && verifier.answer(in: rollout(problem, text, finish: .length)) == nil)
     }
 }

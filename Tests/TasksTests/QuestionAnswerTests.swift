@@ -119,6 +119,8 @@ struct QuestionAnswerTests {
         #expect(taskError { _ = try self.task(#"{"question":"q","choices":["x","y"],"answer":"c"}"#) { $0.choices = "choices" } }.contains("neither the letter nor the text of one of 2 options"))
         #expect(taskError { _ = try self.task { ($0.choices, $0.prompt) = ("choices", "{question}") } }.contains("Put '{choices}' where the options belong"))
         #expect(taskError { _ = try self.task { $0.prompt = "{question} {choices}" } }.contains("'{choices}' cannot be filled in here"))
+        let groups = #"{"question":"which blood group","choices":["O","A","B","AB"],"answer":"A"}"#
+        #expect(taskError { _ = try self.task(groups) { $0.choices = "choices" } }.contains("q.jsonl:1: the answer 'A' is the letter of one option and the text of another"))
     }
 
     @Test("labels are names or numbers of names")
@@ -145,6 +147,9 @@ struct QuestionAnswerTests {
         let regex = try one(#"{"question":"name a year","answer":"(19|20)\\d\\d"}"#, .regex)
         #expect(try await verdict(regex.verifier, regex.problems(in: .train)[0], "1987").outcome == .right)
         #expect(try await verdict(regex.verifier, regex.problems(in: .train)[0], "in 1987").outcome == .wrong)
+        let marked = try one(#"{"question":"solve it","answer":"(?s).*#### 12"}"#, .regex)
+        #expect(try await verdict(marked.verifier, marked.problems(in: .train)[0], "So it is\n#### 12").outcome == .right)
+        #expect(try await verdict(marked.verifier, marked.problems(in: .train)[0], "12").outcome == .wrong)
         for schema in [#"{"type":"array"}"#, #""{\"type\":\"array\"}""#] {
             let task = try one("{\"question\":\"give a list\",\"answer\":\(schema)}", .schema)
             let problem = task.problems(in: .train)[0]

@@ -166,6 +166,7 @@ struct SandboxAbuse: Sendable, CustomTestStringConvertible {
         .init("memory that no limit counts", .held, """
             attempt(lambda: os.memfd_create('x'))
             system(29, 194, 0, 1 << 20, 0o1600)
+            system(64, 190, 0, 32000, 0o1600)
             system(240, 180, b'x', 66, 0o600, 0)
             """),
         .init("raising its limits", .held, """

@@ -82,6 +82,10 @@ struct TaskVerifierTests {
         #expect(taskError { _ = try task("check: external\nprogram: sh\nfew-shot: 2") { #"{"question":"\#($1)"}"# } }.contains("'few-shot' cannot be '2'. The example 'jsonl-"))
         #expect(message("check: code").contains("q.jsonl:1: no tests of code"))
         #expect(taskError { _ = try task("check: code") { #"{"question":"\#($1)","entry_point":"f","tests":[]}"# } }.contains("q.jsonl:1: no tests of code"))
+        #expect(taskError { _ = try task("check: code") { #"{"question":"\#($1)","entry_point":"f","tests":["assert f()",5]}"# } }.contains("q.jsonl:1: not every one of 'tests' is a text"))
+        for cases in [#""inputs":[1,2],"outputs":[3,4]"#, #""inputs":["1","2"],"outputs":["3"]"#, #""inputs":[],"outputs":[]"#] {
+            #expect(taskError { _ = try task("check: code") { #"{"question":"\#($1)",\#(cases)}"# } }.contains("q.jsonl:1: 'inputs' and 'outputs' are no two lists of equally many texts"))
+        }
     }
 
     @Test("a mixture weighs its parts; one of weight 0 only records")
@@ -117,6 +121,8 @@ struct TaskVerifierTests {
         ("verifiers:\n  regex: {}", "give a regex its 'pattern'"), ("verifiers:\n  regex: {pattern: '('}", "t.yaml:4: 'pattern' cannot be '('. "),
         ("verifiers:\n  schema: {schema: {type: thing}}", "t.yaml:4: 'schema' cannot be 'a mapping'. JSON Schema at"),
         ("verifiers: {math: {}}\ntime-limit: 3", "t.yaml:4: 'time-limit' cannot be '3'. Write it behind the part"),
+        ("check: quantity\nextraction: whole\nverifiers: {quantity: {}}", "t.yaml:4: 'extraction' cannot be 'whole'. Write it behind the part"), ("few-shot-where: {style: x}", "t.yaml:3: 'few-shot-where' cannot be"),
+        ("system: Think.", "t.yaml:3: 'system' cannot be 'Think.'. Only 'form: chat'"),
         ("check: regex\nlabels: [a, b]", "'check' cannot be 'regex'"), ("verifiers: {external: {}}", "the key 'program' is missing"),
     ])
     func refused(yaml: String, part: String) {

@@ -33,6 +33,14 @@ struct TimedVerifierTests {
         #expect(judged == texts.map { $0 == "hang" ? .failed(reason: "no judgement within 0.5 seconds") : .judged(Verdict(.right, evidence: $0)) })
     }
 
+    @Test("what its base judges by, and its limit, are its settings")
+    func settings() {
+        func settings(_ rule: AnswerExtraction.Rule, _ seconds: Int) -> [String: String] {
+            TimedVerifier(AnswerVerifier(extraction: AnswerExtraction([rule])), timeLimit: .seconds(seconds)).settings
+        }
+        #expect(settings(.strict, 1) == settings(.strict, 1) && settings(.strict, 1) != settings(.flexible, 1) && settings(.strict, 1) != settings(.strict, 2))
+    }
+
     @Test("no more are judged at a time than it is told")
     func concurrency() async {
         let stubborn = Stubborn()

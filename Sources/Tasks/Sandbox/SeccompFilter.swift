@@ -9,8 +9,8 @@ enum SeccompFilter {
     private static let refused: [(x86: UInt32, arm: UInt32)] = [
         // Other processes' memory and descriptors: ptrace, process_vm_readv, process_vm_writev, pidfd_getfd, userfaultfd.
         (101, 117), (310, 270), (311, 271), (438, 438), (323, 282),
-        // Memory outside every limit: memfd_create, memfd_secret, shmget, msgget, mq_open.
-        (319, 279), (447, 447), (29, 194), (68, 186), (240, 180),
+        // Memory outside every limit: memfd_create, memfd_secret, shmget, semget, msgget, mq_open.
+        (319, 279), (447, 447), (29, 194), (64, 190), (68, 186), (240, 180),
         // The keyring: add_key, request_key, keyctl.
         (248, 217), (249, 218), (250, 219),
         // Namespaces and mounts: unshare, setns, mount, umount2, pivot_root, chroot, open_tree, move_mount, fsopen, fsconfig, fsmount, fspick,

@@ -13,7 +13,7 @@ public struct ChoiceVerifier: AnswerReader {
     public func judge(_ rollouts: [Rollout]) async -> [Judgement] {
         rollouts.map { rollout in
             guard let choices = Choices(rollout.problem), let answer = rollout.problem.answer,
-                let right = choices.index(of: answer) ?? choices.texts.firstIndex(of: answer)
+                let right = choices.right(answer)
             else { return .failed(reason: "problem '\(rollout.problem.id)' has no options with the right one among them") }
             if let cutOff = rollout.cutOff { return .judged(cutOff) }
             let expected = "expected (\(Choices.letter(right)))"
@@ -46,12 +46,13 @@ public struct ChoiceVerifier: AnswerReader {
 
     static func read(_ text: String, _ choices: Choices) -> Reading {
         if let statement = AnswerStatement.last(in: text) {
+            if let index = whole(statement, choices) { return .one(index) }
             let reading = read(lettered: statement, choices)
             return reading == .none ? read(named: statement, choices) : reading
         }
         let lines = text.split(whereSeparator: \.isNewline).filter { !$0.allSatisfy(\.isWhitespace) }
         guard let first = lines.first, let last = lines.last else { return .none }
-        var reading = read(lettered: last, choices)
+        var reading = whole(last, choices).map { .one($0) } ?? read(lettered: last, choices)
         if reading == .none { reading = Reading(choices.texts.indices.filter { words(choices.texts[$0]) == words(last) }) }
         guard lines.count > 1, let opening = leadingLetter(first, choices)?.index else { return reading }
         return switch reading {
@@ -90,14 +91,26 @@ public struct ChoiceVerifier: AnswerReader {
         return "AI".contains(letter) && next.isWhitespace && !rest.allSatisfy(\.isWhitespace) ? nil : (index, rest)
     }
 
+    /// Letters in brackets, but for those that are denied: "not (c)", "isn't blotter (d)".
     private static func bracketed(_ text: Substring, _ choices: Choices) -> [Int] {
         let characters = Array(text)
         return characters.indices.dropFirst().dropLast().compactMap { place in
-            "([".contains(characters[place - 1]) && ")]".contains(characters[place + 1]) ? choices.index(of: String(characters[place])) : nil
+            guard "([".contains(characters[place - 1]), ")]".contains(characters[place + 1]), let index = choices.index(of: String(characters[place])) else { return nil }
+            var before = words(String(characters[..<(place - 1)]))[...]
+            let own = words(choices.texts[index])
+            if before.suffix(own.count).elementsEqual(own) { before = before.dropLast(own.count) }
+            let isDenied = before.last.map { $0 == "not" || $0.hasSuffix("n't") || $0.hasSuffix("n’t") } ?? false
+            return isDenied ? nil : index
         }
     }
 
     // MARK: - Texts of options
+
+    /// The one option whose text this is, also where that begins as with a letter: "B cells". A text that is a letter itself is read as one.
+    private static func whole(_ text: Substring, _ choices: Choices) -> Int? {
+        let said = words(text), same = choices.texts.indices.filter { choices.texts[$0].count > 1 && words(choices.texts[$0]) == said }
+        return same.count == 1 ? same[0] : nil
+    }
 
     /// The options that a text consists of; where it is none, those that its first sentence names. "car park" is not also "park".
     private static func read(named text: Substring, _ choices: Choices) -> Reading {

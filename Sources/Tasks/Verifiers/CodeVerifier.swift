@@ -70,39 +70,47 @@ public struct CodeVerifier: Verifier {
         if let tests = details["tests"], let entryPoint = details["entry_point"] {
             return await run(["functions", code, isWhole ? "whole" : "", prefix, entryPoint, tests])
         }
-        func texts(_ name: String) -> [String]? { details[name].flatMap { try? JSONDecoder().decode([String].self, from: Data($0.utf8)) } }
-        guard let inputs = texts("inputs"), let outputs = texts("outputs"), inputs.count == outputs.count, !inputs.isEmpty else {
+        guard let cases = Self.cases(details) else {
             return .failed(
                 reason: "problem '\(rollout.problem.id)' has no tests in its details: give 'tests' and 'entry_point', or 'inputs' and 'outputs' of equal number")
         }
-        return await run(["programs", isWhole ? "\(prefix)\n\(code)" : code] + zip(inputs, outputs).flatMap { [$0, $1] }, runs: inputs.count)
+        return await run(["programs", isWhole ? "\(prefix)\n\(code)" : code] + cases.flatMap { [$0.input, $0.output] }, runs: cases.count)
     }
 
-    /// The code to run: the last fenced block that defines the function, else the last fenced block, else the text itself. A text that does not define
+    /// What a program reads and prints in each run; nil where a problem does not say it.
+    static func cases(_ details: [String: String]) -> [(input: String, output: String)]? {
+        func texts(_ name: String) -> [String]? { details[name].flatMap { try? JSONDecoder().decode([String].self, from: Data($0.utf8)) } }
+        guard let inputs = texts("inputs"), let outputs = texts("outputs"), inputs.count == outputs.count, !inputs.isEmpty else { return nil }
+        return zip(inputs, outputs).map { (input: $0, output: $1) }
+    }
+
+    /// The code to run: the last fenced block that defines the function, else the last one marked as Python, else the last one, else the text itself. A text that does not define
     /// the function continues the prefix, and ends where a base model begins something new. What defines it is whole, and the prefix stands before it only
     /// where that is a program by itself.
     private static func program(from text: String, prefix: String, entryPoint: String?) -> (code: String, isWhole: Bool) {
         func defines(_ code: String) -> Bool { entryPoint.map { ("\n" + code).contains("\ndef \($0)(") } ?? false }
         let blocks = fencedBlocks(in: text)
-        let code = blocks.last(where: defines) ?? blocks.last ?? text
+        // Behind a program often stands what it prints.
+        let code = (blocks.last { defines($0.code) } ?? blocks.last(where: \.isPython) ?? blocks.last)?.code ?? text
         if prefix.isEmpty || defines(code) { return (code, true) }
         let end = stops.compactMap { code.range(of: $0)?.lowerBound }.min() ?? code.endIndex
         return (prefix + code[..<end], false)
     }
 
     /// What stands between lines that begin with ```; the last block may lack its end.
-    private static func fencedBlocks(in text: String) -> [String] {
-        var blocks: [[Substring]] = []
+    private static func fencedBlocks(in text: String) -> [(code: String, isPython: Bool)] {
+        var blocks: [(lines: [Substring], isPython: Bool)] = []
         var isInside = false
-        for line in text.split(separator: "\n", omittingEmptySubsequences: false) {
-            if line.drop(while: { $0 == " " }).hasPrefix("```") {
+        for line in text.split(omittingEmptySubsequences: false, whereSeparator: { $0 == "\n" || $0 == "\r\n" }) {
+            let mark = line.drop { $0 == " " }
+            if mark.hasPrefix("```") {
                 isInside.toggle()
-                if isInside { blocks.append([]) }
+                if isInside { blocks.append(([], mark.drop { $0 == "`" }.lowercased().hasPrefix("py"))) }
             } else if isInside {
-                blocks[blocks.count - 1].append(line)
+                blocks[blocks.count - 1].lines.append(line)
             }
         }
-        return blocks.map { $0.joined(separator: "\n") }
+        return blocks.map { ($0.lines.joined(separator: "\n"), $0.isPython) }
     }
 
     /// - Parameter runs: of the code, each of which may take the time limit. The harness holds each to it; these limits are for all of them, and for the harness.

@@ -21,10 +21,8 @@ public struct MathVerifier: AnswerReader {
         }
     }
 
-    public func answer(in rollout: Rollout) -> String? { rollout.finishReason == .length ? nil : MathAnswer.extract(from: rollout.text).map(canonical) }
-
-    /// The normal form as text, so that a majority vote can count answers; answers that are equal only by value have several.
-    public func canonical(_ answer: String) -> String { MathAnswer.normalized(answer) }
+    /// As it was written: the normal form is for comparing as text, and cannot always be read again ("2\pir").
+    public func answer(in rollout: Rollout) -> String? { rollout.finishReason == .length ? nil : MathAnswer.extract(from: rollout.text) }
 
     /// Whether two answers are the same as text, as words or by value.
     public func areEqual(_ a: String, _ b: String) -> Bool { MathAnswer.compare(a, b).areEqual }

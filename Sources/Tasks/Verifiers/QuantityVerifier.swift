@@ -49,9 +49,10 @@ public struct QuantityVerifier: AnswerReader {
         rollout.finishReason == .length ? nil : (try? extraction.extract(from: rollout.text)).flatMap { $0 }.flatMap { Quantity(lastIn: $0.answer)?.description }
     }
 
-    /// Whether two answers are the same quantity, whatever their units and how they are written.
+    /// Whether one answer would be right where the other is: votes count as they are judged.
     public func areEqual(_ a: String, _ b: String) -> Bool {
         guard let first = Quantity(lastIn: a), let second = Quantity(lastIn: b) else { return a == b }
-        return first.matches(second)
+        if requiresUnit, (first.unit == nil) != (second.unit == nil) { return false }
+        return first.matches(second, tolerance: tolerance)
     }
 }

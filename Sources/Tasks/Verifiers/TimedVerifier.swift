@@ -22,6 +22,8 @@ public struct TimedVerifier: Verifier {
         self.concurrency = concurrency
     }
 
+    public var settings: [String: String] { base.settings.merging(["time limit for one": "\(timeLimit)"]) { $1 } }
+
     /// - Throws: what `base` throws.
     public func checkReady() async throws { try await base.checkReady() }
 
