@@ -70,6 +70,9 @@ public final class Model {
         return Array(Set(stops)).sorted()
     }
 
+    /// The token that ends a text, and an answer; empty where the model names none.
+    public var endTokens: [Int32] { (tokenizer.eosToken ?? stopTokens.first).map { [$0] } ?? [] }
+
     /// The tokens of a text, after those of a soft prompt where the model has one.
     /// - Throws: `FileError` for what the vocabulary has no token for: the model would not see it.
     public func encode(_ text: String, addSpecialTokens: Bool = true) throws -> [Int32] {

@@ -109,12 +109,9 @@ public struct AnswerData: Sendable {
     static func continuation(_ completion: String, of prompt: String, _ model: Model) throws -> (example: Example, isPrefix: Bool) {
         let isApart = prompt.last?.isWhitespace ?? true || completion.first?.isWhitespace ?? true
         var (example, isPrefix) = try Classifier.joined(model, prompt: prompt, word: completion, separator: isApart ? "" : " ")
-        example = Example(promptTokens: example.promptTokens, completionTokens: example.completionTokens + end(model))
+        example = Example(promptTokens: example.promptTokens, completionTokens: example.completionTokens + model.endTokens)
         return (example, isPrefix)
     }
-
-    /// What ends a text, and an answer.
-    static func end(_ model: Model) -> [Int32] { (model.tokenizer.eosToken ?? model.stopTokens.first).map { [$0] } ?? [] }
 }
 
 extension Example {

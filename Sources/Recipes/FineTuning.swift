@@ -9,7 +9,7 @@ public struct FineTuning: Sendable, Codable, Equatable {
     /// Examples, or groups of them, of one update.
     public var batch = 32
     public var trainer: TrainerOptions
-    /// Share of the updates in which the rate rises.
+    /// Share of the updates in which the rate rises, a tenth at most.
     public var warmup = 0.1
     public var seed: UInt64 = 0
     /// The shares of the files in an epoch; nil: as many as they hold.

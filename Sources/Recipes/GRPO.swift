@@ -18,7 +18,7 @@ public struct GRPO: PolicyRecipe {
         case drGRPO = "dr-grpo"
         /// Weights of whole sequences.
         case gspo
-        /// Weights are bounded, and every token moves.
+        /// Weights are bounded from above, and every token moves.
         case cispo
     }
 
@@ -53,6 +53,8 @@ public struct GRPO: PolicyRecipe {
         objective.klWeight = loop.klWeight
         return objective
     }
+
+    public var idleSettings: [(name: String, reason: String)] { variant == .cispo && clipLow != 0 ? [("clipLow", "cispo bounds weights from above only")] : [] }
 
     public func validate(_ check: (Bool, String, String) throws -> Void) throws {
         try loop.validate(check)

@@ -34,7 +34,7 @@ extension Environment {
         let given = try problems.compactMap { problem in try goldCompletion(problem).map { (problem, $0) } }
         guard !given.isEmpty else { throw RecipeFileError(file: name, problem: "gives no answers of its own to train on. Use another recipe, or data with answers.") }
         return try given.enumerated().map { index, pair in
-            let (problem, text) = pair, tokens = try model.encode(text, addSpecialTokens: false) + (model.tokenizer.eosToken.map { [$0] } ?? []), none = tokens.map { _ in Float(0) }
+            let (problem, text) = pair, tokens = try model.encode(text, addSpecialTokens: false) + model.endTokens, none = tokens.map { _ in Float(0) }
             return Rollout(
                 key: RolloutKey(iteration: 1, phase: "gold", index: index), problem: problem, mode: .plain, promptTokens: try model.encode(reset(problem, mode: .plain)),
                 completionTokens: tokens, finishReason: .stop, text: text, logProbabilities: none, behaviorLogProbabilities: none, temperatures: none, weightsHash: "")

@@ -68,8 +68,13 @@ public struct JobEstimate: Sendable {
         while done < workload.iterations, spent < budget {
             let grown = Double(done) / Double(workload.iterations)
             done += 1
-            let training = Double(workload.problems * workload.samples) * (plan.recipe.chosen.rationalises ? 1.5 - 0.5 * grown : 1)
+            var training = Double(workload.problems * workload.samples)
             spent += training * probe.length(at: grown)
+            if plan.recipe.chosen.rationalises, spent < budget {
+                let again = training * (1 - probe.solvedShare) * (1 - grown)
+                training += again
+                spent += again * probe.length(at: grown)
+            }
             switch workload.training {
             case .steps(let counts): train(counts[done - 1])
             case .ownAnswers(let epochs, _): train((Int(Double(workload.problems) * probe.selectedPerProblem) * epochs + options.batchSize - 1) / options.batchSize)
@@ -89,7 +94,7 @@ public struct JobEstimate: Sendable {
             sampledTokens += Int((training + measured) * length)
             seconds += (training * probe.secondsPerSequence + measured * probe.secondsPerMeasured) * (length / probe.length)
         }
-        steps += options.warmUpSteps
+        if !worked.isEmpty { steps += options.warmUpSteps }
         seconds += secondsPerStep * Double(steps)
         trainedTokens = steps * batchTokens
 
@@ -116,6 +121,8 @@ public struct JobEstimate: Sendable {
         var selectedPerProblem: Double
         /// Of the right completions, those that are no repeats.
         var distinctShare: Double
+        /// Problems with a right completion.
+        var solvedShare: Double
         /// A batch like those that will be trained.
         var examples: [Example]
 
@@ -163,6 +170,7 @@ public struct JobEstimate: Sendable {
             }
             let distinct = right.grouped().flatMap { $0.deduplicated() }
             selectedPerProblem = Double(distinct.grouped().reduce(0) { $0 + min(workload.cap, $1.count) }) / Double(count)
+            solvedShare = Double(right.grouped().count) / Double(count)
             distinctShare = right.isEmpty ? 1 : Double(distinct.count) / Double(right.count)
             var pairs = (distinct.isEmpty ? rollouts : distinct).map { ($0.promptTokens, $0.completionTokens) }
             if isFresh, !worked.isEmpty {
@@ -172,10 +180,12 @@ public struct JobEstimate: Sendable {
                 pairs = try worked.map { (try model.encode($0.prompt), try model.encode($0.completion, addSpecialTokens: false)) }
             }
             if case .ownAnswers(_, let verified) = workload.training {
-                let given = try environment.ownAnswers(to: chosen, model)
+                // Few problems may have one.
+                let all = try environment.ownAnswers(to: problems, model), taken = min(all.count, count)
+                let given = (0..<taken).map { all[$0 * all.count / taken] }
                 let isTrained = verified ? await environment.verifier.judge(given).map { if case .judged(let verdict) = $0 { verdict.outcome == .right } else { false } } : given.map { _ in true }
                 let trained = zip(given, isTrained).filter(\.1).map(\.0)
-                selectedPerProblem = Double(trained.count) / Double(count)
+                selectedPerProblem = Double(all.count) / Double(problems.count) * Double(trained.count) / Double(taken)
                 pairs = (trained.isEmpty ? given : trained).map { ($0.promptTokens, $0.completionTokens) }
             }
             rightLength = Self.mean(pairs.map { Double($0.1.count) })

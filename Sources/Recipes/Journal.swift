@@ -12,6 +12,9 @@ public struct TrainingKey: Codable, Hashable, Sendable, Comparable {
         self.phase = phase
     }
 
+    /// On worked examples, before anything is sampled.
+    public static let warmUp = TrainingKey(iteration: 0, phase: "warm-up")
+
     public static func < (a: TrainingKey, b: TrainingKey) -> Bool { (a.iteration, a.phase) < (b.iteration, b.phase) }
 
     /// Where its result lies within the run's folder: `checkpoints/0001-improve`.

@@ -59,18 +59,24 @@ extension LearningLoop {
             promptTokens: prompt, completionTokens: completion, weight: Float(rollout.importanceWeight(atMost: options.maximumImportanceWeight)), rollouts: [rollout.key])
     }
 
-    /// The tokens wholly before a stop string and the end of the turn; all of them where a stop token ended the completion.
+    /// The tokens before a stop string and the end of the turn; all of them where a stop token ended the completion. Of a token that the stop string begins in, what stands before
+    /// it is written in other tokens, since it was judged too; white space is left out.
     private func completion(of rollout: Rollout) -> [Int32] {
         if let last = rollout.completionTokens.last, base.stopTokens.contains(last) { return rollout.completionTokens }
         let bytes = rollout.completionTokens.flatMap { base.tokenizer.bytes(of: $0) }
         let end = environment.stops.compactMap { bytes.firstRange(of: Array($0.utf8))?.lowerBound }.min() ?? bytes.count
         var (kept, length) = ([Int32](), 0)
         for token in rollout.completionTokens {
-            length += base.tokenizer.bytes(of: token).count
-            if length > end { break }
+            let own = base.tokenizer.bytes(of: token)
+            length += own.count
+            if length > end {
+                let before = own.dropLast(length - end), text = String(decoding: before, as: UTF8.self), written = base.tokenizer.encode(text)
+                if !text.allSatisfy(\.isWhitespace), written.flatMap({ base.tokenizer.bytes(of: $0) }) == Array(before) { kept += written }
+                break
+            }
             kept.append(token)
         }
-        return kept + (base.tokenizer.eosToken.map { [$0] } ?? [])
+        return kept + base.endTokens
     }
 
     /// Training problems under their plain prompts, with the answers that the data gives, as a model's own would end.
@@ -90,7 +96,7 @@ extension LearningLoop {
     func example(_ worked: WorkedExample) throws -> Example {
         Example(
             promptTokens: try base.encode(worked.prompt),
-            completionTokens: try base.encode(worked.completion, addSpecialTokens: false) + (base.tokenizer.eosToken.map { [$0] } ?? []))
+            completionTokens: try base.encode(worked.completion, addSpecialTokens: false) + base.endTokens)
     }
 
     // MARK: Training
@@ -134,7 +140,7 @@ extension LearningLoop {
         _ training: TrainingKey, on examples: [Example], _ objective: any Objective, from start: PolicyVersion, steps: Int, positions: Int = .max, pastBudget: Bool = false
     ) throws -> PolicyVersion {
         if let final = try journal.checkpoints(training).last(where: \.isFinal) {
-            if training.phase != "warm-up" { spentTokens += try trainedTokens(training) }
+            if training != .warmUp { spentTokens += try trainedTokens(training) }
             isCutShort = final.step < steps
             return PolicyVersion(training: training, weightsHash: final.weightsHash)
         }
@@ -172,7 +178,7 @@ extension LearningLoop {
         let version = try checkpoint(trainer.decoder, training: training, step: trainer.optimizer.steps, parents: [start.weightsHash])
         saved.discard()
         loaded = (version, trainer.decoder)
-        if training.phase != "warm-up" { spentTokens += trained }
+        if training != .warmUp { spentTokens += trained }
         return version
     }
 

@@ -109,7 +109,7 @@ public actor LearningLoop {
         var policy = PolicyVersion(training: nil, weightsHash: baseHash)
         if options.warmUpSteps > 0, !workedExamples.isEmpty {
             policy = try train(
-                TrainingKey(iteration: 0, phase: "warm-up"), on: try workedExamples.map(example), NegativeLogLikelihood(), from: policy, steps: options.warmUpSteps, pastBudget: true)
+                .warmUp, on: try workedExamples.map(example), NegativeLogLikelihood(), from: policy, steps: options.warmUpSteps, pastBudget: true)
         }
         if environments.count > 1 {
             for candidate in environments.indices {
@@ -428,7 +428,8 @@ public actor LearningLoop {
         let problems = try measured(environment, .test)
         if problems.isEmpty { return }
         let rollouts = try await sample(problems, samples: count, from: policy, iteration: iteration, phase: "candidates", sampling, judgedBy: environment.verifier, precision: .float32).lastTurns()
-        let groups = rollouts.grouped(), decoder = try decoder(of: verifier)
+        // What could not be judged counts neither way.
+        let judged = rollouts.filter { $0.verdict != nil }, groups = judged.grouped(), decoder = try decoder(of: verifier)
         let chosen = groups.map { group in
             // What was cut off is no answer.
             let scored = zip(group, decoder.score(group.map { Example(promptTokens: $0.promptTokens, completionTokens: $0.completionTokens) })).filter { $0.0.finishReason == .stop }
@@ -436,7 +437,7 @@ public actor LearningLoop {
         }
         func share(_ values: [Double]) -> Double { values.reduce(0, +) / Double(max(1, values.count)) }
         let figures = [
-            ("verified", share(chosen.map { $0?.isRight == true ? 1 : 0 })), ("average", share(rollouts.map { $0.isRight ? 1 : 0 })),
+            ("verified", share(chosen.map { $0?.isRight == true ? 1 : 0 })), ("average", share(judged.map { $0.isRight ? 1 : 0 })),
             ("anyRight", share(groups.map { $0.contains(where: \.isRight) ? 1 : 0 })),
         ]
         let metrics = figures.map { MetricRecord(iteration: iteration, phase: "candidates", name: $0.0, value: $0.1, count: groups.count) }

@@ -25,7 +25,7 @@ public struct Mixture: Sendable, Equatable {
             shares = counts
             return
         }
-        let weights = weights ?? counts.map(Double.init), total = weights.reduce(0, +), largest = counts.indices.max { counts[$0] < counts[$1] } ?? 0
+        let weights = weights ?? counts.map(Double.init), total = weights.reduce(0, +), largest = counts.indices.filter { weights[$0] > 0 }.max { counts[$0] < counts[$1] } ?? 0
         let size = size ?? max(1, Int((Double(counts[largest]) * total / weights[largest]).rounded()))
         // The largest remainders make the sum right.
         let exact = weights.map { $0 / total * Double(size) }

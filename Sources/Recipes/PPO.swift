@@ -57,8 +57,9 @@ public struct GeneralizedAdvantages: Selector, Codable, Equatable {
     public var comparesFirst: Bool { true }
 
     public func examples(from groups: [[Rollout]], using key: RandomKey, _ make: (Rollout) -> Example?) -> [Example] {
-        var examples = groups.flatMap(\.self).compactMap { rollout -> Example? in
-            guard let reward = truncation.reward(of: rollout), var example = make(rollout), let values = example.values?.map({ Double($0) }) else { return nil }
+        let rollouts = groups.flatMap(\.self)
+        var examples = zip(rollouts, truncation.rewards(of: rollouts)).compactMap { rollout, reward -> Example? in
+            guard let reward, var example = make(rollout), let values = example.values?.map({ Double($0) }) else { return nil }
             var rewards = values.map { _ in 0.0 }
             if klWeight > 0, let own = example.behaviorLogProbabilities, let reference = example.referenceLogProbabilities {
                 for index in rewards.indices { rewards[index] = -klWeight * (Double(own[index]) - Double(reference[index])) }

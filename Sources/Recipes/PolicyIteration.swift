@@ -59,7 +59,7 @@ public struct PolicyIteration: Sendable, Codable, Equatable {
                 let chosen = (0..<count).map { problems[(next + $0) % problems.count] }
                 next += count
                 rollouts += try await loop.sample(chosen, samples: samplesPerProblem, from: policy, iteration: n, phase: attempt == 0 ? "attempt" : "attempt-\(attempt + 1)", Self.sampling)
-                if rollouts.lastTurns().grouped().count(where: { Set($0.compactMap(truncation.reward)).count > 1 }) >= count || loop.isSpent { break }
+                if rollouts.lastTurns().grouped().count(where: { Set(truncation.rewards(of: $0).compactMap(\.self)).count > 1 }) >= count || loop.isSpent { break }
             }
             policy = try loop.advance(training, iteration: n, on: rollouts, selector)
             last = n

@@ -31,7 +31,7 @@ public struct ReSTEM: Recipe {
         for n in 1...max(1, iterations) {
             let window = problems.window(n, of: problemsPerIteration)
             var rollouts = try await loop.sample(window, samples: samplesPerProblem, from: policy, iteration: n, phase: "attempt", sampling(of: "attempt")).lastTurns()
-            if rationalises {
+            if rationalises, !loop.isSpent {
                 let failed = rollouts.grouped().filter { !$0.contains(where: \.isRight) }.map { $0[0].problem }
                 rollouts += try await loop.sample(failed, mode: .hinted, samples: samplesPerProblem, from: policy, iteration: n, phase: "rationalise", sampling(of: "rationalise")).lastTurns()
             }

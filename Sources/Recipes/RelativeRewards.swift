@@ -6,7 +6,7 @@ import Training
 public enum Truncation: String, Sendable, Codable, CaseIterable {
     /// They are neither trained nor compared with.
     case mask
-    /// They take part, with a reward of 0 at most.
+    /// They take part, with a reward of 0 at most, and no higher than that of any that was finished: being cut off must not pay.
     case penalise
 }
 
@@ -41,8 +41,8 @@ public struct RelativeRewards: Selector, Codable, Equatable {
 
     public func examples(from groups: [[Rollout]], using key: RandomKey, _ make: (Rollout) -> Example?) -> [Example] {
         let judged = groups.map { group in
-            group.compactMap { rollout -> (example: Example, reward: Double)? in
-                guard let reward = truncation.reward(of: rollout), let example = make(rollout) else { return nil }
+            zip(group, truncation.rewards(of: group)).compactMap { rollout, reward -> (example: Example, reward: Double)? in
+                guard let reward, let example = make(rollout) else { return nil }
                 return (example, reward - (klWeight > 0 ? klWeight * Self.divergence(example) : 0))
             }
         }
@@ -72,10 +72,13 @@ public struct RelativeRewards: Selector, Codable, Equatable {
 }
 
 extension Truncation {
-    /// nil: it takes no part.
-    func reward(of rollout: Rollout) -> Double? {
-        guard let verdict = rollout.verdict, verdict.outcome != .unknown else { return nil }
-        guard rollout.finishReason == .length || verdict.outcome == .cutOff else { return verdict.reward }
-        return self == .mask ? nil : min(0, verdict.reward)
+    /// Of rollouts that are compared with each other; nil: it takes no part.
+    func rewards(of rollouts: [Rollout]) -> [Double?] {
+        func isCutOff(_ rollout: Rollout) -> Bool { rollout.finishReason == .length || rollout.verdict?.outcome == .cutOff }
+        let known = rollouts.map { rollout in rollout.verdict.flatMap { $0.outcome == .unknown ? nil : $0.reward } }
+        let lowest = zip(rollouts, known).compactMap { isCutOff($0) ? nil : $1 }.reduce(0, min)
+        return zip(rollouts, known).map { rollout, reward in
+            isCutOff(rollout) ? (self == .mask ? nil : reward.map { min(lowest, $0) }) : reward
+        }
     }
 }

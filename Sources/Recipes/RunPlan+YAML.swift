@@ -93,8 +93,15 @@ extension RunPlan {
             recipe: recipe ?? named.flatMap { RecipeChoice.names.contains($0) ? $0 : nil } ?? usualRecipe)
         var plan = try standard.overridden(byYAML: text, file: file)
         if otherRecipe { plan.recipe = standard.recipe }
-        if otherTask { plan.prompts = [] }
+        if otherTask {
+            plan.prompts = []
+            (plan.workedExamples, plan.workedLongest, plan.workedHints) = (standard.workedExamples, standard.workedLongest, standard.workedHints)
+            plan.options.warmUpSteps = standard.options.warmUpSteps
+        }
         (plan.model, plan.task, plan.taskSettings) = (standard.model, standard.task, standard.taskSettings)
+        if plan.recipe.chosen is any PolicyRecipe, plan.options.batchSize != standard.options.batchSize {
+            throw RecipeFileError(file: file, problem: "'options.batchSize' would have no effect: \(plan.recipe.name) trains an iteration's answers in 'loop.batches' updates. Leave it out.")
+        }
         try plan.refuseIdle(file: file)
         return plan
     }
@@ -107,6 +114,9 @@ extension RunPlan {
         }
         guard recipe.chosen.workload(problems: 1).samples <= 1 || recipe.chosen.sampling(of: "attempt").temperature > 0 else {
             throw RecipeFileError(file: file, problem: "'recipe.\(recipe.name).sampling.temperature' must be above 0: greedy samples of a problem are all the same")
+        }
+        if task != "addition", let name = workedExamples > 0 ? "workedExamples" : options.warmUpSteps > 0 ? "options.warmUpSteps" : nil {
+            throw RecipeFileError(file: file, problem: "'\(name)' would have no effect: \(task) has no worked examples. Leave it out.")
         }
         guard options.adapter == nil || options.trainer.optimizer.groups.isEmpty else {
             throw RecipeFileError(file: file, problem: "'options.trainer.optimizer.groups' must be left out where an adapter is trained: the model's own weights stay as they are")
@@ -121,7 +131,7 @@ extension RunPlan {
         let optimizer = options.trainer.optimizer
         let many = 1_000_000
         try check(schema == 1, "schema", "1: this program knows no other")
-        try check(workedExamples >= 0 && workedLongest >= 0 && workedHints >= 0, "workedExamples, workedLongest and workedHints", "0 or more")
+        try check((0...500).contains(workedExamples) && (0...20).contains(workedLongest) && workedHints >= 0, "workedExamples, workedLongest and workedHints", "0 to 500, 0 to 20, and 0 or more")
         try check((1...many).contains(options.batchSize), "options.batchSize", "1 to \(many)")
         try check(options.saveEvery >= 1, "options.saveEvery", "1 or more")
         try check((1...many).contains(options.maxSequences), "options.maxSequences", "1 to \(many)")

@@ -37,15 +37,14 @@ public struct SCoRe: PolicyRecipe {
         var stages = (first: loop, second: loop)
         stages.first.iterations = firstIterations
         stages.second.iterations = max(1, loop.iterations - stages.first.iterations)
-        let (initialised, middle) = try await stages.first.train(
-            learning, "initialise", from: base, reference: base, objective, TwoTurnRewards(firstAnswerWeight: firstAnswerWeight, klWeight: loop.klWeight, truncation: loop.truncation))
+        var rewards = TwoTurnRewards(firstAnswerWeight: firstAnswerWeight, klWeight: loop.klWeight, truncation: loop.truncation, countsEqualGroups: loop.resamples == 0)
+        let (initialised, middle) = try await stages.first.train(learning, "initialise", from: base, reference: base, objective, rewards)
         if learning.isSpent {
             learning.report(.note("the budget of \(learning.options.tokenBudget) tokens ended in the first stage, which rewards second answers only: ask for fewer loop.iterations, of which a third are its"))
             return try await learning.finish(base, initialised, iteration: middle)
         }
-        let (policy, last) = try await stages.second.train(
-            learning, "improve", from: initialised, reference: base, objective, TwoTurnRewards(progressBonus: progressBonus, klWeight: loop.klWeight, truncation: loop.truncation),
-            after: middle)
+        (rewards.firstAnswerWeight, rewards.progressBonus) = (nil, progressBonus)
+        let (policy, last) = try await stages.second.train(learning, "improve", from: initialised, reference: base, objective, rewards, after: middle)
         try await learning.finish(base, policy, iteration: last)
     }
 
@@ -77,9 +76,11 @@ public struct TwoTurnRewards: Selector, Codable, Equatable {
     public var progressBonus = 0.0
     public var klWeight: Double
     public var truncation: Truncation
+    /// As of `RelativeRewards`.
+    public var countsEqualGroups: Bool
 
-    public init(firstAnswerWeight: Double? = nil, progressBonus: Double = 0, klWeight: Double = 0.01, truncation: Truncation = .mask) {
-        (self.firstAnswerWeight, self.progressBonus, self.klWeight, self.truncation) = (firstAnswerWeight, progressBonus, klWeight, truncation)
+    public init(firstAnswerWeight: Double? = nil, progressBonus: Double = 0, klWeight: Double = 0.01, truncation: Truncation = .mask, countsEqualGroups: Bool = true) {
+        (self.firstAnswerWeight, self.progressBonus, self.klWeight, self.truncation, self.countsEqualGroups) = (firstAnswerWeight, progressBonus, klWeight, truncation, countsEqualGroups)
     }
 
     public var trainsAsSampled: Bool { true }
@@ -92,11 +93,12 @@ public struct TwoTurnRewards: Selector, Codable, Equatable {
 
     public func examples(from groups: [[Rollout]], using key: RandomKey, _ make: (Rollout) -> Example?) -> [Example] {
         let compared = groups.flatMap { group -> [Example] in
+            let known = Dictionary(zip(group.map(\.key), truncation.rewards(of: group)), uniquingKeysWith: { first, _ in first })
             let turns = Dictionary(grouping: group, by: \.key.sample).sorted { $0.key < $1.key }.map(\.value)
             // Samples whose second turn is missing or not to be judged take no part, nor do their first turns; but a first answer that was cut off has no second.
             let samples = turns.compactMap { turns -> [(example: Example, reward: Double)]? in
                 let isAlone = turns.count == 1 && turns[0].finishReason == .length
-                guard turns.count == 2 || isAlone, let r1 = truncation.reward(of: turns[0]), let r2 = truncation.reward(of: turns[turns.count - 1]) else { return nil }
+                guard turns.count == 2 || isAlone, case let (r1?, r2?) = (known[turns[0].key] ?? nil, known[turns[turns.count - 1].key] ?? nil) else { return nil }
                 let earned = rewards(first: r1, second: r2), examples = turns.compactMap(make)
                 guard examples.count == turns.count else { return nil }
                 return examples.enumerated().map { turn, example in
@@ -114,7 +116,7 @@ public struct TwoTurnRewards: Selector, Codable, Equatable {
                 }
             }
         }
-        let told = compared.filter { $0.advantage != 0 }, share = Float(told.count) / Float(max(1, compared.count))
+        let told = compared.filter { $0.advantage != 0 }, share = countsEqualGroups ? Float(told.count) / Float(max(1, compared.count)) : 1
         return told.map { example in
             var example = example
             example.advantage! *= share

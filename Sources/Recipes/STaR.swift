@@ -24,7 +24,7 @@ public struct STaR: Recipe {
         for n in 1...max(1, iterations) {
             let attempts = try await loop.sample(problems, from: policy, iteration: n, phase: "attempt", .greedy).lastTurns()
             var rollouts = attempts
-            if rationalises {
+            if rationalises, !loop.isSpent {
                 let failed = attempts.filter { !$0.isRight }.map(\.problem)
                 rollouts += try await loop.sample(failed, mode: .hinted, from: policy, iteration: n, phase: "rationalise", .greedy).lastTurns()
             }
@@ -56,6 +56,6 @@ public struct STaR: Recipe {
     func steps(_ n: Int) -> Int {
         var steps = Double(firstSteps)
         for _ in 1..<max(1, n) { steps *= stepGrowth }
-        return Int(steps.rounded())
+        return max(1, Int(steps.rounded()))
     }
 }

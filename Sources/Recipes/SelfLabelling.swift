@@ -39,7 +39,7 @@ public struct SelfLabelling: Sendable, Codable, Equatable {
     /// - Parameters:
     ///   - known: texts with their classes, of every class at least one.
     ///   - unlabelled: texts without.
-    ///   - limit: tokens of a text.
+    ///   - limit: tokens of a text, at most as many as the model takes.
     ///   - makeModel: the model as it begins, with a head of classes; another one for each number, counted from 0.
     ///   - report: hears of every round and its first model; false ends after it.
     /// - Returns: the last round's first model.
@@ -54,6 +54,7 @@ public struct SelfLabelling: Sendable, Codable, Equatable {
             let texts = known + picked
             func trained(_ member: Int) throws -> (model: Model, updates: Int) {
                 let model = try makeModel(member)
+                let limit = min(limit, model.transformer.configuration.maxPositionEmbeddings)
                 let examples = try SupervisedData.classification(texts.map(\.text), classes: texts.map(\.label), model, limit: limit)
                 return (model, try train(model, examples, key: RandomKey(seed: seed).folding("order").folding(number).folding(member)))
             }

@@ -76,7 +76,7 @@ public enum SupervisedData {
     static func answer(_ text: String, to prompt: Prompt, _ model: Model) throws -> Example {
         switch prompt {
         case .text(let prompt): try AnswerData.continuation(text, of: prompt, model).example
-        case .messages: Example(promptTokens: try model.encode(prompt), completionTokens: model.tokenizer.encode(text) + AnswerData.end(model))
+        case .messages: Example(promptTokens: try model.encode(prompt), completionTokens: model.tokenizer.encode(text) + model.endTokens)
         }
     }
 

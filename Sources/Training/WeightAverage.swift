@@ -13,16 +13,21 @@ public final class WeightAverage: StepPlugin {
     public init(decay: Double) { self.decay = decay }
 
     public func afterUpdate(_ decoder: Transformer, step: Int) {
-        let (keep, take) = (Float(decay), Float(1 - decay))
-        for parameter in decoder.parameters.parameters {
+        let share = 1 - decay
+        for parameter in averaged(decoder) {
             let weights = decoder.parameters.read(parameter)
-            // The first update begins the average: it has no zeros to forget.
-            state[parameter.name] = state[parameter.name].map { average in zip(average, weights).map { keep * $0 + take * $1 } } ?? weights
+            // The first update begins the average: it has no zeros to forget. In Double, and from the difference: what does not move keeps its bits.
+            state[parameter.name] = state[parameter.name].map { average in
+                zip(average, weights).map { (own: Float, new: Float) -> Float in Float(Double(own) + share * (Double(new) - Double(own))) }
+            } ?? weights
         }
     }
 
+    /// What is stored in codes is never trained.
+    private func averaged(_ decoder: Transformer) -> [Parameter] { decoder.parameters.parameters.filter { $0.format == .float32 } }
+
     public func iterationEnd(_ decoder: Transformer) {
-        for parameter in decoder.parameters.parameters {
+        for parameter in averaged(decoder) {
             state[parameter.name]?.withUnsafeBufferPointer { decoder.parameters.write($0, to: parameter) }
         }
     }

@@ -60,6 +60,15 @@ struct JobEstimateTests {
         #expect(limited.sampledTokens == whole.sampledTokens && limited.trainedTokens == whole.trainedTokens)
     }
 
+    @Test("failed problems are tried again, all of them where the model solves none")
+    func rationales() async throws {
+        var star = STaR()
+        (star.iterations, star.firstSteps) = (1, 1)
+        let twice = try await estimate(star)
+        star.rationalises = false
+        #expect(try await twice.sampledTokens - estimate(star).sampledTokens == Self.length * Self.train)
+    }
+
     @Test("V-STaR also samples its candidates and trains its verifier")
     func verifier() async throws {
         var recipe = VSTaR()

@@ -175,6 +175,10 @@ struct PolicyRecipeTests {
                 Example(promptTokens: $0.promptTokens, completionTokens: $0.completionTokens, rollouts: [$0.key])
             }.compactMap(\.advantage)
         }
+        // Where all that was finished has a reward below that of being cut off, as reward models give it, being cut off is no better.
+        let low = [rollout(0, .stop, Verdict(.wrong, reward: -4, evidence: "")), rollout(1, .stop, Verdict(.wrong, reward: -2, evidence: "")), rollout(2, .length, Verdict(.cutOff, reward: -3, evidence: ""))]
+        let rewarded = RelativeRewards(.none, truncation: .penalise).examples(from: [low], using: RandomKey(seed: 0)) { Example($0) }.compactMap(\.advantage)
+        #expect(rewarded == [-4, -2, -4])
         #expect(advantages(.mask) == [0.5, -0.5])
         #expect(zip(advantages(.penalise), [2.0 / 3, -1.0 / 3, -1.0 / 3]).allSatisfy { abs($0 - Float($1)) < 1e-6 } && advantages(.penalise).count == 3)
     }

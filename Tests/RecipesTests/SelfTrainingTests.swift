@@ -5,6 +5,7 @@ import Synchronization
 import Tasks
 import Tensors
 import Testing
+import Tokenization
 import Training
 
 /// The bits of all weights at the first step of each training.
@@ -231,6 +232,69 @@ struct SelfTrainingTests {
                 #expect(used == right.mapValues { min(cap, $0) })
                 #expect(right.values.contains { $0 > 2 } && used.values.contains { $0 > 2 } == (cap > 2))
             }
+        }
+    }
+
+    @Test("of a token that a stop string begins in, what was judged is trained")
+    func straddling() async throws {
+        struct Braces: Tasks.Environment {
+            let name = "braces", stops = ["\n"], maxTokens = 4
+            let verifier: any Verifier = AcceptAll()
+            func problems(in split: Split) -> [Problem] { [] }
+            func reset(_ problem: Problem, mode: PromptMode) -> Prompt { .text("1") }
+        }
+        let tokenizer = try Tokenizer.symbols(["1", "}", "}\n", "]\n", " ", " \n"], special: ["<eos>"])
+        try await withFolder { folder in
+            let loop = try LearningLoop(
+                executor: EngineExecutor(), environments: [Braces()], options: LoopOptions(trainer: TrainerOptions(optimizer: OptimizerOptions(learningRate: 1e-3))), folder: folder,
+                makeModel: {
+                    var configuration = TransformerConfiguration(
+                        modelType: "llama", vocabularySize: 16, hiddenSize: 16, intermediateSize: 16, numHiddenLayers: 1, numAttentionHeads: 1, maxPositionEmbeddings: 16, tieWordEmbeddings: true)
+                    configuration.eosTokenIDs = tokenizer.eosTokens
+                    let decoder = Transformer(configuration, on: try CPUBackend(threads: 1))
+                    decoder.initialize(RandomKey(seed: 1), deviation: 0.1)
+                    return Model(transformer: decoder, tokenizer: tokenizer, stopTokens: tokenizer.eosTokens)
+                }, makeJournal: { MemoryJournal() }, report: { _ in })
+            func trained(_ texts: String...) async throws -> String {
+                let tokens = try texts.map { try #require(tokenizer.id(of: $0)) }
+                let example = try #require(try await loop.examples(from: [judgedRollout(0, 0, tokens: tokens, .right)], RightCompletions(), iteration: 1).first)
+                #expect(example.completionTokens.last == tokenizer.eosTokens.first)
+                return tokenizer.decode(example.completionTokens.dropLast())
+            }
+            #expect(try await trained("1", "}\n") == "1}")
+            // White space, and what no other tokens say, is left out.
+            #expect(try await trained("1", " \n") == "1")
+            #expect(try await trained("1", "]\n") == "1")
+        }
+    }
+
+    @Test("where the budget is spent failed problems are not tried again, and every training has a step")
+    func spent() async throws {
+        try await withFolder { folder in
+            var star = STaR()
+            (star.iterations, star.firstSteps) = (1, 2)
+            let journal = MemoryJournal()
+            try await star.run(try makeLoop(folder, journal: journal, verifier: HintedOnly(), warmUpSteps: 10, tokenBudget: 1))
+            #expect(!journal.rollouts(iteration: 1, phase: "attempt").isEmpty && journal.rollouts(iteration: 1, phase: "rationalise").isEmpty)
+        }
+        var shrinking = STaR()
+        (shrinking.iterations, shrinking.stepGrowth) = (12, 0.5)
+        guard case .steps(let steps) = shrinking.workload(problems: 10).training else { return #expect(Bool(false)) }
+        #expect(steps.first == 40 && steps.last == 1)
+    }
+
+    @Test("an average of the weights leaves what is not trained as it is, to the bit, and passes over codes")
+    func average() throws {
+        var shape = FreshDecoder()
+        (shape.hiddenSize, shape.intermediateSize, shape.layers, shape.heads, shape.context) = (32, 64, 2, 2, 32)
+        let model = try Model.forAddition(shape, key: RandomKey(seed: 5), on: CPUBackend(threads: 2))
+        for base in [model, model.at(.quantised)] {
+            let policy = try base.transformer.adapted(AdapterChoices(), key: RandomKey(seed: 1)), average = WeightAverage(decay: 0.9)
+            func weights() -> [[Float]] { policy.parameters.parameters.map { policy.parameters.read($0) } }
+            let before = weights()
+            for step in 0..<20 { average.afterUpdate(policy, step: step) }
+            average.iterationEnd(policy)
+            #expect(weights() == before)
         }
     }
 

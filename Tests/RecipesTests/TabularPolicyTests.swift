@@ -113,6 +113,17 @@ struct BestOfNTests {
         #expect(abs(divergence(of: n, groups: 100_000) { Double($0 + 1) / 1000 } - expected) < 0.01, "\(expected)")
     }
 
+    @Test("is the least bad where rewards are below 0 and differ, and was finished")
+    func belowZero() {
+        func best(_ rewards: [Double]) -> [[Int32]] {
+            var group = rewards.enumerated().map { judgedRollout(0, $0.offset, tokens: [Int32($0.offset)], .wrong, reward: $0.element) }
+            group.append(judgedRollout(0, rewards.count, tokens: [99], .cutOff, reward: 5))
+            group[rewards.count].finishReason = .length
+            return HighestReward().examples(from: [group], using: RandomKey(seed: 1)) { Example($0) }.map(\.completionTokens)
+        }
+        #expect(best([-3, -1, -2]) == [[1]] && best([-3, -3]) == [] && best([-3]) == [] && best([0, 0.2]) == [[1]])
+    }
+
     @Test("is what was sampled where all rewards are equal, and nothing where none is above 0")
     func withoutSignal() {
         #expect(divergence(of: 4, groups: 20_000) { _ in 1 } < 0.005)
