@@ -24,6 +24,7 @@ struct AdapterOptions: ParsableArguments {
     var dora = false
 
     func validate() throws {
+        if let alpha, !(alpha > 0 && alpha.isFinite) { throw ValidationError("--alpha \(alpha): must be above 0.") }
         if let rank, !(1...4096).contains(rank) { throw ValidationError("--rank \(rank): must be 1 to 4096.") }
     }
 

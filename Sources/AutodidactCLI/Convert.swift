@@ -35,19 +35,17 @@ struct Convert: AsyncParsableCommand {
         let isGGUF = output.lowercased().hasSuffix(".gguf")
         let source = try Model(path: model, on: try engine.backend())
         let dtype = try chosen(isGGUF), embedding = embeddingOptions()
-        // Half a model is of no use.
-        let stop = StopSignal(atOnce: true, abandon: { [output] in if !isGGUF { try? FileManager.default.removeItem(atPath: output) } })
         if isGGUF {
-            let left = try source.saveGGUF(to: output, as: dtype, pooling: embedding?.pooling, extra: embedding?.ggufMetadata ?? []) + AskingForms.files(in: model)
+            let stop = StopSignal(atOnce: true), left = try source.saveGGUF(to: output, as: dtype, pooling: embedding?.pooling, extra: embedding?.ggufMetadata ?? []) + AskingForms.files(in: model)
             if !left.isEmpty { printError("left out, because GGUF files have no place for it: \(left.joined(separator: ", "))") }
+            stop.finish()
         } else {
-            try makeFolder(output)
-            defer { removeIfEmpty(output) }
-            try source.save(to: output, as: dtype)
-            try AskingForms.copy(from: model, to: output)
-            if let embedding { try TextEmbedder.write(embedding, width: source.transformer.configuration.hiddenSize, to: output) }
+            try writeFolder(output) { _ in
+                try source.save(to: output, as: dtype)
+                try AskingForms.copy(from: model, to: output)
+                if let embedding { try TextEmbedder.write(embedding, width: source.transformer.configuration.hiddenSize, to: output) }
+            }
         }
-        stop.finish()
         let written = try Model(path: output, on: try engine.backend())
         let bytes = try size(of: output)
         printLine("wrote \(output): \(dtype.name), \(String(format: "%.1f", Double(bytes) / 1e6)) MB")

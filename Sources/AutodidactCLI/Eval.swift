@@ -82,14 +82,20 @@ struct Eval: StagedCommand {
 
     func validate() throws {
         if let limit, limit < 1 { throw ValidationError("--limit \(limit): must be 1 or more.") }
-        if samples < 1 { throw ValidationError("--samples \(samples): must be 1 or more.") }
+        if !(1...1_000_000).contains(samples) { throw ValidationError("--samples \(samples): must be 1 to 1000000.") }
         if samples > 1, sampling.temperature == 0 { throw ValidationError("--samples \(samples): greedy answers are all the same. Give a --temperature such as 0.7.") }
+        if method == .likelihood, sampling.temperature != 0 { throw ValidationError("--temperature \(sampling.temperature): nothing is sampled by --method likelihood. Leave it out.") }
+        if method != .likelihood, form != .letter { throw ValidationError("--options \(form.rawValue): belongs to --method likelihood.") }
         if samples > 1, method == .likelihood { throw ValidationError("--samples \(samples): options have one likelihood. Leave --samples out.") }
         if method == .reference { throw ValidationError("--method reference: say --solutions reference.") }
         if let k = try ks().first(where: { $0 < 1 || $0 > samples }) { throw ValidationError("--pass-at \(k): must be from 1 to --samples (\(samples)).") }
         if resume, record == nil { throw ValidationError("--resume: goes on with what a --record FILE holds. Name it.") }
         if compare != nil {
-            let others = [("json", json), ("model", model != nil), ("task", !tasks.isEmpty), ("record", record != nil), ("solutions", solutions != nil), ("dry-run", dryRun)]
+            let others = [
+                ("json", json), ("model", model != nil), ("task", !tasks.isEmpty), ("record", record != nil), ("solutions", solutions != nil), ("dry-run", dryRun),
+                ("adapter", adapter != nil), ("task-option", !taskOptions.isEmpty), ("split", split != .test), ("limit", limit != nil), ("method", method != .generate), ("samples", samples != 1),
+                ("temperature", sampling.temperature != 0), ("seed", sampling.seed != 0), ("pass-at", passAt != nil), ("options", form != .letter), ("precision", precision.value != .float32),
+            ]
             if let name = others.first(where: \.1)?.0 { throw ValidationError("--\(name) does not go with --compare, which prints what a file holds.") }
             return
         }
@@ -198,7 +204,8 @@ struct Eval: StagedCommand {
     ) async throws -> (EvaluationSummary, Evaluator.Work) {
         let id = try record?.open(entry).id ?? 0
         let recorded = try record?.samples(of: id) ?? []
-        let all = Mutex(Dictionary(recorded.map { (Place($0), $0) }) { $1 }), total = plan.problems.count * plan.samples, quiet = json
+        // Failed judgements are made again.
+        let all = Mutex(Dictionary(recorded.filter { $0.outcome != nil }.map { (Place($0), $0) }) { $1 }), total = plan.problems.count * plan.samples, quiet = json
         let began = Mutex(ContinuousClock.now)
         let keep: @Sendable ([EvaluatedSample]) throws -> Void = { some in
             try record?.record(some, of: id)

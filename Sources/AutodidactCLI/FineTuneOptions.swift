@@ -67,12 +67,11 @@ struct FineTuneOptions: ParsableArguments {
 
     func validate() throws {
         let counts = [("epochs", epochs), ("batch", batch), ("max-tokens", maxTokens), ("micro-batch-tokens", microBatchTokens), ("save-every", saveEvery)]
-        for (name, value) in counts + [("epoch-size", epochSize), ("eval-every", evalEvery), ("patience", patience)].compactMap({ name, value in value.map { (name, $0) } }) where !(1...1_000_000_000).contains(value) {
-            throw ValidationError("--\(name) \(value): must be 1 to 1000000000.")
-        }
+        try checkCounts(counts + [("epoch-size", epochSize), ("eval-every", evalEvery), ("patience", patience)].compactMap { name, value in value.map { (name, $0) } })
         if eval == nil, let name = [("eval-every", evalEvery != nil), ("keep", keep == .best), ("patience", patience != nil)].first(where: \.1)?.0 {
             throw ValidationError("--\(name): needs --eval, a file to measure on.")
         }
+        if dryRun, resume { throw ValidationError("--dry-run: plans a training from its beginning. Leave --resume out.") }
         if let learningRate, learningRate <= 0 || !learningRate.isFinite { throw ValidationError("--learning-rate \(learningRate): must be above 0.") }
         try adapterOptions.check(for: adapterOptions.kind)
         _ = try files()
@@ -134,7 +133,7 @@ struct FineTuneOptions: ParsableArguments {
     }
 
     /// Where a training lies until it is finished.
-    private var partial: String { (output.count > 1 && output.hasSuffix("/") ? String(output.dropLast()) : output) + ".partial" }
+    private var partial: String { RunFolder.normalized(output) + ".partial" }
 
     /// Trains and writes, and says how it goes. Ctrl-C saves after the current update.
     /// - Parameters:

@@ -28,6 +28,7 @@ struct Generate: AsyncParsableCommand {
 
     func validate() throws {
         if maxTokens < 1 { throw ValidationError("--max-tokens \(maxTokens): must be 1 or more.") }
+        if logprobs > 0, !json { throw ValidationError("--logprobs \(logprobs): are shown with --json only.") }
         if !(0...100).contains(logprobs) { throw ValidationError("--logprobs \(logprobs): must be 0 to 100.") }
     }
 

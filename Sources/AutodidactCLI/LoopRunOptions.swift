@@ -111,16 +111,19 @@ struct LoopRunOptions: ParsableArguments {
             try plan.checkModel()
             try plan.checkTask()
         }
+        let worked = try plan.worked(environments[0]), overview = try Self.overview(environments[0])
         for judge in [environments[0].verifier, verifier].compactMap({ $0 }) { try await judge.checkReady() }
-        if dryRun { return try await printPlan(plan) }
+        if dryRun {
+            if let output { try RunFolder.checkFree(output) }
+            return try await printPlan(plan)
+        }
         let stop = StopSignal()
         let folder = try begun ?? RunFolder(creating: output ?? freeName(plan), recipe: try plan.yaml())
         let printer = ProgressPrinter(json: json)
         let record = try RunRecord(writing: folder)
         record.recordCode(version: AutodidactCommand.configuration.version)
         let threads = engine.threads
-        let worked = try plan.worked(environments[0])
-        printer.show(.note(try Self.overview(environments[0])))
+        printer.show(.note(overview))
         let weights: String
         do {
             let loop = try LearningLoop(
@@ -147,7 +150,9 @@ struct LoopRunOptions: ParsableArguments {
         }
         try record.markFinished()
         try Report(record).write(to: folder.reportPath)
-        let isUnchanged = try record.checkpoints().allSatisfy { $0.weightsHash == weights }
+        // Worked examples are no samples.
+        let checkpoints = try record.checkpoints(), untrained = Set([weights] + checkpoints.filter { $0.training == .warmUp }.map(\.weightsHash))
+        let isUnchanged = checkpoints.allSatisfy { untrained.contains($0.weightsHash) }
         if json {
             printLine(jsonLine([
                 ("event", .string("finished")), ("run", .string(folder.path)), ("report", .string(folder.reportPath)), ("iteration", try record.resultIteration().map { .integer(Int64($0)) } ?? .null),

@@ -21,14 +21,12 @@ struct MergeAdapter: AsyncParsableCommand {
 
     func run() async throws {
         let adapted = try openModel(model, adapter: adapter, on: try engine.backend())
-        try makeFolder(output)
-        defer { removeIfEmpty(output) }
-        // Half a model is of no use.
-        let stop = StopSignal(atOnce: true, abandon: { [output] in try? FileManager.default.removeItem(atPath: output) })
-        let merged = try adapted.transformer.merged()
-        try adapted.with(merged).save(to: output)
-        try AskingForms.copy(from: adapter, to: output)
-        stop.finish()
+        let merged = try writeFolder(output) { _ in
+            let merged = try adapted.transformer.merged()
+            try adapted.with(merged).save(to: output)
+            try AskingForms.copy(from: adapter, to: output)
+            return merged
+        }
         // Tokens of all kinds, in an order of their own.
         let count = min(64, merged.configuration.maxPositionEmbeddings), key = RandomKey(seed: 0).folding("merge")
         let batch = RaggedBatch([(0..<count).map { Int32(key.index(below: merged.configuration.vocabularySize, UInt64($0))) }])

@@ -14,6 +14,8 @@ struct Rationales: AsyncParsableCommand {
             to write the rationale and then the label. Without --input a folder that was written before answers the questions of --eval, and names the rationale of each answer.
             """)
 
+    private static let usualSoftRounds = 2, usualBatch = 8
+
     @Option(help: "A model folder, masked or generative; without --input one that this command has written.")
     var model: String
 
@@ -32,10 +34,10 @@ struct Rationales: AsyncParsableCommand {
     var weights: RationaleLaw.Weighting = .soft
 
     @Option(name: .customLong("soft-rounds"), help: "Rounds with soft weights before hard ones: the answers of a new head are guesses.")
-    var softRounds: Int = 2
+    var softRounds: Int = Rationales.usualSoftRounds
 
     @Option(help: "Questions of one update, each with all its rationales.")
-    var batch: Int = 8
+    var batch: Int = Rationales.usualBatch
 
     @Flag(help: "Without --input: only how many labels are met.")
     var summary = false
@@ -43,12 +45,20 @@ struct Rationales: AsyncParsableCommand {
     @OptionGroup var engine: EngineOptions
 
     func validate() throws {
-        if batch < 1 { throw ValidationError("--batch \(batch): must be 1 or more.") }
+        try checkCounts([("batch", batch)])
         if softRounds < 0 { throw ValidationError("--soft-rounds \(softRounds): must be 0 or more.") }
         if weights == .hard, input != nil, softRounds >= options.rounds { throw ValidationError("--soft-rounds \(softRounds): leaves none of \(options.rounds) rounds to --weights hard.") }
         if (input == nil) != (options.output == nil) { throw ValidationError("--input is trained and --output is written: give both, or neither with --eval.") }
         if input == nil, options.eval == nil { throw ValidationError("--eval: must name questions where nothing is trained.") }
         if input == nil, labels != nil || method != nil { throw ValidationError("--labels and --method: are what the model was trained with where nothing is trained.") }
+        let usual = try RoundOptions.parse([])
+        let training = [
+            ("rounds", options.rounds != usual.rounds), ("epochs", options.epochs != usual.epochs), ("learning-rate", options.learningRate != usual.learningRate),
+            ("max-tokens", options.maxTokens != usual.maxTokens), ("seed", options.seed != usual.seed), ("weights", weights != .soft), ("soft-rounds", softRounds != Self.usualSoftRounds),
+            ("batch", batch != Self.usualBatch),
+        ]
+        if input == nil, let name = training.first(where: \.1)?.0 { throw ValidationError("--\(name): has no effect where nothing is trained. Leave it out, or give --input.") }
+        if weights == .soft, softRounds != Self.usualSoftRounds { throw ValidationError("--soft-rounds \(softRounds): stand before --weights hard.") }
         if input != nil, summary { throw ValidationError("--summary: is for answers; where --input is trained there are only summaries.") }
     }
 
@@ -67,7 +77,7 @@ struct Rationales: AsyncParsableCommand {
         let known = Set(questions.map { [$0.text] + $0.rationales })
         options.warn(doubled: held?.questions.count { known.contains([$0.text] + $0.rationales) } ?? 0, "questions")
         let base = try RationaleModel(path: model, labels: names, method: method, maxTokens: options.maxTokens, key: RandomKey(seed: options.seed), on: engine.backend())
-        options.warn(cut: try questions.count { question in try question.rationales.contains { try base.isCut(question, $0) } }, of: questions.count, "questions with a rationale")
+        options.warn(cut: try questions.count { question in try question.rationales.contains { try base.isCut(question, $0) } }, of: questions.count, "questions with a rationale", to: base.form.maxTokens)
         var selection = RationaleSelection(trainer: options.trainer)
         (selection.rounds, selection.weighting, selection.softRounds, selection.epochs, selection.batch, selection.seed) = (options.rounds, weights, softRounds, options.epochs, batch, options.seed)
         if RationaleQuestion.areDegenerate(questions) {
@@ -79,7 +89,7 @@ struct Rationales: AsyncParsableCommand {
                 var line = "round \(round.number): " + (round.number == 0 ? "as it begins" : "\(round.trained) of \(questions.count) questions trained, \(round.updates) updates") + "; \(round.score)"
                 if let held { line += "; --eval: \(RationaleScore(try round.model.laws(held.questions), labels: held.classes))" }
                 printLine(line)
-                return !isStopped()
+                return !isStopped(round.number)
             }
         } _: {
             try $0.save(to: output)

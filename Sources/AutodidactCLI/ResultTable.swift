@@ -20,9 +20,9 @@ struct ResultTable {
         }
         func percent(_ metric: MetricRecord?) -> String { metric.map { String(format: "%.1f", $0.value * 100) } ?? "–" }
         func count(_ metric: MetricRecord?) -> String { metric.map { "\(Int($0.value))" } ?? "–" }
-        // A control accepts what is not right.
-        let isControl = try RunPlan(yaml: record.recipe(), file: record.folderPath).verifier != "task"
-        var rows = [["part", "iteration"] + categories + ["mean", isControl ? "accepted" : "right", "rationalised"]]
+        // A control accepts what is not right, and a reward model what it likes.
+        let verifier = try RunPlan(yaml: record.recipe(), file: record.folderPath).verifier, isOther = verifier != "task"
+        var rows = [["part", "iteration"] + categories + ["mean", isOther ? "accepted" : "right", "rationalised"]]
         for (part, iteration) in Set(measured.map { Row(part: $0.phase, iteration: $0.iteration) }).sorted().map({ ($0.part, $0.iteration) }) {
             let mean = value(iteration, part, "macroAccuracy") ?? value(iteration, part, "accuracy")
             // What was found while learning stands once, beside the part that is measured while learning.
@@ -30,7 +30,7 @@ struct ResultTable {
             rows.append([part, "\(iteration)"] + categories.map { percent(value(iteration, part, "accuracy", $0)) } + [percent(mean)] + found)
         }
         let widths = rows[0].indices.map { column in rows.map { $0[column].count }.max() ?? 0 }
-        let table = "held-out accuracy in %, and training samples \(isControl ? "that the control accepted" : "that were right")\n" + rows.map { row in
+        let table = "held-out accuracy in %, and training samples that \(isOther ? "the \(verifier == "accept-all" ? "control" : "reward model") accepted" : "were right")\n" + rows.map { row in
             zip(row, widths).map { String(repeating: " ", count: $1 - $0.count) + $0 }.joined(separator: "  ")
         }.joined(separator: "\n")
         text = ([table] + Self.candidates(metrics)).joined(separator: "\n")

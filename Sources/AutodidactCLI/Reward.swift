@@ -34,7 +34,11 @@ struct Reward: StagedCommand {
         try tuning.checkOutput()
         let base = try Model(path: model, as: RewardModel.task(key: RandomKey(seed: tuning.seed)), on: try engine.backend())
         let reward = try RewardModel(try tuning.prepared(base, hasNewHead: true), form: RewardModel.Form(isChat: chat, maxTokens: tuning.maxTokens))
-        let stages = try OptionFiles.stages(of: Reward.self).map { try $0.command.stage($0.name, reward) }
+        let read = try OptionFiles.stages(of: Reward.self).map { (name: $0.name, command: $0.command, files: try $0.command.tuning.files().map { try RankedAnswers.read($0.path) }) }
+        // Of all stages together: what one trains must not be another's measure.
+        let apart = Set(RankedAnswers.split(read.filter { $0.command.tuning.eval == nil }.flatMap { $0.files.flatMap(\.self) }, held: 0.1).held.map(\.promptHash))
+        let trained = Set(read.flatMap { $0.files.flatMap(\.self) }.map(\.promptHash)).subtracting(apart)
+        let stages = try read.map { try $0.command.stage($0.name, reward, $0.files, apart: apart, trained: trained) }
         guard let last = stages.last else { return }
         try tuning.train(
             reward.model, base: model, stages: stages.map(\.prepared), objective: RewardObjective(BradleyTerry(centring: centring)), name: "reward, centring \(centring), chat \(chat)",
@@ -49,15 +53,15 @@ struct Reward: StagedCommand {
     }
 
     /// What one stage trains, and what is said of the model on its held-out comparisons.
-    private func stage(_ name: String, _ reward: RewardModel) throws -> (prepared: PreparedStage, examples: [Example], report: () -> RewardReport) {
-        let paths = try tuning.files().map(\.path), parts = try parts(paths), trained = parts.trained.flatMap(\.self)
+    private func stage(_ name: String, _ reward: RewardModel, _ files: [[RankedAnswers]], apart: Set<UInt64>, trained: Set<UInt64>) throws -> (prepared: PreparedStage, examples: [Example], report: () -> RewardReport) {
+        let paths = try tuning.files().map(\.path), parts = try parts(paths, files, apart: apart, trained: trained), compared = parts.trained.flatMap(\.self)
         // At once, so that comparisons of all files are told apart.
-        let examples = try SupervisedData.comparisons(trained, reward), held = try SupervisedData.comparisons(parts.held, reward), prefersLonger = RewardScore.prefersLonger(trained)
+        let examples = try SupervisedData.comparisons(compared, reward), held = try SupervisedData.comparisons(parts.held, reward), prefersLonger = RewardScore.prefersLonger(compared)
         if case let full = (examples + held).count(where: { $0.tokenCount >= reward.form.maxTokens }), full > 0 {
             printError("warning: \(full) of \(examples.count + held.count) answers fill the \(reward.form.maxTokens) tokens of --max-tokens with their prompts; what was longer was cut")
         }
         var rest = examples[...]
-        let files = zip(paths, parts.trained).map { path, comparisons in
+        let described = zip(paths, parts.trained).map { path, comparisons in
             let count = comparisons.reduce(0) { $0 + $1.answers.count }
             defer { rest = rest.dropFirst(count) }
             return PreparedStage.File(path: path, examples: Array(rest.prefix(count)))
@@ -67,7 +71,7 @@ struct Reward: StagedCommand {
             return RewardReport(RewardScore(parts.held, rewards: parts.held.map { ranked in ranked.answers.map { _ in rewards.removeFirst() } }, prefersLonger: prefersLonger))
         }
         let stage = FineTuningStage(try tuning.tuning(reward.model), counts: parts.trained.map(\.count), examples: { _ in examples }, held: tuning.eval == nil ? nil : held)
-        let prepared = PreparedStage(name: name, stage: stage, files: files, reading: ["max-tokens": "\(tuning.maxTokens)"]) {
+        let prepared = PreparedStage(name: name, stage: stage, files: described, reading: ["max-tokens": "\(tuning.maxTokens)"]) {
             let score = report().score
             return score.count > 0 ? "\(String(percent: score.right / Double(score.count))) of \(score.count) held-out pairs told apart" : nil
         }
@@ -75,19 +79,26 @@ struct Reward: StagedCommand {
     }
 
     /// What is trained of each file, and what is measured.
-    private func parts(_ paths: [String]) throws -> (trained: [[RankedAnswers]], held: [RankedAnswers]) {
+    /// - Parameters:
+    ///   - paths: of the files.
+    ///   - files: what they hold.
+    ///   - apart: prompts that no stage trains.
+    ///   - trained: prompts that some stage does.
+    private func parts(_ paths: [String], _ files: [[RankedAnswers]], apart: Set<UInt64>, trained: Set<UInt64>) throws -> (trained: [[RankedAnswers]], held: [RankedAnswers]) {
         func refuse(_ path: String, _ problem: String) -> FileError { FileError(file: path, problem: problem, advice: "Add comparisons, of several prompts, in which one answer is better.") }
-        var trained = try paths.map(RankedAnswers.read), held = try tuning.eval.map(RankedAnswers.read) ?? []
-        if tuning.eval == nil {
-            let all = trained.flatMap(\.self), apart = Set(RankedAnswers.split(all, held: 0.1).held.map(\.promptHash))
+        let all = files.flatMap(\.self), held: [RankedAnswers]
+        if let eval = tuning.eval {
+            held = try RankedAnswers.read(eval)
+            let both = trained.intersection(held.map(\.promptHash))
+            if !both.isEmpty { printError("warning: \(both.count) prompts are trained and measured: what is learnt of them counts as if it were general") }
+        } else {
             held = all.filter { apart.contains($0.promptHash) }
-            trained = trained.map { $0.filter { !apart.contains($0.promptHash) } }
-            printLine("no --eval: \(apart.count) of \(Set(all.map(\.promptHash)).count) prompts, with \(held.count) of \(all.count) comparisons, are measured and not trained")
-        } else if case let both = Set(trained.flatMap(\.self).map(\.promptHash)).intersection(held.map(\.promptHash)), !both.isEmpty {
-            printError("warning: \(both.count) prompts are trained and measured: what is learnt of them counts as if it were general")
+            let prompts = Set(all.map(\.promptHash))
+            printLine("no --eval: \(prompts.intersection(apart).count) of \(prompts.count) prompts, with \(held.count) of \(all.count) comparisons, are measured and not trained")
         }
-        guard trained.contains(where: { !$0.isEmpty }) else { throw refuse(paths[0], "holds no comparison that can be trained") }
+        let rest = files.map { $0.filter { !apart.contains($0.promptHash) } }
+        guard rest.contains(where: { !$0.isEmpty }) else { throw refuse(paths[0], "holds no comparison that can be trained") }
         guard held.contains(where: { !$0.decided.isEmpty }) else { throw refuse(tuning.eval ?? paths[0], "holds no comparison that can be measured") }
-        return (trained, held)
+        return (rest, held)
     }
 }

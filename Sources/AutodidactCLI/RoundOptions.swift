@@ -25,7 +25,7 @@ struct RoundOptions: ParsableArguments {
     var seed: UInt64 = 0
 
     func validate() throws {
-        for (name, value) in [("rounds", rounds), ("epochs", epochs), ("max-tokens", maxTokens)] where value < 1 { throw ValidationError("--\(name) \(value): must be 1 or more.") }
+        try checkCounts([("rounds", rounds), ("epochs", epochs), ("max-tokens", maxTokens)])
         if !(learningRate > 0 && learningRate.isFinite) { throw ValidationError("--learning-rate \(learningRate): must be above 0.") }
     }
 
@@ -40,8 +40,9 @@ struct RoundOptions: ParsableArguments {
         if doubled > 0 { printError("warning: \(doubled) \(what) of --eval stand in --input too: what is learnt of them counts as if it were general") }
     }
 
-    func warn(cut: Int, of count: Int, _ what: String) {
-        if cut > 0 { printError("warning: \(cut) of \(count) \(what) fill the \(maxTokens) tokens of --max-tokens; what was longer was cut") }
+    /// - Parameter limit: of `maxTokens` and what the model takes the lower.
+    func warn(cut: Int, of count: Int, _ what: String, to limit: Int) {
+        if cut > 0 { printError("warning: \(cut) of \(count) \(what) fill the \(limit) tokens of \(limit < maxTokens ? "the model's context" : "--max-tokens"); what was longer was cut") }
     }
 
     /// Makes the folder before anything is trained, and writes what comes out, also where Ctrl-C ends it after a round.
@@ -49,12 +50,15 @@ struct RoundOptions: ParsableArguments {
     ///   - output: the folder.
     ///   - train: gives what is written; after each round it asks whether to stop.
     ///   - save: writes into the folder.
-    func write<Result>(to output: String, _ train: (_ isStopped: () -> Bool) throws -> Result, _ save: (Result) throws -> Void) throws {
-        try makeFolder(output)
-        defer { removeIfEmpty(output) }
-        let stop = StopSignal(abandon: { removeIfEmpty(output) })
-        try save(train { stop.isRequested })
-        printLine("wrote \(output)\(stop.isRequested ? ", stopped early" : "")")
-        if stop.isRequested { throw ExitCode(130) }
+    func write<Result>(to output: String, _ train: (_ isStopped: (_ round: Int) -> Bool) throws -> Result, _ save: (Result) throws -> Void) throws {
+        var isEarly = false
+        try writeFolder(output, stoppingAfter: "round") { stop in
+            try save(train { round in
+                isEarly = stop.isRequested && round < rounds
+                return isEarly
+            })
+        }
+        printLine("wrote \(output)\(isEarly ? ", stopped early" : "")")
+        if isEarly { throw ExitCode(130) }
     }
 }

@@ -110,7 +110,7 @@ struct RunsCommand: AsyncParsableCommand {
         @OptionGroup var engine: EngineOptions
 
         func validate() throws {
-            if limit < 0 { throw ValidationError("--limit \(limit): must be 0 (all) or more.") }
+            if !(0...1_000_000_000).contains(limit) { throw ValidationError("--limit \(limit): must be 0 (all) to 1000000000.") }
         }
 
         func run() async throws {

@@ -35,7 +35,7 @@ struct SelfLabel: AsyncParsableCommand {
     @OptionGroup var engine: EngineOptions
 
     func validate() throws {
-        for (name, value) in [("models", models), ("batch", batch)] where value < 1 { throw ValidationError("--\(name) \(value): must be 1 or more.") }
+        try checkCounts([("models", models), ("batch", batch)])
         if !(share > 0 && share <= 1) { throw ValidationError("--share \(share): must be above 0, at most 1.") }
         if options.output == nil { throw ValidationError("--output: must name the folder to write.") }
     }
@@ -65,8 +65,8 @@ struct SelfLabel: AsyncParsableCommand {
                     let model = try Model(path: model, as: Model.Task(.sequenceClassification, labels: labels, key: RandomKey(seed: options.seed).folding(member)), on: backend)
                     if !isCounted {
                         isCounted = true
-                        let all = texts + others
-                        options.warn(cut: try all.count { try model.encode($0.text, pair: $0.pair, limit: options.maxTokens).tokens.count >= options.maxTokens }, of: all.count, "texts")
+                        let all = texts + others, limit = min(options.maxTokens, model.transformer.configuration.maxPositionEmbeddings)
+                        options.warn(cut: try all.count { try model.encode($0.text, pair: $0.pair, limit: limit).tokens.count >= limit }, of: all.count, "texts", to: limit)
                     }
                     return model.with(model.transformer.copy(expanding: true))
                 },
@@ -80,7 +80,7 @@ struct SelfLabel: AsyncParsableCommand {
                         line += "; \(right) of \(held.texts.count) labels met (\(String(percent: Double(right) / Double(held.texts.count))))"
                     }
                     printLine(line)
-                    return !isStopped()
+                    return !isStopped(round.number)
                 })
         } _: {
             try $0.save(to: output)

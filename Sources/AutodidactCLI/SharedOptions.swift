@@ -136,6 +136,11 @@ struct LabelledTextOptions: ParsableArguments {
     func read(needsLabels: Bool) throws -> [LabelledText] { try fields.read(input, needsLabels: needsLabels) }
 }
 
+/// - Throws: `ValidationError` for the first count that is none, or absurd.
+func checkCounts(_ counts: [(name: String, value: Int)]) throws {
+    if let (name, value) = counts.first(where: { !(1...1_000_000_000).contains($0.value) }) { throw ValidationError("--\(name) \(value): must be 1 to 1000000000.") }
+}
+
 /// "a, b" is two words.
 func split(_ list: String) -> [String] { list.split(separator: ",", omittingEmptySubsequences: false).map { $0.trimmingCharacters(in: .whitespaces) } }
 
@@ -153,6 +158,24 @@ func makeFolder(_ output: String) throws {
         try FileManager.default.createDirectory(atPath: output, withIntermediateDirectories: true)
     } catch {
         throw FileError(file: output, problem: "cannot be made (\(((error as NSError).localizedFailureReason ?? error.localizedDescription).trimmingCharacters(in: .punctuationCharacters)))", advice: "Choose an --output in a folder that can be written.")
+    }
+}
+
+/// Makes a folder and fills it. Half of what belongs into it is taken away again, after errors and where Ctrl-C ends the process.
+/// - Parameters:
+///   - output: the folder.
+///   - unit: of the work, after which the first Ctrl-C stops it; nil: it ends the process.
+///   - fill: may ask whether to stop.
+func writeFolder<Result>(_ output: String, stoppingAfter unit: String? = nil, _ fill: (StopSignal) throws -> Result) throws -> Result {
+    try makeFolder(output)
+    let stop = StopSignal(after: unit ?? "", atOnce: unit == nil, abandon: { try? FileManager.default.removeItem(atPath: output) })
+    do {
+        let result = try fill(stop)
+        stop.finish()
+        return result
+    } catch {
+        try? FileManager.default.removeItem(atPath: output)
+        throw error
     }
 }
 

@@ -8,9 +8,10 @@ final class StopSignal: Sendable {
     nonisolated(unsafe) private var sources: [any DispatchSourceSignal] = []  // written once, before anyone else sees it
 
     /// - Parameters:
+    ///   - unit: of the work, after which it stops.
     ///   - atOnce: whether the first signal ends the process.
     ///   - abandon: what is taken away when the process ends before `finish`.
-    init(atOnce: Bool = false, abandon: @escaping @Sendable () -> Void = {}) {
+    init(after unit: String = "step", atOnce: Bool = false, abandon: @escaping @Sendable () -> Void = {}) {
         for number in [SIGINT, SIGTERM] {
             signal(number, SIG_IGN)
             let source = DispatchSource.makeSignalSource(signal: number, queue: .global())
@@ -21,7 +22,7 @@ final class StopSignal: Sendable {
                         exit(130)
                     }
                 }
-                printError("\nstopping after the current step; once more to stop at once")
+                printError("\nstopping after the current \(unit); once more to stop at once")
             }
             source.resume()
             sources.append(source)

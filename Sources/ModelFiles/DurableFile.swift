@@ -9,7 +9,7 @@ import Synchronization
 
 /// A file that is either there and complete, or not there.
 ///
-/// The bytes go to `<path>.tmp`, which takes the name `path` in `finish()`, after they have reached the disk. Until then an older file of
+/// The bytes go to `<path>.tmp` (or `<path>.<process>.tmp`), which takes the name `path` in `finish()`, after they have reached the disk. Until then an older file of
 /// that name stays as it is. When anything fails, or the writer is dropped early, the temporary file goes.
 public final class DurableFile {
     public let path: String
@@ -20,10 +20,13 @@ public final class DurableFile {
     /// Temporary files that have not got their names. Files begin and get their names while it is held.
     private static let unfinished = Mutex<Set<String>>([])
 
+    /// - Parameters:
+    ///   - path: of the file.
+    ///   - isShared: whether other processes may be writing it too, each then under a temporary name of its own; the last that finishes counts.
     /// - Throws: `FileError` when the system refuses, as do the other methods.
-    public init(_ path: String) throws {
+    public init(_ path: String, isShared: Bool = false) throws {
         self.path = path
-        temporary = path + ".tmp"
+        temporary = path + (isShared ? ".\(getpid()).tmp" : ".tmp")
         let (opened, code) = Self.unfinished.withLock { [temporary] files in
             let opened = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o644), code = errno
             if opened >= 0 { files.insert(temporary) }
@@ -87,8 +90,8 @@ public final class DurableFile {
 }
 
 /// Writes a whole file as a `DurableFile`.
-public func writeDurably(_ text: String, to path: String) throws {
-    let file = try DurableFile(path)
+public func writeDurably(_ text: String, to path: String, isShared: Bool = false) throws {
+    let file = try DurableFile(path, isShared: isShared)
     var text = text
     try text.withUTF8 { try file.append(UnsafeRawBufferPointer($0)) }
     try file.finish()

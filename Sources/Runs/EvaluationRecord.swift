@@ -67,14 +67,24 @@ public final class EvaluationRecord: Sendable {
         guard FileManager.default.fileExists(atPath: file) else {
             throw FileError(file: file, problem: "there is no record of evaluations", advice: "Check the path, or make one with 'autodidact eval --record'.")
         }
+        guard (try? FileManager.default.attributesOfItem(atPath: file)[.size] as? Int) != 0 else {
+            throw FileError(file: file, problem: "holds no evaluations yet", advice: "Begin one with 'autodidact eval --record', without --resume.")
+        }
         self.file = file
         queue = try withFileErrors(in: file) {
-            var configuration = Configuration()
-            configuration.readonly = true
-            configuration.busyMode = .timeout(10)
-            let queue = try DatabaseQueue(path: file, configuration: configuration)
-            try queue.read { try Self.check($0, file) }
-            return queue
+            func opened() throws -> DatabaseQueue {
+                var configuration = Configuration()
+                configuration.readonly = true
+                configuration.busyMode = .timeout(10)
+                let queue = try DatabaseQueue(path: file, configuration: configuration)
+                try queue.read { try Self.check($0, file) }
+                return queue
+            }
+            do { return try opened() } catch let error as DatabaseError where error.resultCode == .SQLITE_READONLY {
+                // A writer was killed while it committed, and only one that may write can take that back.
+                try DatabaseQueue(path: file).read { try Self.check($0, file) }
+                return try opened()
+            }
         }
     }
 

@@ -36,8 +36,8 @@ public struct Report: Sendable {
         state = try record.isFinished ? "finished" : "not finished yet"
     }
 
-    /// Writes the page durably.
-    public func write(to path: String) throws { try writeDurably(html(), to: path) }
+    /// Writes the page durably: whoever looks at a run may do so while it ends.
+    public func write(to path: String) throws { try writeDurably(html(), to: path, isShared: true) }
 
     // MARK: - Curves
 

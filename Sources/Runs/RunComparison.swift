@@ -53,7 +53,7 @@ public struct RunComparison: Sendable {
         }
 
         var warnings = recipeDifferences.filter { Self.isDecisive($0.key, showsExamples: showsExamples) }.map { "measured differently: \($0)" }
-        if let problem = try Self.askedDifferently(first, second, before, haveOneVocabulary: recipes.0.values["model"] == recipes.1.values["model"]) { warnings.append("measured under different prompts, such as that of problem '\(problem)'") }
+        if let problem = try Self.askedDifferently((first, before), (second, after), haveOneVocabulary: recipes.0.values["model"] == recipes.1.values["model"]) { warnings.append("measured under different prompts, such as that of problem '\(problem)'") }
         let uneven = rows.filter { $0.first.iteration != $0.second.iteration }
         if let row = uneven.first {
             warnings.append("the last \(row.first.phase) is of iteration \(row.first.iteration) in \(firstName), of iteration \(row.second.iteration) in \(secondName)")
@@ -108,13 +108,15 @@ public struct RunComparison: Sendable {
         }
     }
 
-    /// A problem that both runs have measured last and put differently, or in another number of turns: worked examples may follow the seed, and recipes have ways of asking.
-    private static func askedDifferently(_ first: RunRecord, _ second: RunRecord, _ last: [Key: MetricRecord], haveOneVocabulary: Bool) throws -> String? {
+    private typealias Measured = (record: RunRecord, last: [Key: MetricRecord])
+
+    /// A problem that both runs have measured last, in whatever iteration, and put differently, or in another number of turns: worked examples may follow the seed, and recipes have ways of asking.
+    private static func askedDifferently(_ first: Measured, _ second: Measured, haveOneVocabulary: Bool) throws -> String? {
         for phase in ["test", "dev"] {
-            guard let iteration = last[Key(phase: phase, name: "accuracy", category: "")]?.iteration else { continue }
-            func prompts(_ record: RunRecord) throws -> [String: [[Int32]]] {
+            func prompts(_ run: Measured) throws -> [String: [[Int32]]] {
+                guard let iteration = run.last[Key(phase: phase, name: "accuracy", category: "")]?.iteration else { return [:] }
                 // Only how it is asked, not what was answered: the first turn's prompt, and that there are others.
-                try Dictionary(grouping: record.rollouts(where: "iteration = ? AND phase = ? AND sample = 0", [iteration, Stored.text(phase)]), by: \.problem.id).mapValues { turns in
+                return try Dictionary(grouping: run.record.rollouts(where: "iteration = ? AND phase = ? AND sample = 0", [iteration, Stored.text(phase)]), by: \.problem.id).mapValues { turns in
                     turns.map { $0.key.turn == 0 && haveOneVocabulary ? $0.promptTokens : [] }
                 }
             }

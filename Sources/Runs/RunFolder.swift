@@ -20,20 +20,27 @@ public struct RunFolder: Sendable {
         let path = Self.normalized(path)
         self.path = path
         self.recipe = recipe
-        if Self.holdsRun(path) { throw Self.exists(path) }
+        try Self.checkFree(path)
         try Self.makeFolder(path)
-        // What others keep among checkpoints would be taken for leftovers.
-        let strangers = (Self.entries(path) + Self.entries("\(path)/checkpoints").map { "checkpoints/\($0)" }).filter { !Self.ownNames.contains($0) }
-        guard strangers.isEmpty else {
-            throw FileError(
-                file: path, problem: "is not empty and holds no run (\(strangers.prefix(3).joined(separator: ", ")))",
-                advice: "Choose a folder that does not exist yet, for example runs/<name>.")
-        }
         lock = try FolderLock(path)
         if Self.holdsRun(path) { throw Self.exists(path) }  // made while we waited
         try Self.makeFolder("\(path)/checkpoints")
         try writeDurably(recipe, to: recipePath)
         syncFolder(parentFolder(of: path))
+    }
+
+    /// Whether a run may begin there.
+    /// - Throws: `FileError` when there is a run already, or something else.
+    public static func checkFree(_ path: String) throws {
+        let path = normalized(path)
+        if holdsRun(path) { throw exists(path) }
+        // What others keep among checkpoints would be taken for leftovers.
+        let strangers = (entries(path) + entries("\(path)/checkpoints").map { "checkpoints/\($0)" }).filter { !ownNames.contains($0) }
+        guard strangers.isEmpty else {
+            throw FileError(
+                file: path, problem: "is not empty and holds no run (\(strangers.prefix(3).joined(separator: ", ")))",
+                advice: "Choose a folder that does not exist yet, for example runs/<name>.")
+        }
     }
 
     /// Opens a run to go on with it.
@@ -115,7 +122,8 @@ public struct RunFolder: Sendable {
         FileError(file: path, problem: "already holds a run", advice: "Go on with `autodidact learn --resume \(path)`, or choose another --output.")
     }
 
-    static func normalized(_ path: String) -> String {
+    /// Without slashes at its end.
+    public static func normalized(_ path: String) -> String {
         var path = path
         while path.count > 1, path.hasSuffix("/") { path.removeLast() }
         return path

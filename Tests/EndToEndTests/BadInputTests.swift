@@ -46,6 +46,25 @@ struct BadInputTests {
             try expectRefusal(prefer + ["--loss", "dpo", "--likelihood", "2"], saying: ["--likelihood 2.0: belongs to"], in: folder)
             try expectRefusal(prefer + ["--batch", "2000000000"], saying: ["1 to 1000000000"], in: folder)
             try expectRefusal(["prefer", "--model", "x", "--input", "a.jsonl:1e-300", "--input", "b.jsonl:1", "--output", "out"], saying: ["a weight must be from"], in: folder)
+            try expectRefusal(prefer + ["--rank", "8", "--alpha", "0"], saying: ["--alpha 0.0: must be above 0"], in: folder)
+            try expectRefusal(prefer + ["--resume", "--dry-run"], saying: ["Leave --resume out"], in: folder)
+            try expectRefusal(["generate", "--model", "x", "--prompt", "x", "--logprobs", "3"], saying: ["with --json only"], in: folder)
+            try expectRefusal(["eval", "--compare", "x", "--limit", "3"], saying: ["--limit does not go with --compare"], in: folder)
+            try expectRefusal(["eval", "--model", "x", "--task", "csqa", "--method", "likelihood", "--temperature", "1"], saying: ["nothing is sampled"], in: folder)
+            try expectRefusal(["eval", "--model", "x", "--task", "csqa", "--options", "text"], saying: ["--options text: belongs to"], in: folder)
+            try expectRefusal(["eval", "--model", "x", "--task", "csqa", "--samples", "2000000", "--temperature", "1"], saying: ["1 to 1000000"], in: folder)
+            try expectRefusal(["rationales", "--model", "x", "--eval", "x", "--rounds", "3"], saying: ["--rounds: has no effect where nothing is trained"], in: folder)
+            try expectRefusal(["rationales", "--model", "x", "--input", "x", "--output", "y", "--soft-rounds", "1"], saying: ["stand before --weights hard"], in: folder)
+            let idle = [
+                ("recipe: grpo\noptions: {batchSize: 64}\n", "'options.batchSize' would have no effect"), ("recipe: {grpo: {variant: cispo, clipLow: 0.1}}\n", "'recipe.grpo.clipLow' would have no effect"),
+                ("workedExamples: 600\n", "0 to 500"), ("task: jsonl\nmodel: x\noptions: {warmUpSteps: 9}\n", "'options.warmUpSteps' would have no effect"),
+            ]
+            for (text, message) in idle {
+                try text.write(toFile: "\(folder)/idle.yaml", atomically: true, encoding: .utf8)
+                try expectRefusal(["learn", "--config", "idle.yaml"], saying: ["idle.yaml", message], in: folder)
+            }
+            try FileManager.default.createDirectory(atPath: "\(folder)/full/notes", withIntermediateDirectories: true)
+            try expectRefusal(["learn", "--dry-run", "--output", "full"], saying: ["is not empty and holds no run"], in: folder)
             try expectRefusal(["learn", "--resume", "nowhere"], saying: ["nowhere"], in: folder)
             try expectRefusal(["learn", "--threads", "0"], saying: ["threads"], in: folder)
             try expectRefusal(["generate", "--model", "x", "--prompt", "x", "--top-p", "1.5"], saying: ["top-p", "1.5"], in: folder)

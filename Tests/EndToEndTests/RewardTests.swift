@@ -87,6 +87,27 @@ struct RewardTests {
         #expect(other.status == 1 && other.error.contains("the verifier's model changed since the run began"), "\(other.error)")
     }
 
+    @Test("what one stage holds out, another does not train")
+    func stages() throws {
+        try Places.withFolder { folder in
+            var shape = FreshDecoder()
+            (shape.hiddenSize, shape.intermediateSize, shape.layers, shape.heads, shape.context) = (32, 48, 2, 2, 128)
+            try FileManager.default.createDirectory(atPath: "\(folder)/base", withIntermediateDirectories: true)
+            try Model.forAddition(shape, key: RandomKey(seed: 5), on: CPUBackend(threads: 1)).save(to: "\(folder)/base")
+            func write(_ numbers: some Sequence<Int>, to name: String) throws {
+                try numbers.map { "{\"prompt\": \"\($0 / 10) + \($0 % 10)\", \"chosen\": \"1\", \"rejected\": \"2\"}\n" }.joined().write(toFile: "\(folder)/\(name)", atomically: true, encoding: .utf8)
+            }
+            try write(0..<40, to: "all.jsonl")
+            let all = try RankedAnswers.read("\(folder)/all.jsonl"), parts = RankedAnswers.split(all, held: 0.1)
+            #expect(parts.held.count == 4)
+            // Of ten prompts alone one would be held out.
+            try write(parts.held.prefix(3).map { $0.line - 1 } + parts.train.prefix(7).map { $0.line - 1 }, to: "few.jsonl")
+            try "stages:\n  - input: all.jsonl\n  - input: few.jsonl\n".write(toFile: "\(folder)/stages.yaml", atomically: true, encoding: .utf8)
+            let plan = try autodidact(["reward", "--model", "base", "--config", "stages.yaml", "--output", "out", "--dry-run"], in: folder)
+            #expect(plan.status == 0 && plan.output.contains("4 of 40 prompts") && plan.output.contains("3 of 10 prompts"), "\(plan.output)\(plan.error)")
+        }
+    }
+
     @Test("lines that are no comparisons are refused with their number, and nothing is left")
     func refusals() throws {
         try Places.withFolder { folder in

@@ -49,12 +49,31 @@ struct EvaluationRecordTests {
         }
     }
 
+    @Test("what a killed writer left half committed is taken back by whoever reads")
+    func halfCommitted() throws {
+        try withFile { file in
+            var id: Int64 = 0
+            do {
+                let record = try EvaluationRecord(writing: file)
+                id = try record.open(entry()).id
+                try record.record([sample(1, true)], of: id)
+            }
+            // SQLite takes a journal that does not begin with a zero, and that nobody holds, for one of a writer that was killed.
+            let journal = "\(file)-journal"
+            try Data(repeating: 0xD9, count: 1024).write(to: URL(fileURLWithPath: journal))
+            #expect(try EvaluationRecord(reading: file).samples(of: id) == [sample(1, true)])
+            #expect(!FileManager.default.fileExists(atPath: journal))
+        }
+    }
+
     @Test("another file is refused, and so is what is no number")
     func refused() throws {
         try withFile { file in
             try Data("a text that is no database, and longer than a header".utf8).write(to: URL(fileURLWithPath: file))
             #expect(throws: FileError.self) { try EvaluationRecord(writing: file) }
             #expect(throws: FileError.self) { try EvaluationRecord(reading: file + ".none") }
+            _ = FileManager.default.createFile(atPath: file + ".new", contents: Data())
+            #expect(runError { _ = try EvaluationRecord(reading: file + ".new") }.contains("holds no evaluations yet"))
         }
         try withRecord { run in
             #expect(runError { _ = try EvaluationRecord(writing: run.folderPath + "/run.sqlite") }.contains("is no record of evaluations"))
