@@ -27,14 +27,14 @@ test-long: build
 docs: build
 	bash scripts/docs.sh
 
-## The engine's speed and memory on a real model, in a few minutes: docs/performance.md.
+## The engine's speed and memory on a real model, in about a quarter of an hour: docs/performance.md.
 bench:
 	@bash scripts/setup.sh models
 	swift build $(SWIFT_FLAGS) --product autodidact
 	swift build $(SWIFT_FLAGS) --product engine-bench
 	python3 Benchmarks/bench.py
 
-## Every way to learn from the same start with the same number of tokens; 51 resumable cells of 10 to 30 processor minutes. DATA holds the public data.
+## Every way to learn from the same start with the same number of tokens; 51 resumable cells of 4 to 50 processor minutes. DATA holds the public data.
 bench-recipes:
 	@bash scripts/setup.sh models
 	swift build $(SWIFT_FLAGS) --product autodidact

@@ -3,7 +3,7 @@
     python3 Benchmarks/recipes.py DATA [--only WORD] [--again] [--table] [--minutes M] [--at-once N]
 
 DATA holds alpaca.jsonl and wikitext2_valid.txt. A cell is one run of `autodidact learn`; one that stands in Benchmarks/results/recipes/ is not run again without
---again. A cell takes 4 to 35 processor minutes, and an interrupted one is begun anew. First each class of methods chooses its learning rate on dev, by one
+--again. A cell takes 4 to 50 processor minutes, and an interrupted one is begun anew. First each class of methods chooses its learning rate on dev, by one
 method of the class with seed 0; then every method runs with three seeds on `instructions` and with one on `addition`. --minutes begins no cell after so long. Cells
 of one thread run at once, as many as the machine has cores, each with about 3 GB: threads of one cell would wait for each other, and the bits are the same. The table ends what it prints, and docs/recipes.svg is drawn from it; --table does nothing else.
 """

@@ -1,3 +1,4 @@
+import Autodidact
 import Foundation
 import Tasks
 import Testing
@@ -85,6 +86,41 @@ struct GuideTextTests {
         let text = try String(contentsOf: Document.folder.appendingPathComponent("tasks.md"), encoding: .utf8)
         let section = try #require(text.components(separatedBy: "\n## ").first { $0.hasPrefix("\(kind)\n") || $0.contains("\n| `\(kind)` |") })
         #expect(TaskRegistry.builtIn.keys(of: kind).filter { !section.contains("`\($0)`") } == [])
+    }
+
+    /// Settings with what recipes.md says they are when left out, by its sections.
+    private static func recipeSettings() throws -> [String: [(name: String, value: String)]] {
+        let text = try String(contentsOf: Document.folder.appendingPathComponent("recipes.md"), encoding: .utf8)
+        let sections = text.components(separatedBy: "\n## ").dropFirst().map { section in
+            (section.components(separatedBy: "\n")[0], section.matches(of: /(?m)^\| `([A-Za-z0-9.]+)` \| (.+?) \|/).map { (name: String($0.1), value: String($0.2)) })
+        }
+        return Dictionary(uniqueKeysWithValues: sections)
+    }
+
+    @Test("every setting of a recipe is explained, with what it is when left out", arguments: RecipeChoice.names)
+    func settings(recipe: String) throws {
+        let sections = try Self.recipeSettings(), own = try #require(sections[recipe]), shared = try #require(sections["sampling"]) + #require(sections["loop"])
+        let choice = try #require(RecipeChoice(named: recipe)), names = try choice.settings()
+        #expect(own.map(\.name).filter { !names.contains($0) } == [])
+        for name in names {
+            let said = try #require((own + shared).first { $0.name == name }, "\(recipe): \(name)")
+            #expect(try choice.setting(name, to: said.value) == choice, "\(recipe): \(name)")
+        }
+    }
+
+    @Test("every option of a run is explained, with what it is when left out")
+    func options() throws {
+        func names(_ value: Any, _ prefix: String) -> [String] {
+            let mirror = Mirror(reflecting: value)
+            guard mirror.displayStyle == .struct, !mirror.children.isEmpty else { return [prefix] }
+            return mirror.children.flatMap { names($0.value, prefix.isEmpty ? $0.label! : "\(prefix).\($0.label!)") }
+        }
+        let plan = try RunPlan.defaults(model: "model", task: "addition", settings: [:], recipe: nil), said = try #require(Self.recipeSettings()["options"])
+        #expect(Set(said.map(\.name)) == Set(names(plan.options, "")))
+        for (name, value) in said where name != "adapter" {
+            let yaml = name.split(separator: ".").reversed().reduce(value) { "{\($1): \($0)}" }
+            #expect(try plan.overridden(byYAML: "options: \(yaml)", file: "recipes.md") == plan, "\(name)")
+        }
     }
 
     @Test("a guide shows code that the tests run, no Swift without the file it is from, and commands", arguments: guides)
