@@ -35,8 +35,8 @@ struct Reward: StagedCommand {
         let base = try Model(path: model, as: RewardModel.task(key: RandomKey(seed: tuning.seed)), on: try engine.backend())
         let reward = try RewardModel(try tuning.prepared(base, hasNewHead: true), form: RewardModel.Form(isChat: chat, maxTokens: tuning.maxTokens))
         let read = try OptionFiles.stages(of: Reward.self).map { (name: $0.name, command: $0.command, files: try $0.command.tuning.files().map { try RankedAnswers.read($0.path) }) }
-        // Of all stages together: what one trains must not be another's measure.
-        let apart = Set(RankedAnswers.split(read.filter { $0.command.tuning.eval == nil }.flatMap { $0.files.flatMap(\.self) }, held: 0.1).held.map(\.promptHash))
+        // Of every stage a tenth, which no stage trains.
+        let apart = Set(read.filter { $0.command.tuning.eval == nil }.flatMap { RankedAnswers.split($0.files.flatMap(\.self), held: 0.1).held }.map(\.promptHash))
         let trained = Set(read.flatMap { $0.files.flatMap(\.self) }.map(\.promptHash)).subtracting(apart)
         let stages = try read.map { try $0.command.stage($0.name, reward, $0.files, apart: apart, trained: trained) }
         guard let last = stages.last else { return }

@@ -27,7 +27,7 @@ public struct BestOfN: ComparingRecipe {
     public func validate(_ check: (Bool, String, String) throws -> Void) throws { try validateComparisons(check, atLeast: 1) }
 }
 
-/// Of each problem the completion with the highest reward, the first of them where several have it; where all have the same, only if it is above 0.
+/// Of each problem the completion with the highest reward, the first of them where several have it; it must be above 0, or, as reward models give it, below 0 and beside a lower one.
 public struct HighestReward: Selector {
     public init() {}
 
@@ -38,7 +38,7 @@ public struct HighestReward: Selector {
     private func best(of group: [Rollout]) -> Rollout? {
         // What was cut off makes no example, so it must not win.
         let finished = group.filter { $0.finishReason == .stop }.compactMap { rollout in rollout.verdict.flatMap { $0.outcome == .unknown ? nil : (rollout: rollout, reward: $0.reward) } }
-        guard let highest = finished.map(\.reward).max(), highest > 0 || finished.contains(where: { $0.reward < highest }) else { return nil }
+        guard let highest = finished.map(\.reward).max(), highest > 0 || (highest < 0 && finished.contains { $0.reward < highest }) else { return nil }
         return finished.first { $0.reward == highest }?.rollout
     }
 }

@@ -40,8 +40,11 @@ public struct RelativeRewards: Selector, Codable, Equatable {
     public var comparesFirst: Bool { klWeight > 0 }
 
     public func examples(from groups: [[Rollout]], using key: RandomKey, _ make: (Rollout) -> Example?) -> [Example] {
+        let comparesWithin = if case .group = baseline { true } else { false }
+        var rest = truncation.rewards(of: groups.flatMap(\.self))[...]
         let judged = groups.map { group in
-            zip(group, truncation.rewards(of: group)).compactMap { rollout, reward -> (example: Example, reward: Double)? in
+            defer { rest = rest.dropFirst(group.count) }
+            return zip(group, comparesWithin ? truncation.rewards(of: group) : Array(rest.prefix(group.count))).compactMap { rollout, reward -> (example: Example, reward: Double)? in
                 guard let reward, let example = make(rollout) else { return nil }
                 return (example, reward - (klWeight > 0 ? klWeight * Self.divergence(example) : 0))
             }
@@ -53,7 +56,6 @@ public struct RelativeRewards: Selector, Codable, Equatable {
             case .batch: rewards.map { $0.map { $0 - mean } }
             case .none: rewards
             }
-        let comparesWithin = if case .group = baseline { true } else { false }
         let told = zip(judged, advantages).filter { !comparesWithin || $1.contains { $0 != 0 } }
         let share = comparesWithin && countsEqualGroups ? Double(told.reduce(0) { $0 + $1.0.count }) / Double(max(1, all.count)) : 1
         return told.flatMap { group, advantages in

@@ -99,9 +99,6 @@ extension RunPlan {
             plan.options.warmUpSteps = standard.options.warmUpSteps
         }
         (plan.model, plan.task, plan.taskSettings) = (standard.model, standard.task, standard.taskSettings)
-        if plan.recipe.chosen is any PolicyRecipe, plan.options.batchSize != standard.options.batchSize {
-            throw RecipeFileError(file: file, problem: "'options.batchSize' would have no effect: \(plan.recipe.name) trains an iteration's answers in 'loop.batches' updates. Leave it out.")
-        }
         try plan.refuseIdle(file: file)
         return plan
     }

@@ -28,7 +28,6 @@ public struct CodeTask: Environment {
         name = file.name
         form = try file.choice("form", QuestionAnswer.Form.self) ?? .text
         system = try file.string("system")
-        try file.refuseSystem(in: form)
         maxTokens = try file.count("max-tokens") ?? 512
         verifier = CodeVerifier(timeLimit: try file.duration("time-limit") ?? Self.timeLimit)
         self.stops = form == .text ? stops : []

@@ -20,7 +20,10 @@ extension QuestionAnswer {
     ) throws -> [Problem] {
         let gold = try AnswerExtraction.Extractor(settings.goldExtraction ?? AnswerExtraction(settings.check == .regex ? [.whole] : [.strict, .whole]))
         var ids: Set<String> = []
-        return try TaskRecord.read(url).filter(isWanted).map { record in
+        let records = try TaskRecord.read(url).filter(isWanted)
+        // Then one that is an option's text too is a letter like the others.
+        let areLetters = try records.allSatisfy { try $0.text(settings.answer)?.utf8.count == 1 }
+        return try records.map { record in
             let question = try record.requiredText(settings.question).trimmingCharacters(in: .whitespacesAndNewlines)
             let schema = settings.check == .schema ? record.fields[settings.answer]?.object.map { JSON.object($0).text() } : nil
             let isOptional = [.code, .external].contains(settings.check)
@@ -52,7 +55,7 @@ extension QuestionAnswer {
                 details["rationale"] = settings.stripCalculatorMarks ? withoutCalculatorMarks(text) : text
             }
             return Problem(
-                id: id, question: question, answer: try answer.flatMap { try Self.gold($0, choices, settings, record) },
+                id: id, question: question, answer: try answer.flatMap { try Self.gold($0, choices, areLetters: areLetters, settings, record) },
                 category: try settings.category.flatMap { try record.text($0) } ?? "", details: details)
         }
     }
@@ -103,9 +106,9 @@ extension QuestionAnswer {
     }
 
     /// What a verifier compares with: the letter of the right option, a label, a number, or the text. A schema is compared with nothing.
-    private static func gold(_ answer: String, _ choices: Choices?, _ settings: Settings, _ record: TaskRecord) throws -> String? {
+    private static func gold(_ answer: String, _ choices: Choices?, areLetters: Bool, _ settings: Settings, _ record: TaskRecord) throws -> String? {
         if let choices {
-            if let letter = choices.index(of: answer), let text = choices.texts.firstIndex(of: answer), letter != text {
+            if !areLetters, let letter = choices.index(of: answer), let text = choices.texts.firstIndex(of: answer), letter != text {
                 throw record.refused("the answer '\(answer)' is the letter of one option and the text of another. Write the right one's letter, and the options' texts so that none is another's letter.")
             }
             if let index = choices.right(answer) { return Choices.letter(index) }

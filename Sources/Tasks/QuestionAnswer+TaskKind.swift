@@ -31,7 +31,6 @@ extension TaskKind {
         settings.fewShotWhere = try file.texts("few-shot-where") ?? [:]
         settings.fewShotLongest = try file.count("few-shot-longest")
         if settings.fewShotData == nil { try file.refuse("few-shot-where", "It chooses among the examples of 'few-shot-data'. Give that file, or leave it out.") }
-        try file.refuseSystem(in: settings.form)
         settings.goldExtraction = try file.extraction("gold-extraction")
         settings.comparison = try file.choice("comparison", AnswerVerifier.Comparison.self) ?? settings.comparison
         settings.extraction = try file.extraction("extraction") ?? AnswerExtraction.usual(for: settings.comparison)

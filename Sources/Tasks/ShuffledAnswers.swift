@@ -15,13 +15,14 @@ public struct ShuffledAnswers: TaskVariant {
         let problems = try base.problems(in: .train)
         var members: [String: [Int]] = [:]
         var truths: [String] = []
+        // A letter that a problem does not have would be no answer to it.
+        let counts = Dictionary(grouping: problems, by: \.category).mapValues { Set($0.map { Choices($0)?.texts.count ?? 0 }) }
         for (index, problem) in problems.enumerated() {
             guard let truth = problem.checked else {
                 throw TaskError.badProblem(id: problem.id, reason: "it has no answer, so task '\(base.name)' has nothing to shuffle. Use this control with a task of questions and answers.")
             }
             truths.append(CanonicalAnswer.canonical(truth))
-            // A letter that a problem does not have would be no answer to it.
-            let options = Choices(problem).map { " of \($0.texts.count) options" } ?? ""
+            let options = counts[problem.category]!.count > 1 ? " of \(Choices(problem)?.texts.count ?? 0) options" : ""
             members[problem.answer == nil ? "" : problem.category + options, default: []].append(index)
         }
         var changed: [Problem?] = problems.map { $0 }

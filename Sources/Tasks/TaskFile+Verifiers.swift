@@ -50,11 +50,6 @@ extension TaskFile {
         throw TaskError.badValue(file: source, line: value.line, key: key, value: shortened(value.text), reason: reason)
     }
 
-    /// - Throws: `TaskError` for a system message in a form that has none.
-    func refuseSystem(in form: QuestionAnswer.Form) throws {
-        if form == .text { try refuse("system", "Only 'form: chat' has a system message. Set that, or leave it out.") }
-    }
-
     /// Settings of verifiers that stand beside `check` where there is one.
     private static let verifierKeys = ["program", "time-limit", "tolerance", "relative-tolerance", "requires-unit"]
 

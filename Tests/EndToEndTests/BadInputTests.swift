@@ -56,7 +56,7 @@ struct BadInputTests {
             try expectRefusal(["rationales", "--model", "x", "--eval", "x", "--rounds", "3"], saying: ["--rounds: has no effect where nothing is trained"], in: folder)
             try expectRefusal(["rationales", "--model", "x", "--input", "x", "--output", "y", "--soft-rounds", "1"], saying: ["stand before --weights hard"], in: folder)
             let idle = [
-                ("recipe: grpo\noptions: {batchSize: 64}\n", "'options.batchSize' would have no effect"), ("recipe: {grpo: {variant: cispo, clipLow: 0.1}}\n", "'recipe.grpo.clipLow' would have no effect"),
+                ("recipe: {grpo: {variant: cispo, clipLow: 0.1}}\n", "'recipe.grpo.clipLow' would have no effect"),
                 ("workedExamples: 600\n", "0 to 500"), ("task: jsonl\nmodel: x\noptions: {warmUpSteps: 9}\n", "'options.warmUpSteps' would have no effect"),
             ]
             for (text, message) in idle {

@@ -121,7 +121,7 @@ struct BestOfNTests {
             group[rewards.count].finishReason = .length
             return HighestReward().examples(from: [group], using: RandomKey(seed: 1)) { Example($0) }.map(\.completionTokens)
         }
-        #expect(best([-3, -1, -2]) == [[1]] && best([-3, -3]) == [] && best([-3]) == [] && best([0, 0.2]) == [[1]])
+        #expect(best([-3, -1, -2]) == [[1]] && best([-3, -3]) == [] && best([-3]) == [] && best([0, -0.2]) == [] && best([0, 0.2]) == [[1]])
     }
 
     @Test("is what was sampled where all rewards are equal, and nothing where none is above 0")

@@ -60,6 +60,12 @@ struct ChoiceVerifierTests {
         #expect(try await verdict(ChoiceVerifier(), problem(cells, letter), text).outcome == .right)
     }
 
+    @Test("a letter alone is one, also beside options that are hardly more", arguments: [("The answer is (C).", "c"), ("C", "c"), ("(b)", "b"), ("The answer is C#", "a")])
+    func lone(text: String, letter: String) async throws {
+        let found = try await verdict(ChoiceVerifier(), problem(["C#", "'a'", "Go", "'b'"], letter), text)
+        #expect(found.outcome == .right, "\(found.evidence)")
+    }
+
     @Test("equal options cannot be told apart by their text, but by their letter")
     func equal() async throws {
         let twice = try problem(["ink", "ink", "pen"], "b")

@@ -119,7 +119,9 @@ struct QuestionAnswerTests {
         #expect(taskError { _ = try self.task(#"{"question":"q","choices":["x","y"],"answer":"c"}"#) { $0.choices = "choices" } }.contains("neither the letter nor the text of one of 2 options"))
         #expect(taskError { _ = try self.task { ($0.choices, $0.prompt) = ("choices", "{question}") } }.contains("Put '{choices}' where the options belong"))
         #expect(taskError { _ = try self.task { $0.prompt = "{question} {choices}" } }.contains("'{choices}' cannot be filled in here"))
-        let groups = #"{"question":"which blood group","choices":["O","A","B","AB"],"answer":"A"}"#
+        let group = #"{"question":"which blood group","choices":["O","A","B","AB"],"answer":"A"}"#
+        #expect(try self.task(group) { ($0.choices, $0.splitting) = ("choices", Splitting(dev: 0, test: 0)) }.problems(in: .train)[0].answer == "a")
+        let groups = group + #"\#n{"question":"which one else","choices":["O","A","B","AB"],"answer":"AB"}"#
         #expect(taskError { _ = try self.task(groups) { $0.choices = "choices" } }.contains("q.jsonl:1: the answer 'A' is the letter of one option and the text of another"))
     }
 

@@ -122,7 +122,6 @@ struct TaskVerifierTests {
         ("verifiers:\n  schema: {schema: {type: thing}}", "t.yaml:4: 'schema' cannot be 'a mapping'. JSON Schema at"),
         ("verifiers: {math: {}}\ntime-limit: 3", "t.yaml:4: 'time-limit' cannot be '3'. Write it behind the part"),
         ("check: quantity\nextraction: whole\nverifiers: {quantity: {}}", "t.yaml:4: 'extraction' cannot be 'whole'. Write it behind the part"), ("few-shot-where: {style: x}", "t.yaml:3: 'few-shot-where' cannot be"),
-        ("system: Think.", "t.yaml:3: 'system' cannot be 'Think.'. Only 'form: chat'"),
         ("check: regex\nlabels: [a, b]", "'check' cannot be 'regex'"), ("verifiers: {external: {}}", "the key 'program' is missing"),
     ])
     func refused(yaml: String, part: String) {

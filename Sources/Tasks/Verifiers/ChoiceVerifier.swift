@@ -106,9 +106,10 @@ public struct ChoiceVerifier: AnswerReader {
 
     // MARK: - Texts of options
 
-    /// The one option whose text this is, also where that begins as with a letter: "B cells". A text that is a letter itself is read as one.
+    /// The one option whose text this is, also where that begins as with a letter: "B cells". A letter alone is one, also beside an option "C#".
     private static func whole(_ text: Substring, _ choices: Choices) -> Int? {
-        let said = words(text), same = choices.texts.indices.filter { choices.texts[$0].count > 1 && words(choices.texts[$0]) == said }
+        let said = words(text), same = choices.texts.indices.filter { words(choices.texts[$0]) == said }
+        if said.count == 1, said[0].count == 1 { return nil }
         return same.count == 1 ? same[0] : nil
     }
 

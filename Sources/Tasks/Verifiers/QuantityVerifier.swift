@@ -49,7 +49,7 @@ public struct QuantityVerifier: AnswerReader {
         rollout.finishReason == .length ? nil : (try? extraction.extract(from: rollout.text)).flatMap { $0 }.flatMap { Quantity(lastIn: $0.answer)?.description }
     }
 
-    /// Whether one answer would be right where the other is: votes count as they are judged.
+    /// Whether two answers are the same quantity, within the tolerance; where a unit is required, one without is another answer.
     public func areEqual(_ a: String, _ b: String) -> Bool {
         guard let first = Quantity(lastIn: a), let second = Quantity(lastIn: b) else { return a == b }
         if requiresUnit, (first.unit == nil) != (second.unit == nil) { return false }
