@@ -22,7 +22,7 @@ extension QuestionAnswer {
         var ids: Set<String> = []
         let records = try TaskRecord.read(url).filter(isWanted)
         // Then one that is an option's text too is a letter like the others.
-        let areLetters = try records.allSatisfy { try $0.text(settings.answer)?.utf8.count == 1 }
+        let areLetters = try settings.choices != nil && records.allSatisfy { try $0.text(settings.answer)?.utf8.count == 1 }
         return try records.map { record in
             let question = try record.requiredText(settings.question).trimmingCharacters(in: .whitespacesAndNewlines)
             let schema = settings.check == .schema ? record.fields[settings.answer]?.object.map { JSON.object($0).text() } : nil
