@@ -40,6 +40,14 @@ private struct HintedOnly: Verifier {
     }
 }
 
+/// Answers end with their line.
+private struct Lines: Tasks.Environment {
+    let name = "lines", stops = ["\n"], maxTokens = 4
+    let verifier: any Verifier = AcceptAll()
+    func problems(in split: Split) -> [Problem] { [] }
+    func reset(_ problem: Problem, mode: PromptMode) -> Prompt { .text("1") }
+}
+
 /// Of two digits the first has to be said again. Dev asks for pairs that are not trained.
 private struct FirstDigit: Tasks.Environment {
     let name = "first digit"
@@ -237,16 +245,10 @@ struct SelfTrainingTests {
 
     @Test("of a token that a stop string begins in, what was judged is trained")
     func straddling() async throws {
-        struct Braces: Tasks.Environment {
-            let name = "braces", stops = ["\n"], maxTokens = 4
-            let verifier: any Verifier = AcceptAll()
-            func problems(in split: Split) -> [Problem] { [] }
-            func reset(_ problem: Problem, mode: PromptMode) -> Prompt { .text("1") }
-        }
         let tokenizer = try Tokenizer.symbols(["1", "}", "}\n", "]\n", " ", " \n"], special: ["<eos>"])
         try await withFolder { folder in
             let loop = try LearningLoop(
-                executor: EngineExecutor(), environments: [Braces()], options: LoopOptions(trainer: TrainerOptions(optimizer: OptimizerOptions(learningRate: 1e-3))), folder: folder,
+                executor: EngineExecutor(), environments: [Lines()], options: LoopOptions(trainer: TrainerOptions(optimizer: OptimizerOptions(learningRate: 1e-3))), folder: folder,
                 makeModel: {
                     var configuration = TransformerConfiguration(
                         modelType: "llama", vocabularySize: 16, hiddenSize: 16, intermediateSize: 16, numHiddenLayers: 1, numAttentionHeads: 1, maxPositionEmbeddings: 16, tieWordEmbeddings: true)
@@ -255,16 +257,12 @@ struct SelfTrainingTests {
                     decoder.initialize(RandomKey(seed: 1), deviation: 0.1)
                     return Model(transformer: decoder, tokenizer: tokenizer, stopTokens: tokenizer.eosTokens)
                 }, makeJournal: { MemoryJournal() }, report: { _ in })
-            func trained(_ texts: String...) async throws -> String {
-                let tokens = try texts.map { try #require(tokenizer.id(of: $0)) }
-                let example = try #require(try await loop.examples(from: [judgedRollout(0, 0, tokens: tokens, .right)], RightCompletions(), iteration: 1).first)
-                #expect(example.completionTokens.last == tokenizer.eosTokens.first)
-                return tokenizer.decode(example.completionTokens.dropLast())
-            }
-            #expect(try await trained("1", "}\n") == "1}")
             // White space, and what no other tokens say, is left out.
-            #expect(try await trained("1", " \n") == "1")
-            #expect(try await trained("1", "]\n") == "1")
+            for (sampled, trained) in [(["1", "}\n"], "1}"), (["1", " \n"], "1"), (["1", "]\n"], "1")] {
+                let tokens = try sampled.map { try #require(tokenizer.id(of: $0)) }
+                let example = try #require(try await loop.examples(from: [judgedRollout(0, 0, tokens: tokens, .right)], RightCompletions(), iteration: 1).first)
+                #expect(tokenizer.decode(example.completionTokens.dropLast()) == trained && example.completionTokens.last == tokenizer.eosTokens.first)
+            }
         }
     }
 
