@@ -161,7 +161,7 @@ func makeFolder(_ output: String) throws {
     }
 }
 
-/// Makes a folder and fills it. Half of what belongs into it is taken away again, after errors and where Ctrl-C ends the process.
+/// Makes a folder and fills it. Half of what belongs into it is taken away again, after errors and where the process is ended.
 /// - Parameters:
 ///   - output: the folder.
 ///   - unit: of the work, after which the first Ctrl-C stops it; nil: it ends the process.
@@ -215,7 +215,7 @@ func printNow(_ text: String) {
         try FileHandle.standardOutput.write(contentsOf: Data(text.utf8))
     } catch {
         printError("standard output cannot be written: \(error.localizedDescription)")
-        exit(74)
+        StopSignal.endProcess(74)
     }
 }
 

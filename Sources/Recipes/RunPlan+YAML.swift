@@ -92,7 +92,10 @@ extension RunPlan {
             model: model ?? given?["model"]?.string, task: task ?? ofFile ?? "addition", settings: written.merging(settings) { $1 },
             recipe: recipe ?? named.flatMap { RecipeChoice.names.contains($0) ? $0 : nil } ?? usualRecipe)
         var plan = try standard.overridden(byYAML: text, file: file)
-        if otherRecipe { plan.recipe = standard.recipe }
+        if otherRecipe {
+            plan.recipe = standard.recipe
+            if plan.countsUpdates { plan.options.batchSize = standard.options.batchSize }
+        }
         if otherTask {
             plan.prompts = []
             (plan.workedExamples, plan.workedLongest, plan.workedHints) = (standard.workedExamples, standard.workedLongest, standard.workedHints)
@@ -103,6 +106,9 @@ extension RunPlan {
         return plan
     }
 
+    /// Whether nothing is trained in updates of `options.batchSize`: an iteration has a number of them.
+    private var countsUpdates: Bool { options.warmUpSteps == 0 && recipe.chosen.workload(problems: 1).batch != nil }
+
     /// Refuses settings of a new run that would have no effect, or another than was meant.
     /// - Throws: `RecipeFileError`.
     public func refuseIdle(file: String) throws {
@@ -111,6 +117,9 @@ extension RunPlan {
         }
         guard recipe.chosen.workload(problems: 1).samples <= 1 || recipe.chosen.sampling(of: "attempt").temperature > 0 else {
             throw RecipeFileError(file: file, problem: "'recipe.\(recipe.name).sampling.temperature' must be above 0: greedy samples of a problem are all the same")
+        }
+        if countsUpdates, options.batchSize != (try Self.defaults(model: model, task: task, settings: taskSettings, recipe: recipe.name)).options.batchSize {
+            throw RecipeFileError(file: file, problem: "'options.batchSize' would have no effect: \(recipe.name) trains what an iteration sampled in so many updates. Leave it out, and set recipe.\(recipe.name).loop.batches.")
         }
         if task != "addition", let name = workedExamples > 0 ? "workedExamples" : options.warmUpSteps > 0 ? "options.warmUpSteps" : nil {
             throw RecipeFileError(file: file, problem: "'\(name)' would have no effect: \(task) has no worked examples. Leave it out.")

@@ -137,11 +137,12 @@ public final class EvaluationRecord: Sendable {
     public func open(_ entry: Entry) throws -> Entry {
         try withFileErrors(in: file) {
             try queue.write { db in
-                try db.run(
-                    "INSERT OR IGNORE INTO evaluations (created, model, weightsHash, adapter, task, split, recipeHash, seed, settings) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                try db.insert(
+                    into: "evaluations", or: .keep,
                     [
-                        Stored.now(), Stored.text(entry.model), entry.modelHash, Stored.text(entry.adapter), Stored.text(entry.task), entry.split, entry.recipe.hash,
-                        "\(entry.seed)", Stored.json(Settings(recipe: entry.recipe, taskOptions: entry.taskOptions)),
+                        ("created", Stored.now()), ("model", Stored.text(entry.model)), ("weightsHash", entry.modelHash), ("adapter", Stored.text(entry.adapter)),
+                        ("task", Stored.text(entry.task)), ("split", entry.split), ("recipeHash", entry.recipe.hash), ("seed", "\(entry.seed)"),
+                        ("settings", Stored.json(Settings(recipe: entry.recipe, taskOptions: entry.taskOptions))),
                     ])
             }
         }
@@ -175,21 +176,20 @@ public final class EvaluationRecord: Sendable {
         try withFileErrors(in: file) {
             try queue.write { db in
                 for sample in samples {
-                    var values: [(any DatabaseValueConvertible)?]
+                    var row: WrittenRow
                     switch sample.judgement {
                     case .judged(let verdict):
                         guard verdict.reward.isFinite else { throw FileError.refused(file, "the reward of problem '\(sample.problem)'") }
-                        values = [verdict.outcome.rawValue, verdict.reward, Stored.text(verdict.evidence)]
-                    case .failed(let reason): values = [nil, nil, Stored.text(reason)]
+                        row = [("outcome", verdict.outcome.rawValue), ("reward", verdict.reward), ("evidence", Stored.text(verdict.evidence))]
+                    case .failed(let reason): row = [("outcome", nil), ("reward", nil), ("evidence", Stored.text(reason))]
                     }
                     guard sample.logProbability.isFinite else { throw FileError.refused(file, "the log-probability of problem '\(sample.problem)'") }
-                    values = [evaluation, Stored.text(sample.problem), sample.sample, Stored.text(sample.prompt), Stored.text(sample.text)] + values
-                    values += [Stored.text(sample.answer), sample.tokens, sample.logProbability, try sample.choices.map { try Stored.json($0) }, sample.right]
-                    try db.run(
-                        """
-                        INSERT OR REPLACE INTO samples (evaluation, problem, sample, prompt, text, outcome, reward, evidence, answer, tokens, logprob, choices, correct)
-                        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-                        """, values)
+                    row += [
+                        ("evaluation", evaluation), ("problem", Stored.text(sample.problem)), ("sample", sample.sample), ("prompt", Stored.text(sample.prompt)),
+                        ("text", Stored.text(sample.text)), ("answer", Stored.text(sample.answer)), ("tokens", sample.tokens), ("logprob", sample.logProbability),
+                        ("choices", try sample.choices.map { try Stored.json($0) }), ("correct", sample.right),
+                    ]
+                    try db.insert(into: "samples", or: .replace, row)
                 }
             }
         }

@@ -18,19 +18,13 @@ extension RunRecord: Journal {
         try write { db in
             for rollout in rollouts {
                 let problem = rollout.problem.contentHash
-                try db.run(
-                    "INSERT OR IGNORE INTO problems (hash, id, question, answer, category, details) VALUES (?, ?, ?, ?, ?, ?)",
+                try db.insert(
+                    into: "problems", or: .keep,
                     [
-                        problem, Stored.text(rollout.problem.id), Stored.text(rollout.problem.question), Stored.text(rollout.problem.answer),
-                        Stored.text(rollout.problem.category), Stored.json(rollout.problem.details),
+                        ("hash", problem), ("id", Stored.text(rollout.problem.id)), ("question", Stored.text(rollout.problem.question)), ("answer", Stored.text(rollout.problem.answer)),
+                        ("category", Stored.text(rollout.problem.category)), ("details", Stored.json(rollout.problem.details)),
                     ])
-                try db.run(
-                    """
-                    INSERT OR REPLACE INTO rollouts (iteration, phase, idx, sample, turn, problem, mode, promptTokens, completionTokens, finishReason,
-                        text, logProbabilities, behaviorLogProbabilities, temperatures, weightsHash, precision, policyLogProbabilities, outcome, reward,
-                        evidence, failure)
-                    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-                    """, values(of: rollout, problem: problem))
+                try db.insert(into: "rollouts", or: .replace, row(of: rollout, problem: problem))
             }
         }
     }
@@ -46,22 +40,24 @@ extension RunRecord: Journal {
             arguments, as: rollout)
     }
 
-    private func values(of rollout: Rollout, problem: String) throws -> [(any DatabaseValueConvertible)?] {
+    private func row(of rollout: Rollout, problem: String) throws -> WrittenRow {
         let key = rollout.key
-        var values: [(any DatabaseValueConvertible)?] = [
-            key.iteration, Stored.text(key.phase), key.index, key.sample, key.turn, problem, rollout.mode.rawValue,
-            Stored.tokens(rollout.promptTokens), Stored.tokens(rollout.completionTokens), rollout.finishReason.rawValue, Stored.text(rollout.text),
-            Stored.numbers(rollout.logProbabilities), Stored.numbers(rollout.behaviorLogProbabilities), Stored.numbers(rollout.temperatures),
-            Stored.text(rollout.weightsHash), rollout.precision == .float32 ? nil : rollout.precision.rawValue, rollout.policyLogProbabilities.map(Stored.numbers),
-        ]
+        var verdict: Verdict?, failure: String?
         switch rollout.judgement {
-        case nil: values += [nil, nil, nil, nil]
-        case .judged(let verdict):
-            let reward = try finite(verdict.reward, "the reward of rollout \(key.phase) \(key.iteration)/\(key.index)/\(key.sample)/\(key.turn)")
-            values += [verdict.outcome.rawValue, reward, Stored.text(verdict.evidence), nil]
-        case .failed(let reason): values += [nil, nil, nil, Stored.text(reason)]
+        case nil: break
+        case .judged(let given): verdict = given
+        case .failed(let reason): failure = reason
         }
-        return values
+        return [
+            ("iteration", key.iteration), ("phase", Stored.text(key.phase)), ("idx", key.index), ("sample", key.sample), ("turn", key.turn), ("problem", problem),
+            ("mode", rollout.mode.rawValue), ("promptTokens", Stored.tokens(rollout.promptTokens)), ("completionTokens", Stored.tokens(rollout.completionTokens)),
+            ("finishReason", rollout.finishReason.rawValue), ("text", Stored.text(rollout.text)), ("logProbabilities", Stored.numbers(rollout.logProbabilities)),
+            ("behaviorLogProbabilities", Stored.numbers(rollout.behaviorLogProbabilities)), ("temperatures", Stored.numbers(rollout.temperatures)),
+            ("weightsHash", Stored.text(rollout.weightsHash)), ("precision", rollout.precision == .float32 ? nil : rollout.precision.rawValue),
+            ("policyLogProbabilities", rollout.policyLogProbabilities.map(Stored.numbers)), ("outcome", verdict?.outcome.rawValue),
+            ("reward", try verdict.map { try finite($0.reward, "the reward of rollout \(key.phase) \(key.iteration)/\(key.index)/\(key.sample)/\(key.turn)") }),
+            ("evidence", Stored.text(verdict?.evidence)), ("failure", Stored.text(failure)),
+        ]
     }
 
     private func rollout(_ row: StoredRow) throws -> Rollout {
@@ -124,23 +120,19 @@ extension RunRecord: Journal {
         let phase = Stored.text(training.phase)
         try write { db in
             try db.run("DELETE FROM examples WHERE iteration = ? AND phase = ?", [training.iteration, phase])
-            try db.run("INSERT OR REPLACE INTO trainings (iteration, phase, exampleCount) VALUES (?, ?, ?)", [training.iteration, phase, examples.count])
+            try db.insert(into: "trainings", or: .replace, [("iteration", training.iteration), ("phase", phase), ("exampleCount", examples.count)])
             for (position, example) in examples.enumerated() {
                 let what = "of example \(position) of training \(training.phase) \(training.iteration)"
-                try db.run(
-                    """
-                    INSERT INTO examples (iteration, phase, position, promptTokens, completionTokens, trained, weight, advantage,
-                        behaviorLogProbabilities, rollouts, \(RunSchema.exampleColumns.joined(separator: ", ")))
-                    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-                    """,
+                try db.insert(
+                    into: "examples", or: .fail,
                     [
-                        training.iteration, phase, position, Stored.tokens(example.promptTokens), Stored.tokens(example.completionTokens),
-                        Stored.flags(example.trained), finite(Double(example.weight), "the weight \(what)"),
-                        example.advantage.map { try finite(Double($0), "the advantage \(what)") },
-                        example.behaviorLogProbabilities.map { Stored.numbers($0) }, Stored.json(example.rollouts),
-                        example.referenceLogProbabilities.map(Stored.numbers), example.tokenAdvantages.map(Stored.numbers), example.values.map(Stored.numbers), example.returns.map(Stored.numbers),
-                        example.mismatch.map { try Stored.json($0) }, example.labels.map { try Stored.json($0) }, example.segments.map(Stored.tokens),
-                        example.standing.map { try Stored.json($0) },
+                        ("iteration", training.iteration), ("phase", phase), ("position", position), ("promptTokens", Stored.tokens(example.promptTokens)),
+                        ("completionTokens", Stored.tokens(example.completionTokens)), ("trained", Stored.flags(example.trained)),
+                        ("weight", finite(Double(example.weight), "the weight \(what)")), ("advantage", example.advantage.map { try finite(Double($0), "the advantage \(what)") }),
+                        ("behaviorLogProbabilities", example.behaviorLogProbabilities.map(Stored.numbers)), ("rollouts", Stored.json(example.rollouts)),
+                        ("referenceLogProbabilities", example.referenceLogProbabilities.map(Stored.numbers)), ("tokenAdvantages", example.tokenAdvantages.map(Stored.numbers)),
+                        ("criticValues", example.values.map(Stored.numbers)), ("returns", example.returns.map(Stored.numbers)), ("mismatch", example.mismatch.map { try Stored.json($0) }),
+                        ("labels", example.labels.map { try Stored.json($0) }), ("segments", example.segments.map(Stored.tokens)), ("standing", example.standing.map { try Stored.json($0) }),
                     ])
             }
         }
@@ -150,11 +142,11 @@ extension RunRecord: Journal {
 
     public func record(_ step: StepRecord) throws {
         try write { db in
-            try db.run(
-                "INSERT OR REPLACE INTO steps (iteration, phase, step, result, seconds) VALUES (?, ?, ?, ?, ?)",
+            try db.insert(
+                into: "steps", or: .replace,
                 [
-                    step.training.iteration, Stored.text(step.training.phase), step.result.step, Stored.json(step.result),
-                    finite(step.seconds, "the duration of step \(step.result.step)"),
+                    ("iteration", step.training.iteration), ("phase", Stored.text(step.training.phase)), ("step", step.result.step), ("result", Stored.json(step.result)),
+                    ("seconds", finite(step.seconds, "the duration of step \(step.result.step)")),
                 ])
         }
     }
@@ -185,22 +177,19 @@ extension RunRecord: Journal {
         }
         let code = codeVersion.withLock { $0 }
         try write { db in
-            let key: [(any DatabaseValueConvertible)?] = [training.iteration, Stored.text(training.phase), checkpoint.step]
+            let key: WrittenRow = [("iteration", training.iteration), ("phase", Stored.text(training.phase)), ("step", checkpoint.step)]
             let others = try Int.fetchOne(
                 db, sql: "SELECT COUNT(*) FROM checkpoints WHERE path = ? AND NOT (iteration = ? AND phase = ? AND step = ?)",
-                arguments: StatementArguments([Stored.text(path)] + key))
+                arguments: StatementArguments([Stored.text(path)] + key.map(\.value)))
             if let path, others != 0 {
                 throw FileError(
                     file: file, problem: "the folder '\(path)' belongs to another checkpoint", advice: "Give every checkpoint a folder of its own; one is never written over.")
             }
-            try db.run(
-                """
-                INSERT OR REPLACE INTO checkpoints (iteration, phase, step, isFinal, path, weightsHash, parents, codeVersion, recordedAt)
-                VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
-                """,
+            try db.insert(
+                into: "checkpoints", or: .replace,
                 key + [
-                    checkpoint.isFinal ? 1 : 0, Stored.text(path ?? ""), Stored.text(checkpoint.weightsHash), Stored.json(checkpoint.parents), Stored.text(code),
-                    Stored.now(),
+                    ("isFinal", checkpoint.isFinal ? 1 : 0), ("path", Stored.text(path ?? "")), ("weightsHash", Stored.text(checkpoint.weightsHash)),
+                    ("parents", Stored.json(checkpoint.parents)), ("codeVersion", Stored.text(code)), ("recordedAt", Stored.now()),
                 ])
         }
         if path != nil { try writeLineage() }
@@ -232,11 +221,11 @@ extension RunRecord: Journal {
     public func record(_ metrics: [MetricRecord]) throws {
         try write { db in
             for metric in metrics {
-                try db.run(
-                    "INSERT OR REPLACE INTO metrics (iteration, phase, name, category, value, count) VALUES (?, ?, ?, ?, ?, ?)",
+                try db.insert(
+                    into: "metrics", or: .replace,
                     [
-                        metric.iteration, Stored.text(metric.phase), Stored.text(metric.name), Stored.text(metric.category),
-                        finite(metric.value, "the metric \(metric.name) of \(metric.phase) \(metric.iteration)"), metric.count,
+                        ("iteration", metric.iteration), ("phase", Stored.text(metric.phase)), ("name", Stored.text(metric.name)), ("category", Stored.text(metric.category)),
+                        ("value", finite(metric.value, "the metric \(metric.name) of \(metric.phase) \(metric.iteration)")), ("count", metric.count),
                     ])
             }
         }
@@ -248,7 +237,7 @@ extension RunRecord: Journal {
 
     public func complete(iteration: Int, phase: String) throws {
         try write { db in
-            try db.run("INSERT OR REPLACE INTO phases (iteration, phase, recordedAt) VALUES (?, ?, ?)", [iteration, Stored.text(phase), Stored.now()])
+            try db.insert(into: "phases", or: .replace, [("iteration", iteration), ("phase", Stored.text(phase)), ("recordedAt", Stored.now())])
         }
     }
 }

@@ -5,14 +5,14 @@ import Recipes
 extension RunRecord {
     /// A model that the run starts from, or refers to; its hash is as in `CheckpointRecord.parents`.
     public func recordModel(hash: String, name: String) throws {
-        try write { db in try db.run("INSERT OR REPLACE INTO models (hash, name) VALUES (?, ?)", [Stored.text(hash), Stored.text(name)]) }
+        try write { db in try db.insert(into: "models", or: .replace, [("hash", Stored.text(hash)), ("name", Stored.text(name))]) }
         try writeLineage()
     }
 
     /// Problems or text that the run learns from; `order` says how they are ordered, in words or as a hash of the order.
     public func recordData(hash: String, name: String, order: String) throws {
         try write { db in
-            try db.run("INSERT OR REPLACE INTO data (hash, name, ordering) VALUES (?, ?, ?)", [Stored.text(hash), Stored.text(name), Stored.text(order)])
+            try db.insert(into: "data", or: .replace, [("hash", Stored.text(hash)), ("name", Stored.text(name)), ("ordering", Stored.text(order))])
         }
         try writeLineage()
     }
@@ -35,7 +35,7 @@ extension RunRecord {
     public func expectVerifier(_ settings: [String: String]) throws {
         guard let known = try rows("facts", "SELECT value FROM facts WHERE name = 'verifier'", as: { try $0.json([String: String].self, "value") }).first else {
             if settings.isEmpty { return }
-            return try write { db in try db.run("INSERT INTO facts (name, value) VALUES ('verifier', ?)", [Stored.json(settings)]) }
+            return try write { db in try db.insert(into: "facts", or: .fail, [("name", "verifier"), ("value", Stored.json(settings))]) }
         }
         guard let changed = Set(known.keys).union(settings.keys).sorted().first(where: { known[$0] != settings[$0] }) else { return }
         let (then, now) = (known[changed] ?? "none", settings[changed] ?? "none")
@@ -50,7 +50,7 @@ extension RunRecord {
 
     /// The run did all that its recipe says.
     public func markFinished() throws {
-        try write { db in try db.run("INSERT OR REPLACE INTO facts (name, value) VALUES (?, ?)", ["finished", "true"]) }
+        try write { db in try db.insert(into: "facts", or: .replace, [("name", "finished"), ("value", "true")]) }
     }
 
     public var isFinished: Bool {

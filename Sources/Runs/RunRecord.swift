@@ -98,7 +98,20 @@ public final class RunRecord: Sendable {
     }
 }
 
+/// A row that is written, column by column.
+typealias WrittenRow = [(column: String, value: (any DatabaseValueConvertible)?)]
+
 extension Database {
+    /// What becomes of a row that is there already.
+    enum Conflict: String {
+        case fail = "ABORT", keep = "IGNORE", replace = "REPLACE"
+    }
+
+    func insert(into table: String, or conflict: Conflict, _ row: WrittenRow) throws {
+        let places = repeatElement("?", count: row.count).joined(separator: ", ")
+        try run("INSERT OR \(conflict.rawValue) INTO \(table) (\(row.map(\.column).joined(separator: ", "))) VALUES (\(places))", row.map(\.value))
+    }
+
     /// One statement, prepared once.
     func run(_ sql: String, _ arguments: [(any DatabaseValueConvertible)?]) throws {
         try cachedStatement(sql: sql).execute(arguments: StatementArguments(arguments))

@@ -58,6 +58,7 @@ struct BadInputTests {
             let idle = [
                 ("recipe: {grpo: {variant: cispo, clipLow: 0.1}}\n", "'recipe.grpo.clipLow' would have no effect"),
                 ("workedExamples: 600\n", "0 to 500"), ("task: jsonl\nmodel: x\noptions: {warmUpSteps: 9}\n", "'options.warmUpSteps' would have no effect"),
+                ("task: jsonl\nmodel: x\nrecipe: grpo\noptions: {batchSize: 3}\n", "'options.batchSize' would have no effect"),
             ]
             for (text, message) in idle {
                 try text.write(toFile: "\(folder)/idle.yaml", atomically: true, encoding: .utf8)

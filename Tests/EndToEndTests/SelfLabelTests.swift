@@ -23,6 +23,10 @@ struct SelfLabelTests {
             #expect(result.output.contains("round 1: 4 known and 26 picked labels (food 13, machine 13)"), "\(result.output)")
             #expect(result.output.split(separator: "\n").contains { $0.hasPrefix("round 1") && $0.contains("20 of 20") }, "\(result.output)")
             #expect(Places.exists("\(folder)/out/model.safetensors"))
+            if Places.exists("/dev/full") {  // Linux has it
+                let unread = try Child(["-c", "exec \"$@\" > /dev/full", "sh", Places.executable] + arguments.dropLast() + ["\(folder)/unread"], executable: "/bin/sh", in: folder).wait()
+                #expect(unread.status == 74 && unread.error.contains("standard output cannot be written") && !Places.exists("\(folder)/unread"), "\(unread)")
+            }
             try write([(eaten[0], "food")], to: "\(folder)/known.jsonl")
             let refused = try Child(arguments.dropLast() + ["\(folder)/out2", "--labels", "food,machine"], in: folder).wait()
             #expect(refused.status == 1 && refused.error.contains("no text of the class 'machine'"), "\(refused.error)")
