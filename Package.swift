@@ -1,6 +1,13 @@
 // swift-tools-version: 6.2
 import PackageDescription
 
+// Each module names all that it uses, also what comes with others: one that changes only inside leaves those between as they are, and what
+// stands above would not be built anew.
+let models: [Target.Dependency] = ["Architectures", "ModelFiles", "Tensors", "Tokenization"]
+let learning = models + ["Sampling", "Tasks", "Training"]
+let running = learning + ["Evaluation", "Recipes"]
+let everything = running + ["Autodidact", "ModelHub", "Runs"]
+
 let package = Package(
     name: "Autodidact",
     platforms: [.macOS(.v15)],
@@ -20,27 +27,27 @@ let package = Package(
         .target(name: "ModelFiles", dependencies: []),
         .target(name: "Tokenization", dependencies: ["ModelFiles"]),
         .target(name: "Architectures", dependencies: ["Tensors", "ModelFiles", "Tokenization", .product(name: "Crypto", package: "swift-crypto")]),
-        .target(name: "Sampling", dependencies: ["Architectures"]),
-        .target(name: "Tasks", dependencies: ["ModelFiles", "Sampling", .product(name: "Yams", package: "Yams")]),
-        .target(name: "Training", dependencies: ["Architectures", "Tasks"]),
-        .target(name: "Evaluation", dependencies: ["Training"]),
-        .target(name: "Recipes", dependencies: ["Evaluation", "Training", .product(name: "Yams", package: "Yams")]),
-        .target(name: "Runs", dependencies: ["Recipes", .product(name: "GRDB", package: "GRDB.swift"), .product(name: "Yams", package: "Yams")]),
+        .target(name: "Sampling", dependencies: models),
+        .target(name: "Tasks", dependencies: models + ["Sampling", .product(name: "Yams", package: "Yams")]),
+        .target(name: "Training", dependencies: models + ["Sampling", "Tasks"]),
+        .target(name: "Evaluation", dependencies: learning),
+        .target(name: "Recipes", dependencies: learning + ["Evaluation", .product(name: "Yams", package: "Yams")]),
+        .target(name: "Runs", dependencies: running + [.product(name: "GRDB", package: "GRDB.swift"), .product(name: "Yams", package: "Yams")]),
         .target(name: "ModelHub", dependencies: ["ModelFiles", .product(name: "Crypto", package: "swift-crypto")]),
-        .target(name: "Autodidact", dependencies: ["Runs", "ModelHub"]),
-        .executableTarget(name: "AutodidactCLI", dependencies: ["Autodidact", .product(name: "ArgumentParser", package: "swift-argument-parser")]),
+        .target(name: "Autodidact", dependencies: running + ["ModelHub", "Runs"]),
+        .executableTarget(name: "AutodidactCLI", dependencies: everything + [.product(name: "ArgumentParser", package: "swift-argument-parser")]),
         .target(name: "Machine", path: "Benchmarks/Machine"),
-        .executableTarget(name: "engine-bench", dependencies: ["Autodidact", "Machine"], path: "Benchmarks/Engine"),
+        .executableTarget(name: "engine-bench", dependencies: everything + ["Machine"], path: "Benchmarks/Engine"),
         .testTarget(name: "ModelFilesTests", dependencies: ["ModelFiles"]),
         .testTarget(name: "ModelHubTests", dependencies: ["ModelHub", "ModelFiles", .product(name: "Crypto", package: "swift-crypto")]),
-        .testTarget(name: "TasksTests", dependencies: ["Tasks", "Sampling", "ModelFiles"]),
-        .testTarget(name: "EvaluationTests", dependencies: ["Evaluation", "Recipes"]),
-        .testTarget(name: "EndToEndTests", dependencies: ["Autodidact", "AutodidactCLI"]),
-        .testTarget(name: "GuidesTests", dependencies: ["Autodidact", "Tasks"]),
-        .testTarget(name: "RunsTests", dependencies: ["Runs"]),
-        .testTarget(name: "SamplingTests", dependencies: ["Sampling", "Training"]),
-        .testTarget(name: "TrainingTests", dependencies: ["Training", "Tasks"]),
-        .testTarget(name: "RecipesTests", dependencies: ["Recipes", "Tasks", "Training"]),
+        .testTarget(name: "TasksTests", dependencies: models + ["Sampling", "Tasks"]),
+        .testTarget(name: "EvaluationTests", dependencies: running),
+        .testTarget(name: "EndToEndTests", dependencies: everything + ["AutodidactCLI"]),
+        .testTarget(name: "GuidesTests", dependencies: everything),
+        .testTarget(name: "RunsTests", dependencies: running + ["Runs"]),
+        .testTarget(name: "SamplingTests", dependencies: learning),
+        .testTarget(name: "TrainingTests", dependencies: learning),
+        .testTarget(name: "RecipesTests", dependencies: running),
         .testTarget(name: "TensorsTests", dependencies: ["Tensors"]),
         .testTarget(name: "TokenizationTests", dependencies: ["Tokenization", "ModelFiles"]),
     ],

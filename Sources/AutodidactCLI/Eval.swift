@@ -102,6 +102,9 @@ struct Eval: StagedCommand {
         if tasks.isEmpty { throw ValidationError("Name a --task.") }
         if model == nil, solutions == nil { throw ValidationError("Give a --model, or --solutions reference.") }
         if samples > 1 || method == .likelihood, solutions != nil { throw ValidationError("--solutions reference: a problem has one solution, which is judged. Leave --samples and --method out.") }
+        let ofSampling = [("temperature", sampling.temperature != 0), ("seed", sampling.seed != 0), ("pass-at", passAt != nil), ("precision", precision.value != .float32)]
+        if solutions != nil, let name = ofSampling.first(where: \.1)?.0 { throw ValidationError("--solutions reference: --\(name) has no effect where no model answers. Leave it out.") }
+        if sampling.seed != 0, sampling.temperature == 0 { throw ValidationError("--seed \(sampling.seed): has no effect where nothing is drawn. Leave it out, or give a --temperature such as 0.7.") }
         if model != nil || adapter != nil, solutions != nil { throw ValidationError("--solutions reference needs no model: leave --model and --adapter out.") }
     }
 
@@ -209,15 +212,16 @@ struct Eval: StagedCommand {
         let began = Mutex(ContinuousClock.now)
         let keep: @Sendable ([EvaluatedSample]) throws -> Void = { some in
             try record?.record(some, of: id)
-            let (done, right) = all.withLock { all in
+            all.withLock { all in
                 for sample in some { all[Place(sample)] = sample }
-                return (all.count, all.values.count(where: \.isRight))
             }
             let isDue = began.withLock { last in
                 defer { if .now - last > .seconds(10) { last = .now } }
                 return .now - last > .seconds(10)
             }
-            if isDue, !quiet { printError("\(plan.environment.name): \(done) of \(total) judged, \(right) right") }
+            guard isDue, !quiet else { return }
+            let (done, right) = all.withLock { ($0.count, $0.values.count(where: \.isRight)) }
+            printError("\(plan.environment.name): \(done) of \(total) judged, \(right) right")
         }
         let work: Evaluator.Work
         if let evaluator {

@@ -14,6 +14,7 @@ struct EvaluationTable {
             "task": recipe.parts["task"] ?? "", "split": recipe.parts["split"] ?? "", "problems": "\(summary.problems)", "recipe": recipe.shortHash,
             "cut off": share(summary.cutOff, summary), "unreadable": share(summary.unreadable, summary), "failed": "\(summary.failed)",
         ]
+        row["unknown"] = summary.unknown.map { share($0, summary) }
         row["accuracy"] = summary.accuracy.map(Self.interval)
         for (k, value) in summary.passAt { row["pass@\(k)"] = Self.interval(value) }
         passAt.formUnion(summary.passAt.keys)
@@ -35,7 +36,7 @@ struct EvaluationTable {
         let rules = ChoiceRule.allCases.filter { $0 != .acc }.map(\.rawValue)
         let columns = ["task", "split", "problems", "accuracy"]
             + passAt.sorted().map { "pass@\($0)" } + ["majority"] + rules
-            + ["cut off", "unreadable", "failed", "distinct-2", "self-BLEU", "tokens/s", "judged/s", "computed", "recipe"]
+            + ["cut off", "unreadable", "unknown", "failed", "distinct-2", "self-BLEU", "tokens/s", "judged/s", "computed", "recipe"]
         let present = columns.filter { column in rows.contains { $0[column] != nil } }
         let cells = [present] + rows.map { row in present.map { row[$0] ?? "–" } }
         let widths = present.indices.map { column in cells.map { $0[column].count }.max() ?? 0 }

@@ -17,7 +17,6 @@ struct Score: AsyncParsableCommand {
     var json = false
 
     func run() async throws {
-        func refusal(_ line: Int, _ problem: String, _ advice: String) -> FileError { FileError(file: input == "-" ? "standard input" : input, problem: "line \(line) \(problem)", advice: advice) }
         // The texts are checked before the model is loaded: that takes longer.
         var texts: [(line: Int, text: String)] = []
         let lines = try JSONL.objects(path: input)
@@ -59,9 +58,17 @@ struct Score: AsyncParsableCommand {
             }
         }
     }
+
+    private func refusal(_ line: Int, _ problem: String, _ advice: String) -> FileError {
+        FileError(file: input == "-" ? "standard input" : input, problem: "line \(line) \(problem)", advice: advice)
+    }
+
     private func printRewards(_ answers: [(line: Int, prompt: String, text: String)]) throws {
         let reward = try RewardModel(opening.open(), form: RewardModel.Form.read(from: opening.adapter ?? opening.model))
-        for ((line, _, _), value) in zip(answers, reward.rewards(try answers.map { try reward.example(prompt: $0.prompt, answer: $0.text) })) {
+        let examples = try answers.map { line, prompt, text in
+            do { return try reward.example(prompt: prompt, answer: text) } catch let error as FileError { throw refusal(line, "cannot be read: \(error.file) \(error.problem)", error.advice) }
+        }
+        for ((line, _, _), value) in zip(answers, reward.rewards(examples)) {
             printLine(json ? jsonLine([("line", .integer(Int64(line))), ("reward", .number(value))]) : "line \(line): reward \(String(format: "%.4f", value))")
         }
     }

@@ -48,12 +48,15 @@ struct SelfLabel: AsyncParsableCommand {
         if let missing = labels.indices.first(where: { !classes.contains($0) }) {
             throw FileError(file: input, problem: "has no text of the class '\(labels[missing])'", advice: "Add one: what is never shown cannot be picked.")
         }
-        let others = try data.read(unlabelled, needsLabels: false), held = try options.eval.map { path in
+        let held = try options.eval.map { path in
             let held = try data.read(path, needsLabels: true)
             return (texts: held, classes: try LabelledText.classes(held, names: labels, file: path))
         }
-        let known = Set(texts.map(\.text))
-        options.warn(doubled: held?.texts.count { known.contains($0.text) } ?? 0, "texts")
+        let known = Set(texts.map(\.content)), measured = Set(held?.texts.map(\.content) ?? [])
+        options.warn(doubled: held?.texts.count { known.contains($0.content) } ?? 0, "texts")
+        let all = try data.read(unlabelled, needsLabels: false), others = all.filter { !known.contains($0.content) && !measured.contains($0.content) }
+        guard !others.isEmpty else { throw FileError(file: unlabelled, problem: "has no text that is not in --input or --eval", advice: "Add texts whose labels are not known.") }
+        if others.count < all.count { printError("\(all.count - others.count) of \(all.count) texts of --unlabelled stand in --input or --eval too, and are left out") }
         let backend = try engine.backend()
         var labelling = SelfLabelling(trainer: options.trainer)
         (labelling.rounds, labelling.share, labelling.models, labelling.epochs, labelling.batch, labelling.seed) = (options.rounds, share, models, options.epochs, batch, options.seed)
@@ -75,7 +78,9 @@ struct SelfLabel: AsyncParsableCommand {
                     if round.number > 0 { line += " and \(round.picked.reduce(0, +)) picked labels (\(zip(labels, round.picked).map { "\($0) \($1)" }.joined(separator: ", ")))" }
                     line += ", \(round.updates) updates"
                     if let held {
-                        let rows = try Classifier(round.model).classify(held.texts.map { ($0.text, $0.pair) })
+                        let classifier = try Classifier(round.model)
+                        classifier.maxTokens = options.maxTokens
+                        let rows = try classifier.classify(held.texts.map { ($0.text, $0.pair) })
                         let right = zip(rows, held.classes).count { row, expected in row.indices.max { row[$0] < row[$1] } == expected }
                         line += "; \(right) of \(held.texts.count) labels met (\(String(percent: Double(right) / Double(held.texts.count))))"
                     }

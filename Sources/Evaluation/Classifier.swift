@@ -42,6 +42,8 @@ public final class Classifier {
     private let isCalibrated: Bool
     /// Tokens computed in one pass.
     public var batchTokens = 2048
+    /// A head of classes reads no more tokens of a text; what is longer is cut.
+    public var maxTokens = Int.max
 
     /// Where a template puts the text, the second text, and the mask.
     public static let slots = (text: "{text}", pair: "{pair}", mask: "{mask}")
@@ -130,14 +132,15 @@ public final class Classifier {
         }
         if text.pair == nil, template.contains(Self.slots.pair) { throw refuse("has {pair}, but there is no second text", "Name its field with --pair-field.") }
         if text.pair != nil, !template.contains(Self.slots.pair), template != Self.slots.text { throw refuse("(\(template.debugDescription)) has no {pair} for the second text", "Write a template that says where it stands.") }
-        return template.replacing(Self.slots.text, with: text.text).replacing(Self.slots.pair, with: text.pair ?? "")
+        // What a text holds is no slot.
+        return template.components(separatedBy: Self.slots.text).map { $0.replacing(Self.slots.pair, with: text.pair ?? "") }.joined(separator: text.text)
     }
 
     /// A text that says nothing.
     private var neutral: String { template.replacing(Self.slots.text, with: "N/A").replacing(Self.slots.pair, with: "N/A") }
 
     private func headScores(_ texts: [(text: String, pair: String?)]) throws -> [[Double]] {
-        let limit = model.transformer.configuration.maxPositionEmbeddings
+        let limit = min(maxTokens, model.transformer.configuration.maxPositionEmbeddings)
         let inputs = try texts.map { try model.encode(template == Self.slots.text ? $0.text : try filled($0), pair: template == Self.slots.text ? $0.pair : nil, limit: limit) }
         return batches(inputs.map(\.tokens.count), of: batchTokens).flatMap { range -> [[Double]] in
             let batch = RaggedBatch(inputs[range].map(\.tokens))

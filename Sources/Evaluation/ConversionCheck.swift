@@ -30,7 +30,8 @@ public struct ConversionCheck: Sendable, CustomStringConvertible {
             let (a, b) = (states(first), states(second))
             for (x, y) in zip(a.read(), b.read()) {
                 largest = max(largest, Double(abs(x)))
-                difference = max(difference, Double(abs(x - y)))
+                // NaN is kept.
+                if !(Double(abs(x - y)) <= difference) { difference = Double(abs(x - y)) }
             }
             guard hasHead else { continue }
             let (p, q) = (first.transformer.logits(a), second.transformer.logits(b)), width = p.shape[1]

@@ -32,11 +32,13 @@ public struct EvaluatedSample: Codable, Sendable, Equatable {
     /// `nil` where the verifier could not do its work.
     public var outcome: Verdict.Outcome? { if case .judged(let verdict) = judgement { verdict.outcome } else { nil } }
     public var isRight: Bool { outcome == .right }
+    /// Whether it is right or not: what the verifier could not judge, or calls unknown, is neither.
+    public var isDecided: Bool { outcome != nil && outcome != .unknown }
 }
 
 extension Array where Element == EvaluatedSample {
-    /// Of each problem the share of its judged samples that are right.
+    /// Of each problem the share of its decided samples that are right.
     public func shares() -> [String: Double] {
-        Dictionary(grouping: filter { $0.outcome != nil }, by: \.problem).mapValues { Double($0.count(where: \.isRight)) / Double($0.count) }
+        Dictionary(grouping: filter(\.isDecided), by: \.problem).mapValues { Double($0.count(where: \.isRight)) / Double($0.count) }
     }
 }

@@ -1,8 +1,10 @@
 import Tasks
 
-/// The figures of an evaluation. What the verifier could not judge is counted apart, and neither right nor wrong.
+/// The figures of an evaluation. What the verifier could not judge, or calls unknown, is counted apart, and neither right nor wrong.
 public struct EvaluationSummary: Codable, Sendable, Equatable {
     public let problems, samples, right, judged, cutOff, unreadable, failed, tokens: Int
+    /// Samples that the verifier calls unknown; nil: none.
+    public let unknown: Int?
     /// The share of judged samples that are right: the mean over problems.
     public let accuracy: ProportionInterval?
     /// By k. Problems with fewer than k judged samples are left out.
@@ -20,10 +22,11 @@ public struct EvaluationSummary: Codable, Sendable, Equatable {
     ///   - verifier: reads answers and says which are equal, where it can.
     public init(_ all: [EvaluatedSample], passAt: [Int] = [], verifier: any Verifier) {
         let groups = Dictionary(grouping: all, by: \.problem).sorted { $0.key < $1.key }.map { $0.value.sorted { $0.sample < $1.sample } }
-        let judged = groups.map { $0.filter { $0.outcome != nil } }.filter { !$0.isEmpty }
+        let judged = groups.map { $0.filter(\.isDecided) }.filter { !$0.isEmpty }
         func count(_ outcome: Verdict.Outcome?) -> Int { all.count { $0.outcome == outcome } }
         (problems, samples, right, cutOff, unreadable, failed) = (groups.count, all.count, count(.right), count(.cutOff), count(.unreadable), count(nil))
-        self.judged = all.count - failed
+        self.judged = all.count(where: \.isDecided)
+        unknown = count(.unknown) == 0 ? nil : count(.unknown)
         tokens = all.reduce(0) { $0 + $1.tokens }
         let counts = judged.map { (samples: $0.count, right: $0.count(where: \.isRight)) }
         accuracy = ProportionInterval(shares: counts.map { Double($0.right) / Double($0.samples) })

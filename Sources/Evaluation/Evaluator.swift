@@ -80,7 +80,7 @@ public actor Evaluator {
     /// - Throws: as `run`.
     public func estimate(_ plan: EvaluationPlan, missing: Int) async throws -> Estimate {
         var probe = try EvaluationPlan(plan.environment, split: plan.split, limit: min(plan.problems.count, max(1, maxSequences / plan.samples)))
-        (probe.method, probe.samples, probe.sampling, probe.form, probe.seed) = (plan.method, plan.samples, plan.sampling, plan.form, plan.seed)
+        (probe.method, probe.samples, probe.sampling, probe.form, probe.seed) = (plan.method, min(plan.samples, maxSequences), plan.sampling, plan.form, plan.seed)
         let began = ContinuousClock.now, work = try await run(probe, record: { _ in }), share = Double(missing) / Double(max(1, work.samples))
         return Estimate(tokens: Int(Double(work.tokens) * share), seconds: (ContinuousClock.now - began) / .seconds(1) * share)
     }

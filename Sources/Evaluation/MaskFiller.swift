@@ -34,7 +34,7 @@ public struct MaskFiller {
     /// Natural log-probabilities over the vocabulary at every mask of every text, in which `{mask}` or the tokenizer's own mask token stands.
     /// - Parameters:
     ///   - texts: of no more tokens than the model's context.
-    ///   - cuts: whether a text that is too long loses a part of itself instead, and masks that stand in it.
+    ///   - cuts: whether a text that is too long loses a part of itself instead, before its masks or behind them.
     /// - Throws: `FileError` for a text without a mask, or longer than the model's context.
     public func laws(_ texts: [String], cutting cuts: Bool = false) throws -> [[[Float]]] { laws(try texts.map { try encode($0, cuts: cuts) }) }
 
@@ -77,18 +77,20 @@ public struct MaskFiller {
 
     /// - Parameters:
     ///   - masks: that stand for each `{mask}`.
-    ///   - cuts: whether a text that is too long loses a part of itself, where all of its masks belong to one word.
+    ///   - cuts: whether a text that is too long loses a part of itself.
     private func encode(_ text: String, masks: Int = 1, cuts: Bool = true) throws -> [Int32] {
         let context = model.transformer.configuration.maxPositionEmbeddings, name = model.tokenizer.piece(mask) ?? ""
         let whole = try model.encode(text.replacing(Classifier.slots.mask, with: String(repeating: name, count: masks)))
         func refuse(_ problem: String, _ advice: String) -> FileError { FileError(file: "the text", problem: problem, advice: advice) }
         guard whole.contains(mask) else { throw refuse("has no mask", "Write \(name) or {mask} where a word is to be filled in.") }
         if whole.count <= context { return whole }
-        // What is cut is the middle of the text before the last mask, so that its surroundings stay.
-        let excess = whole.count - context, at = whole.lastIndex(of: mask)!
-        guard cuts, at > excess + masks else { throw refuse("has \(whole.count) tokens, but the model's context is \(context)", "Shorten it.") }
-        let cut = max(1, at - excess - 7 - masks)
-        return Array(whole[..<cut] + whole[(cut + excess)...])
+        func isAround(_ token: Int32) -> Bool { token < 0 || token != mask && model.tokenizer.isSpecial(token) }
+        // The longer side of the masks is cut: before them a few words away, so that their surroundings stay, behind them at the end.
+        let excess = whole.count - context, first = whole.firstIndex(of: mask)!, last = whole.lastIndex(of: mask)!
+        let start = whole.prefix(while: isAround).count, end = whole.count - whole.reversed().prefix(while: isAround).count, before = first - start, behind = end - last - 1
+        guard cuts, before + behind >= excess else { throw refuse("has \(whole.count) tokens, but the model's context is \(context)", "Shorten it.") }
+        let ofBefore = before >= behind ? min(excess, before) : max(0, excess - behind), cut = max(start, first - ofBefore - 8)
+        return Array(whole[..<cut] + whole[(cut + ofBefore)..<(end - (excess - ofBefore))] + whole[end...])
     }
 
     /// Whether a text itself holds what stands for a mask.

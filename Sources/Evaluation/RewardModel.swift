@@ -79,7 +79,7 @@ public final class RewardModel {
         if form.isChat {
             parts = (try model.encode([("user", prompt)]), try model.encode(answer, addSpecialTokens: false).filter { $0 >= 0 })
         } else {
-            let both = try Classifier.example(model, prompt: prompt, word: String(answer.drop(while: \.isWhitespace)))
+            let both = try Classifier.joined(model, prompt: prompt, word: String(answer.drop(while: \.isWhitespace)), separator: " ").example
             parts = (both.promptTokens, both.completionTokens)
         }
         let soft = parts.prompt.prefix { $0 < 0 }, answer = parts.answer.prefix(max(0, form.maxTokens - 1 - soft.count)) + [end]

@@ -406,7 +406,7 @@ public actor LearningLoop {
             try journal.complete(iteration: iteration, phase: phase)
         }
         let pairs = try zip(rollouts, journal.rollouts(iteration: iteration, phase: phase)).compactMap { own, rewarded -> (reward: Double, heldOut: Double)? in
-            guard let reward = rewarded.verdict?.reward, let heldOut = own.verdict?.reward else { return nil }
+            guard let reward = rewarded.verdict?.reward, own.isDecided, let heldOut = own.verdict?.reward else { return nil }
             return (reward, heldOut)
         }
         guard !pairs.isEmpty else { return }

@@ -20,8 +20,8 @@ extension MetricRecord {
         var accuracies: [Double] = []
         for category in (categories.count > 1 ? categories : []) + [""] {
             let group = category.isEmpty ? rollouts : rollouts.filter { $0.problem.category == category }
-            // What the verifier could not judge counts neither way.
-            let judged = group.filter { $0.verdict != nil }
+            // What the verifier could not judge, or calls unknown, counts neither way.
+            let judged = group.filter(\.isDecided)
             let right = judged.count(where: \.isRight)
             add("right", category, Double(right), judged.count)
             guard !judged.isEmpty else { continue }
@@ -30,12 +30,13 @@ extension MetricRecord {
             if !category.isEmpty { accuracies.append(accuracy) }
         }
         if !accuracies.isEmpty { add("macroAccuracy", "", mean(accuracies), rollouts.count) }
-        let rewards = rollouts.compactMap { $0.verdict?.reward }
+        let rewards = rollouts.filter(\.isDecided).compactMap { $0.verdict?.reward }
         if !rewards.isEmpty { add("reward", "", mean(rewards), rewards.count) }
         guard !rollouts.isEmpty else { return metrics }
         add("length", "", mean(rollouts.map { Double($0.completionTokens.count) }), rollouts.count)
         add("cutOff", "", mean(rollouts.map { $0.finishReason == .length ? 1 : 0 }), rollouts.count)
         add("unreadable", "", mean(rollouts.map { $0.verdict?.outcome == .unreadable ? 1 : 0 }), rollouts.count)
+        if case let unknown = rollouts.count(where: { $0.verdict?.outcome == .unknown }), unknown > 0 { add("unknown", "", Double(unknown) / Double(rollouts.count), rollouts.count) }
         add("failedJudgements", "", mean(rollouts.map { $0.verdict == nil ? 1 : 0 }), rollouts.count)
         // Where they were sampled at another precision: by how much a token's log-probability differs, and what the rollouts weigh.
         let differences = rollouts.flatMap { rollout in zip(rollout.policyLogProbabilities ?? [], rollout.logProbabilities).map { Double(abs($0 - $1)) } }
@@ -46,8 +47,8 @@ extension MetricRecord {
         }
         // Where there were several turns: the first answer beside the last, which it is itself where it was cut off.
         let firsts = Dictionary(all.filter { $0.key.turn == 0 }.map { ([$0.key.index, $0.key.sample], $0) }, uniquingKeysWith: { first, _ in first })
-        let tries = rollouts.filter { $0.verdict != nil }.compactMap { last in
-            firsts[[last.key.index, last.key.sample]].flatMap { $0.verdict == nil ? nil : (first: $0.isRight, last: last.isRight) }
+        let tries = rollouts.filter(\.isDecided).compactMap { last in
+            firsts[[last.key.index, last.key.sample]].flatMap { !$0.isDecided ? nil : (first: $0.isRight, last: last.isRight) }
         }
         if !tries.isEmpty, rollouts.contains(where: { $0.key.turn > 0 }) {
             add("firstTry", "", mean(tries.map { $0.first ? 1 : 0 }), tries.count)
@@ -55,7 +56,7 @@ extension MetricRecord {
             add("wrongToRight", "", mean(tries.map { !$0.first && $0.last ? 1 : 0 }), tries.count)
             add("rightToWrong", "", mean(tries.map { $0.first && !$0.last ? 1 : 0 }), tries.count)
         }
-        let groups = rollouts.filter { $0.verdict != nil }.grouped().filter { $0.count > 1 }
+        let groups = rollouts.filter(\.isDecided).grouped().filter { $0.count > 1 }
         let counts = groups.map { (samples: $0.count, right: $0.count(where: \.isRight)) }
         for k in sequence(first: 1, next: { $0 * 2 }).prefix(while: { $0 <= counts.map(\.samples).max() ?? 0 }) {
             if let share = PassAtK.mean(k, over: counts) { add("pass@\(k)", "", share.value, counts.count { $0.samples >= k }) }

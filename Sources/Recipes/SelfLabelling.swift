@@ -62,9 +62,14 @@ public struct SelfLabelling: Sendable, Codable, Equatable {
             let counts = model.transformer.configuration.labels.indices.map { label in picked.count { $0.label == label } }
             guard try report(Round(number: number, picked: counts, updates: updates, model: model)), number < rounds else { return model }
             number += 1
-            var rows = try Classifier(model).classify(unlabelled.map { ($0.text, $0.pair) })
+            func laws(_ model: Model) throws -> [[Double]] {
+                let classifier = try Classifier(model)
+                classifier.maxTokens = limit
+                return try classifier.classify(unlabelled.map { ($0.text, $0.pair) })
+            }
+            var rows = try laws(model)
             for member in 1..<max(1, models) {
-                let others = try Classifier(trained(member).model).classify(unlabelled.map { ($0.text, $0.pair) })
+                let others = try laws(trained(member).model)
                 rows = zip(rows, others).map { zip($0, $1).map(+) }
             }
             picked = pick(unlabelled, rows, like: known.map(\.label), count: Int(share * Double(unlabelled.count) * Double(number) / Double(rounds)))

@@ -81,11 +81,14 @@ public enum SupervisedData {
     }
 
     /// What a reward model reads of each answer, those of one comparison next to each other, the best first.
-    /// - Throws: `FileError` for what the vocabulary has no token for.
+    /// - Throws: `FileError` that names the line, for what the vocabulary has no token for.
     public static func comparisons(_ all: [RankedAnswers], _ model: RewardModel) throws -> [Example] {
         try all.enumerated().flatMap { index, ranked in
             try zip(ranked.answers, ranked.scores).enumerated().map { place, judged in
-                var example = try model.example(prompt: ranked.prompt, answer: judged.0)
+                var example: Example
+                do { example = try model.example(prompt: ranked.prompt, answer: judged.0) } catch let error as FileError {
+                    throw FileError(file: error.file, problem: "\(error.problem), in line \(ranked.line) ('\(ranked.prompt.prefix(40))')", advice: error.advice)
+                }
                 example.standing = .init(comparison: index, score: judged.1, margin: ranked.margin)
                 example.rollouts = [RolloutKey(iteration: 0, phase: "line", index: index, sample: place)]
                 return example

@@ -9,6 +9,9 @@ public struct LabelledText: Sendable, Equatable {
     /// As the file writes it: a name or a number.
     public var label: String?
 
+    /// What a model reads of it: texts with the same content are the same, whatever their labels.
+    public var content: [String?] { [text, pair] }
+
     /// Which fields of a line are what.
     public struct Fields: Sendable, Equatable {
         public var text: String

@@ -83,4 +83,6 @@ public struct Rollout: Codable, Sendable, Equatable {
     }
 
     public var isRight: Bool { verdict?.outcome == .right }
+    /// Whether it is right or not: what the verifier could not judge, or calls unknown, is neither.
+    public var isDecided: Bool { verdict.map { $0.outcome != .unknown } ?? false }
 }

@@ -51,6 +51,8 @@ struct BadInputTests {
             try expectRefusal(["generate", "--model", "x", "--prompt", "x", "--logprobs", "3"], saying: ["with --json only"], in: folder)
             try expectRefusal(["eval", "--compare", "x", "--limit", "3"], saying: ["--limit does not go with --compare"], in: folder)
             try expectRefusal(["eval", "--model", "x", "--task", "csqa", "--method", "likelihood", "--temperature", "1"], saying: ["nothing is sampled"], in: folder)
+            try expectRefusal(["eval", "--model", "x", "--task", "csqa", "--seed", "1"], saying: ["--seed 1: has no effect"], in: folder)
+            try expectRefusal(["eval", "--task", "humaneval", "--solutions", "reference", "--temperature", "1"], saying: ["--temperature has no effect"], in: folder)
             try expectRefusal(["eval", "--model", "x", "--task", "csqa", "--options", "text"], saying: ["--options text: belongs to"], in: folder)
             try expectRefusal(["eval", "--model", "x", "--task", "csqa", "--samples", "2000000", "--temperature", "1"], saying: ["1 to 1000000"], in: folder)
             try expectRefusal(["rationales", "--model", "x", "--eval", "x", "--rounds", "3"], saying: ["--rounds: has no effect where nothing is trained"], in: folder)

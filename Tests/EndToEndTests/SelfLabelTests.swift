@@ -15,11 +15,12 @@ struct SelfLabelTests {
             let verbs = ["tasted", "bought", "liked", "shared", "wanted"], parts = ["repaired", "tested", "mounted", "replaced", "oiled"]
             let eaten = foods.flatMap { food in verbs.map { "We \($0) the \(food) today." } }, built = machines.flatMap { machine in parts.map { "They \($0) the \(machine) today." } }
             try write([(eaten[0], "food"), (eaten[13], "food"), (built[0], "machine"), (built[13], "machine")], to: "\(folder)/known.jsonl")
-            try write((eaten[14..<40] + built[14..<40]).map { ($0, nil) }, to: "\(folder)/rest.jsonl")
+            // One of them is known, and one is measured: neither is picked.
+            try write((eaten[14..<40] + built[14..<40] + [eaten[0], built[45]]).map { ($0, nil) }, to: "\(folder)/rest.jsonl")
             try write(eaten[40...].map { ($0, "food") } + built[40...].map { ($0, "machine") }, to: "\(folder)/dev.jsonl")
             let arguments = ["self-label", "--model", Places.miniLM, "--input", "\(folder)/known.jsonl", "--unlabelled", "\(folder)/rest.jsonl", "--eval", "\(folder)/dev.jsonl", "--rounds", "1", "--output", "\(folder)/out"]
             let result = try Child(arguments, in: folder).wait()
-            #expect(result.status == 0, "\(result.error)")
+            #expect(result.status == 0 && result.error.contains("2 of 54 texts of --unlabelled"), "\(result.error)")
             #expect(result.output.contains("round 1: 4 known and 26 picked labels (food 13, machine 13)"), "\(result.output)")
             #expect(result.output.split(separator: "\n").contains { $0.hasPrefix("round 1") && $0.contains("20 of 20") }, "\(result.output)")
             #expect(Places.exists("\(folder)/out/model.safetensors"))

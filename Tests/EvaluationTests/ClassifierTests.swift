@@ -68,6 +68,10 @@ struct ClassifierTests {
         let text = String(repeating: "film ", count: context) + "[MASK]"
         #expect(throws: FileError.self) { try filler.laws([text]) }
         #expect(try filler.laws([text], cutting: true)[0].count == 1)
+        // Behind the mask the end is cut, also where the mask comes first; what stands before it stays where that is shorter.
+        let films = String(repeating: "film ", count: context)
+        #expect(try filler.laws(["[MASK] \(films)"], cutting: true) == filler.laws(["[MASK] " + String(repeating: "film ", count: context - 3)]))
+        #expect(try filler.laws(["fine was the [MASK] \(films)"], cutting: true) == filler.laws(["fine was the [MASK] " + String(repeating: "film ", count: context - 6)]))
     }
 
     @Test("what decides a model's answers is its identity, not the weights alone")

@@ -156,6 +156,8 @@ struct ScoreTests {
         // "a b c" against "a b d e": 2/3 and 1/2 are met, of the only run of three nothing, which counts as a tenth; it is shorter by one word. The other way 2/4, 1/3, 0.1/2, 0.1/1.
         let first = exp((log(2.0 / 3) + log(0.5) + log(0.1)) / 3 + 1 - 4.0 / 3), second = exp((log(0.5) + log(1.0 / 3) + log(0.05) + log(0.1)) / 4)
         #expect(abs(try #require(TextDiversity.selfBLEU(["a b c", "a b d e"])) - (first + second) / 2) < 1e-9)
+        let third = exp((log(2.0 / 4) + log(1.0 / 3) + log(0.1 / 2) + log(0.1 / 1)) / 4)
+        #expect(abs(try #require(TextDiversity.selfBLEU(["a b c", "a b d e", "a b c"])) - (1 + 1 + third) / 3) < 1e-9)
         #expect(TextDiversity.selfBLEU(["a", ""]) == nil)
     }
 
