@@ -2,13 +2,16 @@ import Foundation
 
 /// What a completion itself calls its answer.
 enum AnswerStatement {
+    private static let names = ["answer"] + ["correct", "right", "best"].flatMap { ["\($0) option", "\($0) choice"] }
     private static let links = ["is", "must be", "would be", "should be", "will be"]
 
-    /// The text behind the last "answer is" or "answer:", up to the end of its line; `nil` where there are no such words.
+    /// The text behind the last "answer is", "answer:" or "correct option is", up to the end of its line; `nil` where there are no such words.
     static func last(in text: String) -> Substring? {
-        var rest = text[...]
-        while let word = rest.range(of: "answer", options: [.caseInsensitive, .backwards]) {
-            rest = rest[..<word.lowerBound]
+        func place(of name: String, before end: String.Index) -> Range<String.Index>? { text[..<end].range(of: name, options: [.caseInsensitive, .backwards]) }
+        // Each is looked for again only once it was the last: long texts are read once.
+        var places = names.map { place(of: $0, before: text.endIndex) }
+        while let (index, word) = places.enumerated().compactMap({ place in place.element.map { (place.offset, $0) } }).max(by: { $0.1.lowerBound < $1.1.lowerBound }) {
+            places[index] = place(of: names[index], before: word.lowerBound)
             var tail = text[word.upperBound...].drop(while: isMark)
             let isLinked = links.contains { link in
                 guard tail.prefix(link.count).lowercased() == link, tail.dropFirst(link.count).first?.isLetter != true else { return false }

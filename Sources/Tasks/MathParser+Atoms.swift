@@ -6,6 +6,7 @@ extension MathParser {
         place += 1
         switch token {
         case .number(let digits): return try number(digits)
+        case .numeral(let digits, "10") where digits.allSatisfy { $0.isASCII && ($0.isNumber || $0 == ".") }: return try number(digits)
         case .numeral(let digits, let base): return .numeral(digits: digits, base: base)
         case .letter(let letter): return .name(letter + (try subscripted()))
         case .word(let word): return word.count == 1 ? .name(word) : .word(word.lowercased())

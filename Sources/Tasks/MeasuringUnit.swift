@@ -11,7 +11,7 @@ public struct MeasuringUnit: Equatable, Sendable {
     /// In the singular.
     public let name: String
     public let dimension: Dimension
-    /// In metres, square metres, grams, seconds, months, litres, metres per second, dollars, euros, pounds sterling or percent.
+    /// In metres, square metres, grams, seconds, months, litres, metres per hour, dollars, euros, pounds sterling or percent.
     public let factor: Decimal
 
     /// The unit of a name, an abbreviation or a symbol, in the singular or the plural; `nil` for a word that is no unit known here.
@@ -45,7 +45,7 @@ public struct MeasuringUnit: Equatable, Sendable {
                 ("tablespoon tbsp", "0.01478676478125"), ("cup", "0.2365882365"), ("pint pt", "0.473176473"), ("quart qt", "0.946352946"),
                 ("gallon gal", "3.785411784"), ("in^3", "0.016387064"), ("ft^3", "28.316846592"),
             ]),
-            (.speed, [("m/s", "1"), ("mph", "0.44704")]),
+            (.speed, [("m/s", "3600"), ("mph", "1609.344"), ("kph", "1000")]),
             (.dollars, [("dollar $ buck", "1"), ("cent ¢ penny pennies", "0.01"), ("nickel", "0.05"), ("dime", "0.1")]),
             (.euros, [("euro €", "1")]),
             (.sterling, [("£", "1"), ("pence", "0.01")]),

@@ -37,7 +37,7 @@ public struct Quantity: Equatable, Sendable, CustomStringConvertible {
 
     /// The quantities of a text in order; "1 hour and 30 minutes" is one.
     public static func all(in text: String) -> [Quantity] {
-        let text = scaled(NumberWords.spelled(text.replacing("−", with: "-").replacing("\\$", with: "$").replacing("\\%", with: "%")))
+        let text = scaled(NumberWords.spelled(plain(text.replacing("−", with: "-")).replacing("\\$", with: "$").replacing("\\%", with: "%")))
         var quantities: [Quantity] = []
         var end = text.startIndex
         guard let expression = try? NSRegularExpression(pattern: pattern) else { preconditionFailure("the pattern of a quantity is no regular expression") }
@@ -92,6 +92,21 @@ public struct Quantity: Equatable, Sendable, CustomStringConvertible {
     }
 
     // MARK: Reading
+
+    /// As it would be written without LaTeX, "$12\text{ km}$" as "12 km" and "\frac{7}{2}" as "7/2"; and speeds by one name each.
+    private static func plain(_ text: String) -> String {
+        let ofTeX = [
+            (#"(?<!\\)\$(?=\S)((?:[^$\n\\A-Za-z]|\\[A-Za-z]+(?:\{[^{}$]*\})?|\\[^A-Za-z\n]|[A-Za-z](?![A-Za-z])){1,200})(?<=\S)(?<!\\)\$(?![0-9])"#, "$1"),
+            (#"\\(?:text|mathrm|mbox) ?\{([^{}]*)\}"#, "$1"), (#"([0-9]) ?\\[dt]?frac ?\{([0-9]+)\} ?\{([0-9]+)\}"#, "$1 $2/$3"), (#"\\[dt]?frac ?\{([0-9]+)\} ?\{([0-9]+)\}"#, "$1/$2"),
+            (#"\{,\}|,\\!|(?<=[0-9])\\,(?=[0-9]{3}(?![0-9]))"#, ","), (#"\\[,; ]|~"#, " "),
+        ]
+        let speeds = [("mi|miles?", "hour|hr|h", "mph"), ("km|kilomet(?:er|re)s?", "hour|hr|h", "kph"), ("m|met(?:er|re)s?", "second|sec|s", "m/s")].map { length, time, name in
+            ("(?<![A-Za-z])(?:\(length)) ?(?:per|an|/) ?(?:\(time))(?![A-Za-z])", name)
+        }
+        return (ofTeX + speeds).reduce(text) { text, rule in
+            text.replacingOccurrences(of: rule.0, with: rule.1, options: [.regularExpression, .caseInsensitive])
+        }
+    }
 
     /// "6.02 × 10^23" and "6.02 \cdot 10^{23}" become "6.02e23", "10²³" becomes "1e23", and "2.5 million" becomes "2.5e6".
     private static func scaled(_ text: String) -> String {

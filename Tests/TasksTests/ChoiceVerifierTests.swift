@@ -18,6 +18,7 @@ struct ChoiceVerifierTests {
             ("**Answer:** B", "b"), ("**B**", "b"), ("Answer:\n\nD. blotter", "d"), ("Final answer is option D.", "d"), ("the answer is choice (d)", "d"),
             (#"The answer is $\boxed{D}$."#, "d"), (#"The answer is \boxed{\text{D}}."#, "d"), ("A dog would not fit.\nTherefore, the answer is blotter (d).", "d"),
             ("The answer is (d). Option (c) is too small.", "d"), ("The answer is (B), not (C).", "b"),
+            ("A) It is too small.\nB) It fits.\nC) It is too big.\nTherefore, the correct option is B.", "b"), ("(a) no\n(b) yes\nSo it is (b).", "b"), ("A. no\nB. yes\nThe best choice is (B).", "b"),
             ("The answer is B. C is wrong.", "b"), ("blotter", "d"), ("Blotter.", "d"), ("the answer is a blotter, which takes up ink", "d"), ("desk drawer", "c"),
             ("I think of a car.\nThe answer is car park.", "b"), ("The answer is the one called park", "a"), ("B. Cars stand there.\nThat is all there is to say", "b"),
             ("A", "a"), ("The answer is A.", "a"),
@@ -37,7 +38,7 @@ struct ChoiceVerifierTests {
             "", "\n \n", "(f)", "F", "The answer is 7.", "I cannot say", "a b c d e", "(a) (b)", "The answer is (a) or (b).", "B or C", "B, C", "The answer is B/C",
             "The answer is not blotter.", "The answer is not (d).", "It isn't blotter (d)",
             "The answer is a park or a blotter", "A: (e).", "(B)\n(C)", "It is in the park, I think, or by the blotter", "the answer issue", "B and D", "the answers: none",
-            "The answer is park or car park",
+            "The answer is park or car park", "A) It is too small.\nB) It fits.\nC) It is too big.", "A) too small\nB) fits\nTherefore, B it is.",
         ])
     func unreadable(text: String) async throws {
         let found = try await verdict(ChoiceVerifier(), try problem(Self.places, "b"), text)

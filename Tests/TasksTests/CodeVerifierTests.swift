@@ -77,7 +77,7 @@ struct CodeVerifierTests {
     @Test("right code is right, in every form that models give it", arguments: [
         (completion, "    return a + b\n"), (completion, "    return a + b\n\nprint(add(1, 2))\ndef broken(:\n"),
         (completion, "Here:\n```python\ndef add(a, b):\n    return a + b\n```\nThat is all.\n```\nadd(1, 2)\n```\n"),
-        (function, good), (function, "Sure.\n```python\n\(good)"), (function, good + "import sys\nprint('noise')\nsys.stderr.write('noise')\n"),
+        (completion, "    return a + b\n```\n\nThis adds two numbers."), (function, good + "```\n\nIt adds."), (function, good), (function, "Sure.\n```python\n\(good)"), (function, good + "import sys\nprint('noise')\nsys.stderr.write('noise')\n"),
         (program, "```python\nprint(sum(map(int, input().split())))\n```\nOutput:\n```\n3\n```"), (program, "So:\r\n```\r\nprint(sum(map(int, input().split())))\r\n```\r\n"),
         (program, "print(sum(map(int, input().split())))"), (program, "import sys\nprint(eval('+'.join(sys.stdin.read().split())), '  ')\nsys.exit()"),
     ] + otherRight)

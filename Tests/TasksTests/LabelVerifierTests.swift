@@ -13,7 +13,7 @@ struct LabelVerifierTests {
     @Test(
         "a label is read from the statement, the beginning or the only mention",
         arguments: [
-            ("yes", "yes"), (" Yes.", "yes"), ("NO", "no"), ("Yes, because there is no other way.", "yes"), ("There is no other way. So the answer is yes.", "yes"),
+            ("yes", "yes"), ("Yes — there is no lower limit.", "yes"), ("Yes (they do)\nThere is no other way.", "yes"), ("Yes - no doubt.", "yes"), (" Yes.", "yes"), ("NO", "no"), ("Yes, because there is no other way.", "yes"), ("There is no other way. So the answer is yes.", "yes"),
             ("The answer is yes. No more.", "yes"),
             ("Answer: no", "no"), ("The answer is yes.\nWait. The answer is no.", "no"), ("I would say\nyes", "yes"), ("It has no end.\nYes", "yes"),
             ("**Answer:** No", "no"),

@@ -199,6 +199,7 @@ enum MathPairs {
         \begin{pmatrix} 1/2 & 0 \\ 0 & 1 \end{pmatrix} ~ \begin{pmatrix}0.5&0\\0&1\end{pmatrix}
         \begin{pmatrix} 1/\sqrt{2} \\ 0 \end{pmatrix} ~ \begin{pmatrix} \frac{\sqrt2}2 \\ 0 \end{pmatrix}
         1011_2 ~ 1011_{2}
+        338_{10} ~ 338
         152A_{11} ~ 152A_{11} 
         01011_2 ~ 1011_2
         0.0011_{2} ~ 0.0011_2

@@ -14,6 +14,8 @@ struct QuantityTests {
             ("6.02 × 10^23 kg", "6.02e23 kg"), ("6.02 \\cdot 10^{23}", "6.02e23"), ("6.02 x 10²³", "6.02e23"), ("1.6 * 10^-19", "1.6e-19"), ("10^3 m", "1 km"), ("10⁻³ km", "1 m"),
             ("$2.5 million", "$2,500,000"), ("2.5 million dollars", "$2500000"), ("one million", "1 million"), ("two billion", "2,000,000,000"), ("3 hundred", "300"), ("1,200 thousand", "1.2 million"), ("10^3m", "1 km"), ("3 × 10^8m/s", "3e8 m/s"), ("1.2 × 10^3 million", "1.2e9"),
             ("2 × 10^3 × 10^2", "200000"), ("$.5 million", "$500,000"), ("2 hundred million", "2e8"), ("She sold 3 million-dollar homes", "3"), ("5 thousand-piece puzzles", "5"), ("the area is 110²", "110"), ("10-20 million", "20e6"), ("10^3 × 10^2", "100000"), ("5 €", "€5"),
+            ("The train travels $12$ km.", "12 km"), (#"$12\text{ km}$"#, "12 km"), ("$d = 12$ km", "12 km"), (#"$\frac{7}{2}$ hours"#, "3.5 hours"), (#"$3\frac{1}{2}$ hours"#, "3.5 h"), (#"\boxed{12\text{ km}}"#, "12 km"),
+            ("10{,}000 m", "10 km"), (#"10\,000 m"#, "10 km"), ("$5 and $6", "$6"), (#"$\$12$"#, "$12"), ("60 miles per hour", "60 mph"), ("18 km/h", "5 m/s"), ("5 meters per second", "5 m/s"),
         ])
     func same(a: String, b: String) throws {
         let (found, right) = (try #require(Quantity(lastIn: a)), try #require(Quantity(lastIn: b)))
@@ -27,6 +29,7 @@ struct QuantityTests {
             ("5 feet", "5 meters"), ("1 year", "365 days"), ("7 m", "7 m^2"), ("5 dollars", "5 euros"), ("5e3", "5"), ("1,250", "1.250"),
             ("twelve", "twenty"), ("1 hour 30 minutes", "30 minutes"),
             ("9.99 × 10^23 kg", "6.02 × 10^23 kg"), ("10^23", "23"), ("10²", "10"), ("$2.5", "$2.5 million"), ("5 × 10^3m", "5 m"), ("2 billion", "2 million"), ("two", "two billion"),
+            ("60 miles", "60 miles per hour"), (#"$\frac{7}{2}$ hours"#, "2 hours"),
         ])
     func different(a: String, b: String) throws {
         let (found, right) = (try #require(Quantity(lastIn: a)), try #require(Quantity(lastIn: b)))

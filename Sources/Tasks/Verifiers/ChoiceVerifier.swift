@@ -2,7 +2,7 @@ import Foundation
 
 /// Reads which option of a multiple-choice problem a completion chooses, and compares it with the right one.
 ///
-/// The choice is what stands behind the last "answer is" or "answer:", else the last line, else the letter that the first line begins with. It
+/// The choice is what stands behind the last "answer is" or "answer:", else the last line, else the letter that the first line begins with, unless the options are gone through. It
 /// is a letter ("(B)", "B.", "B) text", "text (b)") or an option's own text. Two choices, or the text of two equal options, are unreadable.
 /// The options are the problem's `details["choices"]`, a JSON array; its answer is a letter or a text.
 public struct ChoiceVerifier: AnswerReader {
@@ -54,6 +54,9 @@ public struct ChoiceVerifier: AnswerReader {
         guard let first = lines.first, let last = lines.last else { return .none }
         var reading = whole(last, choices).map { .one($0) } ?? read(lettered: last, choices)
         if reading == .none { reading = Reading(choices.texts.indices.filter { words(choices.texts[$0]) == words(last) }) }
+        // "A) is too small.", "B) fits.": one by one they choose nothing.
+        let listed = lines.map { line in leadingLetter(line, choices).flatMap { $0.rest.first.map(").:]".contains) == true ? $0.index : nil } }, inOrder = listed.compactMap(\.self)
+        if inOrder.starts(with: [0, 1]) { return listed.last! == nil ? reading : .several(inOrder) }
         guard lines.count > 1, let opening = leadingLetter(first, choices)?.index else { return reading }
         return switch reading {
         case .none: .one(opening)

@@ -84,17 +84,26 @@ public struct CodeVerifier: Verifier {
         return zip(inputs, outputs).map { (input: $0, output: $1) }
     }
 
-    /// The code to run: the last fenced block that defines the function, else the last one marked as Python, else the last one, else the text itself. A text that does not define
+    /// The code to run: the last fenced block that defines the function, else what stands before a fence that only ends code, else the last one marked as Python, else the last one, else the text itself. A text that does not define
     /// the function continues the prefix, and ends where a base model begins something new. What defines it is whole, and the prefix stands before it only
     /// where that is a program by itself.
     private static func program(from text: String, prefix: String, entryPoint: String?) -> (code: String, isWhole: Bool) {
         func defines(_ code: String) -> Bool { entryPoint.map { ("\n" + code).contains("\ndef \($0)(") } ?? false }
         let blocks = fencedBlocks(in: text)
         // Behind a program often stands what it prints.
-        let code = (blocks.last { defines($0.code) } ?? blocks.last(where: \.isPython) ?? blocks.last)?.code ?? text
+        let block = blocks.last { defines($0.code) }?.code, other = (blocks.last(where: \.isPython) ?? blocks.last)?.code
+        let code = block ?? beforeFence(text).flatMap { code, isIndented in defines(code) || isIndented && !prefix.isEmpty ? code : nil } ?? other ?? text
         if prefix.isEmpty || defines(code) { return (code, true) }
         let end = stops.compactMap { code.range(of: $0)?.lowerBound }.min() ?? code.endIndex
         return (prefix + code[..<end], false)
+    }
+
+    /// What stands before the first line that begins with ```, where that names no language, and whether it begins with spaces, as what goes on with a function does.
+    private static func beforeFence(_ text: String) -> (code: String, isIndented: Bool)? {
+        let lines = text.split(omittingEmptySubsequences: false, whereSeparator: \.isNewline)
+        guard let fence = lines.firstIndex(where: { $0.drop { $0 == " " }.hasPrefix("```") }), lines[fence].allSatisfy({ $0 == "`" || $0.isWhitespace }) else { return nil }
+        let start = lines[..<fence].first { !$0.allSatisfy(\.isWhitespace) }
+        return (lines[..<fence].joined(separator: "\n"), start?.first?.isWhitespace ?? false)
     }
 
     /// What stands between lines that begin with ```; the last block may lack its end.

@@ -33,7 +33,7 @@ public struct LabelVerifier: AnswerReader {
 
     /// What a text begins with, up to a mark.
     private static func opening(of text: some StringProtocol) -> [String] {
-        Splitting.words(of: text.drop(while: \.isWhitespace).prefix { !",.;:!\n".contains($0) }.lowercased())
+        Splitting.words(of: String(text).replacing(" - ", with: ",").drop(while: \.isWhitespace).prefix { !",.;:!—–(\n".contains($0) }.lowercased())
     }
 
     public func judge(_ rollouts: [Rollout]) async -> [Judgement] {
