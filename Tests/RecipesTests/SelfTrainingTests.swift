@@ -245,7 +245,7 @@ struct SelfTrainingTests {
 
     @Test("of a token that a stop string begins in, what was judged is trained")
     func straddling() async throws {
-        let tokenizer = try Tokenizer.symbols(["1", "}", "}\n", "]\n", " ", " \n"], special: ["<eos>"])
+        let tokenizer = try Tokenizer.symbols(["1", ")", ")\n", "]\n", " ", " \n"], special: ["<eos>"])
         try await withFolder { folder in
             let loop = try LearningLoop(
                 executor: EngineExecutor(), environments: [Lines()], options: LoopOptions(trainer: TrainerOptions(optimizer: OptimizerOptions(learningRate: 1e-3))), folder: folder,
@@ -258,7 +258,7 @@ struct SelfTrainingTests {
                     return Model(transformer: decoder, tokenizer: tokenizer, stopTokens: tokenizer.eosTokens)
                 }, makeJournal: { MemoryJournal() }, report: { _ in })
             // White space, and what no other tokens say, is left out.
-            for (sampled, trained) in [(["1", "}\n"], "1}"), (["1", " \n"], "1"), (["1", "]\n"], "1")] {
+            for (sampled, trained) in [(["1", ")\n"], "1)"), (["1", " \n"], "1"), (["1", "]\n"], "1")] {
                 let tokens = try sampled.map { try #require(tokenizer.id(of: $0)) }
                 let example = try #require(try await loop.examples(from: [judgedRollout(0, 0, tokens: tokens, .right)], RightCompletions(), iteration: 1).first)
                 #expect(tokenizer.decode(example.completionTokens.dropLast()) == trained && example.completionTokens.last == tokenizer.eosTokens.first)
